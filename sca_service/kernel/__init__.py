@@ -1,0 +1,1 @@
+"""The words everything else uses: clock, ids, money, phone, secret, keyring, errors, telemetry, connections."""
