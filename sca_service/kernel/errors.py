@@ -62,7 +62,11 @@ class InvalidInput(ScaError):
     @property
     def detail(self) -> str:
         """How many mistakes there are; the mistakes themselves travel beside it."""
-        return "1 mistake in the request" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes in the request"
+        return (
+            "1 mistake in the request"
+            if len(self.mistakes) == 1
+            else f"{len(self.mistakes)} mistakes in the request"
+        )
 
 
 class MalformedRequest(ScaError):
@@ -97,7 +101,7 @@ class Unauthorized(ScaError):
 
     code = "unauthorized"
     title = "No valid API key"
-    meaning = "Send `Authorization: Bearer <API key>` with a key of this service that has not been revoked or rotated out."
+    meaning = "Send `Authorization: Bearer <API key>` with a key of this service that was not revoked or rotated out."
 
 
 class Forbidden(ScaError):
@@ -105,7 +109,7 @@ class Forbidden(ScaError):
 
     code = "missing-scope"
     title = "The API key lacks a scope"
-    meaning = "The client's API key is valid but its scopes do not cover this call; `detail` names the scope that is missing."
+    meaning = "The API key is valid but its scopes do not cover this call; `detail` names the scope that is missing."
 
 
 class NotFound(ScaError):
@@ -113,7 +117,7 @@ class NotFound(ScaError):
 
     code = "not-found"
     title = "Not found"
-    meaning = "There is nothing here for this client: an unknown id, another client's id and an unknown path answer alike."
+    meaning = "There is nothing here for this client: an unknown id, another client's and an unknown path answer alike."
 
 
 class MethodNotAllowed(ScaError):
@@ -129,7 +133,9 @@ class RequestInFlight(ScaError):
 
     code = "request-in-flight"
     title = "The same request is still in flight"
-    meaning = "A request with this Idempotency-Key is being worked on. Wait a moment and send it again unchanged."
+    meaning = (
+        "A request with this Idempotency-Key is being worked on. Wait a moment and send it again unchanged."
+    )
 
 
 class IdempotencyKeyReused(ScaError):
@@ -145,7 +151,7 @@ class NoMoreChannels(ScaError):
 
     code = "no-more-channels"
     title = "No channel is left"
-    meaning = "Every channel of the challenge's ladder has been used. Cancel it and issue a new one, or wait for the last delivery."
+    meaning = "Every channel of the ladder has been used. Wait for the last delivery, or cancel and issue a new challenge."
 
 
 class NotPending(ScaError):
@@ -153,7 +159,9 @@ class NotPending(ScaError):
 
     code = "not-pending"
     title = "The challenge is not pending any more"
-    meaning = "The challenge has reached a final status; nothing more is sent for it. Read it to see which status."
+    meaning = (
+        "The challenge has reached a final status; nothing more is sent for it. Read it to see which status."
+    )
 
 
 class TooEarly(ScaError):
@@ -193,4 +201,6 @@ class ConfigurationError(ScaError):
 
     code = "configuration-error"
     title = "The configuration is not valid"
-    meaning = "Shown on the command line only: the service does not start with a configuration it cannot stand by."
+    meaning = (
+        "Shown on the command line only: the service does not start with a configuration it cannot stand by."
+    )
