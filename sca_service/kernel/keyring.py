@@ -1,0 +1,165 @@
+"""The service's keys: versioned roots, and what is derived from them.
+
+One JSON file, mode 0600, or the same text in an environment variable::
+
+    {"current": 1, "roots": {"1": "<32 bytes, base64url>"}, "index": "<32 bytes>", "signing": ["<32 bytes>", …]}
+
+`roots` protect codes and personal data; the newest is used, older ones still open what they closed. `index` makes
+pseudonyms and key hashes, so it outlives rotation: what is looked up must be found again. `signing` holds Ed25519
+seeds; the first signs, all are published.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from sca_service.kernel.errors import ConfigurationError, ScaError
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class SealBroken(ScaError):
+    """Sealed bytes do not open: altered, moved to another record, or sealed under a key that is gone."""
+
+
+class Keyring:
+    """Derives every key the service uses; nothing else in the service sees a root (RTS Art. 22(3)).
+
+    A class because the derived keys are computed once and kept.
+    """
+
+    __slots__ = ("_code_keys", "_index", "_roots", "_seal_keys", "current", "signing_keys")
+
+    def __init__(
+        self, *, current: int, roots: Mapping[int, bytes], index: bytes, signing: Sequence[bytes]
+    ) -> None:
+        """Take the keys as they stand in the file.
+
+        Raises ConfigurationError when a key is missing, has not 32 bytes, or looks like a placeholder.
+        """
+        for key in (*roots.values(), index, *signing):
+            if len(key) != _KEY_BYTES or len(set(key)) < 8:
+                raise ConfigurationError("keyring: every key needs 32 random bytes")
+        if current not in roots or not signing or not all(0 < version < 256 for version in roots):
+            raise ConfigurationError(
+                "keyring: `current` must name a root from 1 to 255, and `signing` hold a key"
+            )
+        self.current = current
+        self._roots = dict(roots)
+        self._index = index
+        self._code_keys = {version: _derive(root, b"one-time code") for version, root in roots.items()}
+        self._seal_keys = {version: _derive(root, b"seal") for version, root in roots.items()}
+        self.signing_keys = tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in signing)
+
+    def __repr__(self) -> str:
+        return f"Keyring(current={self.current}, versions={sorted(self._roots)})"
+
+    @classmethod
+    def parse(cls, text: str) -> "Keyring":
+        """Read the JSON form. Raises ConfigurationError without quoting any of it."""
+        try:
+            content = json.loads(text)
+            return cls(
+                current=int(content["current"]),
+                roots={int(version): _decode(key) for version, key in content["roots"].items()},
+                index=_decode(content["index"]),
+                signing=[_decode(seed) for seed in content["signing"]],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError("keyring: not the JSON it should be; see `sca keys create`") from error
+
+    def code_key(self, version: int, record: bytes) -> bytes:
+        """A key of 256 bits for one one-time code, derived from the root `version` and what the code is for.
+
+        Raises SealBroken when that root is no longer in the keyring.
+        """
+        try:
+            return hmac.digest(self._code_keys[version], record, "sha256")
+        except KeyError as error:
+            raise SealBroken("the key version is not in the keyring") from error
+
+    def seal(self, plain: bytes, record_id: str) -> str:
+        """Encrypt for rest with AES-256-GCM, bound to `record_id`; text in base64url.
+
+        The key is derived per record, so random nonces never get near their limit (NIST SP 800-38D, 8.3).
+        """
+        nonce = os.urandom(_NONCE_BYTES)
+        closed = self._record_cipher(self.current, record_id).encrypt(nonce, plain, record_id.encode())
+        return base64.urlsafe_b64encode(bytes((self.current,)) + nonce + closed).decode()
+
+    def open(self, sealed: str, record_id: str) -> bytes:
+        """Decrypt what `seal` closed for the same record. Raises SealBroken."""
+        raw = base64.urlsafe_b64decode(sealed)
+        nonce, closed = raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :]
+        try:
+            return self._record_cipher(raw[0], record_id).decrypt(nonce, closed, record_id.encode())
+        except (InvalidTag, KeyError) as error:
+            raise SealBroken("sealed bytes do not open") from error
+
+    def _record_cipher(self, version: int, record_id: str) -> AESGCM:
+        return AESGCM(hmac.digest(self._seal_keys[version], record_id.encode(), "sha256"))
+
+    def pseudonym(self, kind: str, *parts: str) -> str:
+        """A stable name for something personal or secret: 128 bits of HMAC-SHA256 in hexadecimal.
+
+        `kind` keeps the name of a payer, a phone line and an API key apart even where their texts agree.
+        """
+        message = "\0".join((kind, *parts)).encode()
+        return hmac.digest(self._index, message, "sha256")[:16].hex()
+
+    def key_hash(self, api_key: str) -> bytes:
+        """The keyed hash under which an API key is stored: 32 bytes."""
+        return hmac.digest(self._index, b"api key\0" + api_key.encode(), "sha256")
+
+    def channel_key(self, name: str) -> bytes:
+        """A key of 256 bits shared between two of our own roles, such as a sandbox supplier's receipts."""
+        return hmac.digest(self._index, b"channel\0" + name.encode(), "sha256")
+
+
+def create_keyring_text() -> str:
+    """A new keyring with one root, one index key and one signing key, as JSON."""
+    return json.dumps(
+        {
+            "current": 1,
+            "roots": {"1": _encode(secrets.token_bytes(_KEY_BYTES))},
+            "index": _encode(secrets.token_bytes(_KEY_BYTES)),
+            "signing": [_encode(secrets.token_bytes(_KEY_BYTES))],
+        },
+        indent=2,
+    )
+
+
+def write_keyring(path: Path) -> None:
+    """Create a new keyring file, readable by its owner only. Raises FileExistsError rather than replace keys."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(create_keyring_text())
+
+
+def key_id(public_key: bytes) -> str:
+    """The `kid` of a signing key: the first 16 hexadecimal digits of SHA-256 over the raw public key."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def _derive(root: bytes, purpose: bytes) -> bytes:
+    return HKDFExpand(hashes.SHA256(), _KEY_BYTES, b"sca-service " + purpose).derive(root)
+
+
+def _encode(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text)

@@ -1,0 +1,67 @@
+"""What operators see: structured logs and metrics. Neither ever holds a code, a number, a name or an account.
+
+Log events are past-tense names with fields of closed sets, ids and counts. Metric labels are closed sets.
+"""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+CHALLENGES_ISSUED = Counter("sca_challenges_issued", "Challenges issued.", ["purpose", "status"])
+CHALLENGES_ANSWERED = Counter("sca_challenges_answered", "Answers to challenges.", ["purpose", "outcome"])
+DELIVERIES_SETTLED = Counter(
+    "sca_deliveries_settled", "Deliveries by what became of them.", ["channel", "status"]
+)
+REQUESTS_FAILED = Counter("sca_requests_failed", "Requests answered with a problem.", ["code"])
+COMMIT_SECONDS = Histogram("sca_audit_commit_seconds", "Time of one group commit.", buckets=_SECONDS)
+COMMIT_RECORDS = Histogram(
+    "sca_audit_commit_records",
+    "Records in one group commit.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)
+EVENTS_RECOVERED = Counter("sca_audit_events_recovered", "Events committed for a process that was killed.")
+EVENTS_SEQUENCED = Counter("sca_audit_events_sequenced", "Events given their index.")
+SEQUENCER_LEADER = Gauge("sca_audit_sequencer_leader", "1 in the process that sequences the log.")
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error, from `level` (a name of the logging module) up."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _exception_by_type,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries log what passes through them (uvicorn the URL, redis-py and asyncpg arguments): nothing below a warning.
+    logging.basicConfig(
+        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s", force=True
+    )
+
+
+def _exception_by_type(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """An exception is logged by its type and place; its text may hold what a caller sent."""
+    error = event.pop("exc", None)
+    if isinstance(error, BaseException):
+        frame = error.__traceback__
+        while frame and frame.tb_next:
+            frame = frame.tb_next
+        event["error"] = type(error).__name__
+        if frame:
+            event["at"] = f"{frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}"
+    return event
+
+
+def log_failure(error: BaseException) -> None:
+    """Log what should not have happened: the type of the exception and where it was raised, nothing of its text."""
+    structlog.get_logger().error("request.failed", exc=error)
