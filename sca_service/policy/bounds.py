@@ -1,0 +1,220 @@
+"""What no policy file may exceed: every bound with the article, or where no law speaks, the reason."""
+
+from dataclasses import dataclass
+
+from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
+from sca_service.policy.template import Placeholder, Template
+
+SHOWN = "shown"
+RENDERINGS = (SHOWN, *(channel.value for channel in Channel))
+"""What every language holds for every occasion: the summary on the bank's page, and one text per channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The least and the most a number may be, both allowed.
+
+    `key` is the path within the file; `[]` stands for any entry of an array and `*` for any name. A key that
+    ends with ` entries` or ` characters` bounds how many of them there are.
+    """
+
+    file: str
+    key: str
+    least: int
+    most: int
+    article: str
+
+
+BOUNDS = (
+    Bound(
+        "code.toml",
+        "digits",
+        6,
+        10,
+        "NIST SP 800-63B-4 section 3.1.3: at least 20 bits; RFC 4226 R6 and section 5.3",
+    ),
+    Bound(
+        "code.toml",
+        "lifetime_seconds",
+        30,
+        600,
+        "NIST SP 800-63B-4 section 3.1.3: a code lives at most 10 minutes",
+    ),
+    Bound(
+        "code.toml",
+        "shortest_lifetime_seconds",
+        30,
+        600,
+        "a payer needs time to read a message; NIST SP 800-63B-4: 10 minutes",
+    ),
+    Bound(
+        "code.toml",
+        "longest_lifetime_seconds",
+        30,
+        600,
+        "NIST SP 800-63B-4 section 3.1.3: a code lives at most 10 minutes",
+    ),
+    Bound("lockout.toml", "most_failures", 1, 5, "RTS Art. 4(3)(b): at most five consecutive failures"),
+    Bound(
+        "lockout.toml",
+        "window_seconds",
+        3_600,
+        2_678_400,
+        "RTS Art. 4(3)(b): a given period; guessing must not outwait it",
+    ),
+    Bound("lockout.toml", "block_seconds entries", 1, 10, "RTS Art. 4(4): the block follows the risk"),
+    Bound(
+        "lockout.toml",
+        "block_seconds[]",
+        300,
+        2_592_000,
+        "RTS Art. 4(4): a block hinders guessing; over 30 days it is as good as permanent",
+    ),
+    Bound("ladder.toml", "resend.first_seconds", 1, 600, "a message needs time to arrive"),
+    Bound("ladder.toml", "resend.factor", 1, 10, "each wait is as long as the one before, or longer"),
+    Bound(
+        "ladder.toml",
+        "resend.most_seconds",
+        1,
+        600,
+        "NIST SP 800-63B-4 section 3.1.3: a code lives at most 10 minutes",
+    ),
+    Bound("ladder.toml", "*.steps entries", 1, len(Channel), "every channel once at most"),
+    Bound(
+        "ladder.toml",
+        "*.steps[].timeout_seconds",
+        5,
+        300,
+        "a message needs time to arrive, the next channel too",
+    ),
+    Bound(
+        "limits.toml",
+        "most_pending",
+        1,
+        20,
+        "OWASP ASVS 5.0 2.4.1: no more codes at large than a payer can use",
+    ),
+    Bound("limits.toml", "limit[].count", 1, 1_000_000, "OWASP ASVS 5.0 2.4.1: a limit has to limit"),
+    Bound("limits.toml", "limit[].per_seconds", 1, 86_400, "a limit is counted within a day"),
+    Bound("limits.toml", "limit[].burst", 1, 1_000_000, "OWASP ASVS 5.0 2.4.1: a limit has to limit"),
+    Bound("texts.toml", "*.*.* characters", 1, 480, "longer messages are split, cut or hung up on"),
+    Bound("texts.toml", "*.warning characters", 1, 160, "a warning is one sentence"),
+    Bound("texts.toml", "*.payee_spoken characters", 1, 160, "a payee is spoken in one breath"),
+)
+_BOUNDS = {(bound.file, bound.key): bound for bound in BOUNDS}
+
+
+def bound_for(file: str, key: str) -> Bound:
+    """The bound of a number. Raises KeyError when it has none: no number of a policy goes without."""
+    return _BOUNDS[file, key]
+
+
+REFUSED_CHANNELS = dict.fromkeys(
+    ("email", "e-mail", "mail"),
+    "NIST SP 800-63B-4 section 3.1.3.1: e-mail is no channel for codes; it is there for alerts",
+)
+"""Channels that exist but never carry a code, and why."""
+
+NEEDED_LIMITS = (
+    (LimitedAction.ISSUE, LimitScope.PAYER),
+    (LimitedAction.ISSUE, LimitScope.PHONE),
+    (LimitedAction.RESEND, LimitScope.PAYER),
+)
+"""What at least one refusing limit each has to count (OWASP ASVS 5.0 2.4.1 and 6.6.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextRule:
+    """Placeholders that these texts need, and others that they must not hold."""
+
+    occasions: tuple[Occasion, ...]
+    renderings: tuple[str, ...]
+    article: str
+    needed: tuple[Placeholder, ...] = ()
+    refused: tuple[Placeholder, ...] = ()
+
+
+_ONE_PAYEE = (Occasion.PAYMENT, Occasion.PREAUTHORISATION)
+_PAYMENTS = (*_ONE_PAYEE, Occasion.BATCH)
+_NO_PAYMENT = tuple(occasion for occasion in Occasion if occasion not in _PAYMENTS)
+_EVERY_OCCASION = tuple(Occasion)
+_MESSAGES = tuple(rendering for rendering in RENDERINGS if rendering != SHOWN)
+_OF_A_PAYMENT = (Placeholder.AMOUNT, Placeholder.PAYEE, Placeholder.PAYEES, Placeholder.COUNT)
+
+TEXT_RULES = (
+    TextRule(
+        _ONE_PAYEE,
+        RENDERINGS,
+        "RTS Art. 5(1)(a): the payer is made aware of the amount and of the payee",
+        needed=(Placeholder.AMOUNT, Placeholder.PAYEE),
+        refused=(Placeholder.PAYEES, Placeholder.COUNT),
+    ),
+    TextRule(
+        (Occasion.BATCH,),
+        RENDERINGS,
+        "RTS Art. 5(1)(a) and 5(3)(b): the payer is made aware of the total amount and of the payees",
+        needed=(Placeholder.AMOUNT, Placeholder.COUNT, Placeholder.PAYEES),
+        refused=(Placeholder.PAYEE,),
+    ),
+    TextRule(
+        _NO_PAYMENT,
+        RENDERINGS,
+        "OWASP Transaction Authorization Cheat Sheet 1.4: no other text may be taken for a payment's",
+        refused=_OF_A_PAYMENT,
+    ),
+    TextRule(_EVERY_OCCASION, _MESSAGES, "the payer answers with the code", needed=(Placeholder.CODE,)),
+    TextRule(
+        _EVERY_OCCASION,
+        _MESSAGES,
+        "RTS Art. 22(1): the code stays confidential, so every message warns against sharing it",
+        needed=(Placeholder.WARNING,),
+    ),
+    TextRule(
+        _EVERY_OCCASION,
+        (SHOWN,),
+        "RTS Art. 22(1): what is shown stands in responses and in the evidence, where no code belongs",
+        refused=(Placeholder.CODE, Placeholder.LIFETIME, Placeholder.WARNING),
+    ),
+    TextRule(
+        _EVERY_OCCASION,
+        RENDERINGS,
+        "only payee_spoken takes a payee apart",
+        refused=(Placeholder.NAME, Placeholder.TAIL),
+    ),
+)
+
+
+def text_mistakes(occasion: Occasion, rendering: str, template: Template) -> list[str]:
+    """Everything the rules hold against one text."""
+    held = template.placeholders
+    found = []
+    for rule in TEXT_RULES:
+        if occasion in rule.occasions and rendering in rule.renderings:
+            found += [f"needs {{{name}}} ({rule.article})" for name in rule.needed if name not in held]
+            found += [f"must not hold {{{name}}} ({rule.article})" for name in rule.refused if name in held]
+    return found + _order_mistakes(rendering, held)
+
+
+def payee_spoken_mistakes(template: Template) -> list[str]:
+    """Everything wrong with how a language speaks of one payee."""
+    held, wanted = template.placeholders, (Placeholder.NAME, Placeholder.TAIL)
+    found = [
+        f"needs {{{name}}} (RTS Art. 5(1)(a): the payee is heard)" for name in wanted if name not in held
+    ]
+    return found + [
+        f"must not hold {{{name}}}; allowed: {{name}}, {{tail}}" for name in held if name not in wanted
+    ]
+
+
+def _order_mistakes(rendering: str, held: tuple[Placeholder, ...]) -> list[str]:
+    codes = [at for at, placeholder in enumerate(held) if placeholder is Placeholder.CODE]
+    if not codes:
+        return []
+    found = [
+        f"{{{placeholder}}} has to stand before {{code}} (RTS Art. 5(1)(a): seen before the code is used)"
+        for placeholder in _OF_A_PAYMENT
+        if placeholder in held and held.index(placeholder) > codes[0]
+    ]
+    if rendering == Channel.VOICE and len(codes) < 2:
+        found.append("has to say {code} twice (a listener cannot look again)")
+    return found

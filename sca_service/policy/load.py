@@ -1,0 +1,224 @@
+"""Turns a folder of policy files into a Policy, or says all that is wrong with them; never half of it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sca_service.kernel.errors import ConfigurationError
+from sca_service.policy.bounds import NEEDED_LIMITS, REFUSED_CHANNELS
+from sca_service.policy.model import (
+    AtLimit,
+    Channel,
+    CodePolicy,
+    Ladder,
+    LadderStep,
+    LimitedAction,
+    LimitRule,
+    LimitScope,
+    LockoutPolicy,
+    Policy,
+    Purpose,
+    ResendPolicy,
+    Until,
+)
+from sca_service.policy.reader import Table, read_file
+from sca_service.policy.texts import read_texts
+
+FILES = ("code.toml", "ladder.toml", "limits.toml", "lockout.toml", "texts.toml")
+
+_LIMIT_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+
+
+class PolicyError(ConfigurationError):
+    """The policy files contradict themselves or the law.
+
+    `mistakes` lists everything found, one line each, and so does the message.
+    """
+
+    code = "invalid-policy"
+    title = "The policy is not valid"
+    meaning = (
+        "Shown on the command line only: the service does not start with a policy that lacks something, that "
+        "contradicts itself or that exceeds a legal bound. Every mistake is listed as "
+        "`file:key.path: what, and what is allowed`."
+    )
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def load(folder: Path) -> Policy:
+    """The policy in a folder. Raises PolicyError with every mistake of every file."""
+    read = _read(folder)
+    if isinstance(read, Policy):
+        return read
+    raise PolicyError(*read)
+
+
+def mistakes(folder: Path) -> list[str]:
+    """Every mistake of every file as `file:key.path: what, and what is allowed`; none when all is well."""
+    read = _read(folder)
+    return [] if isinstance(read, Policy) else read
+
+
+def digest_of(contents: Mapping[str, object]) -> str:
+    """`sha256:…` over the parsed files by name: comments, spaces and the order of keys make no difference."""
+    canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _read(folder: Path) -> Policy | list[str]:
+    if not folder.is_dir():
+        return [f"{folder}: is no folder; allowed: a folder with {', '.join(FILES)}"]
+    found = [f"{name}: unknown file; allowed: {', '.join(FILES)}" for name in _unknown_files(folder)]
+    tables: dict[str, Table] = {}
+    contents: dict[str, dict[str, object]] = {}
+    for name in FILES:
+        tables[name], contents[name] = read_file(folder / name, found)
+    code = _code(tables["code.toml"])
+    ladders, resend = _ladders(
+        tables["ladder.toml"], code if tables["code.toml"].is_sound("lifetime_seconds") else None
+    )
+    limits, most_pending = _limits(tables["limits.toml"])
+    lockout = _lockout(tables["lockout.toml"])
+    texts = read_texts(tables["texts.toml"])
+    if found:
+        return found
+    return Policy(
+        code=code,
+        lockout=lockout,
+        ladders=ladders,
+        resend=resend,
+        limits=limits,
+        most_pending=most_pending,
+        texts=texts,
+        digest=digest_of(contents),
+    )
+
+
+def _unknown_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.toml") if path.name not in FILES)
+
+
+def _code(table: Table) -> CodePolicy:
+    code = CodePolicy(
+        digits=table.integer("digits"),
+        lifetime_seconds=table.integer("lifetime_seconds"),
+        shortest_lifetime_seconds=table.integer("shortest_lifetime_seconds"),
+        longest_lifetime_seconds=table.integer("longest_lifetime_seconds"),
+    )
+    table.close()
+    sound = table.is_sound("lifetime_seconds", "shortest_lifetime_seconds", "longest_lifetime_seconds")
+    if sound and not code.allows_lifetime(code.lifetime_seconds):
+        allowed = f"{code.shortest_lifetime_seconds} to {code.longest_lifetime_seconds}"
+        named = "shortest_lifetime_seconds to longest_lifetime_seconds"
+        table.note("lifetime_seconds", f"{code.lifetime_seconds} is outside {named}; allowed: {allowed}")
+    return code
+
+
+def _lockout(table: Table) -> LockoutPolicy:
+    lockout = LockoutPolicy(
+        most_failures=table.integer("most_failures"),
+        window_seconds=table.integer("window_seconds"),
+        block_seconds=table.integers("block_seconds"),
+    )
+    table.close()
+    if table.is_sound("block_seconds") and list(lockout.block_seconds) != sorted(lockout.block_seconds):
+        table.note(
+            "block_seconds", "shrinks; allowed: each block at least as long as the one before (RTS Art. 4(4))"
+        )
+    return lockout
+
+
+def _ladders(table: Table, code: CodePolicy | None) -> tuple[tuple[Ladder, ...], ResendPolicy]:
+    resend = _resend(table.table("resend"))
+    ladders = tuple(_ladder(table.table(purpose, pattern="*"), purpose, code) for purpose in Purpose)
+    table.close()
+    return ladders, resend
+
+
+def _resend(table: Table) -> ResendPolicy:
+    resend = ResendPolicy(
+        first_seconds=table.integer("first_seconds"),
+        factor=table.integer("factor"),
+        most_seconds=table.integer("most_seconds"),
+    )
+    table.close()
+    if table.is_sound("first_seconds", "most_seconds") and resend.first_seconds > resend.most_seconds:
+        table.note("most_seconds", f"is less than first_seconds; allowed: {resend.first_seconds} or more")
+    return resend
+
+
+def _ladder(table: Table, purpose: Purpose, code: CodePolicy | None) -> Ladder:
+    vouched = table.flag("phone_vouched_by_client")
+    rows = table.tables("steps")
+    steps = tuple(_step(row, is_last=row is rows[-1]) for row in rows)
+    table.close()
+    for at, (row, step) in enumerate(zip(rows, steps, strict=True)):
+        if row.is_sound("channel") and step.channel in (earlier.channel for earlier in steps[:at]):
+            row.note("channel", f'"{step.channel}" stands in this ladder twice; allowed: every channel once')
+    waits = sum(step.timeout_seconds or 0 for step in steps)
+    if code and all(row.is_sound("timeout_seconds") for row in rows) and waits >= code.lifetime_seconds:
+        table.note(
+            "steps",
+            f"the timeouts add up to {waits} seconds, and the code would be void before the last channel; "
+            f"allowed: less than lifetime_seconds ({code.lifetime_seconds}) in code.toml",
+        )
+    return Ladder(purpose, steps, vouched)
+
+
+def _step(table: Table, *, is_last: bool) -> LadderStep:
+    channel = table.choice("channel", Channel, REFUSED_CHANNELS)
+    until = table.choice("until", Until)
+    timeout_seconds = None
+    if not is_last:
+        timeout_seconds = table.integer("timeout_seconds")
+    elif table.holds("timeout_seconds"):
+        table.integer("timeout_seconds")
+        table.note(
+            "timeout_seconds", "stands at the last channel, which nothing follows; allowed: no timeout here"
+        )
+    table.close()
+    return LadderStep(channel, timeout_seconds, until)
+
+
+def _limits(table: Table) -> tuple[tuple[LimitRule, ...], int]:
+    most_pending = table.integer("most_pending")
+    rows = table.tables("limit", named_by="name")
+    limits = tuple(_limit(row) for row in rows)
+    table.close()
+    for at, (row, limit) in enumerate(zip(rows, limits, strict=True)):
+        if row.is_sound("name") and limit.name in (earlier.name for earlier in limits[:at]):
+            row.note("name", f'"{limit.name}" is the name of another limit too; allowed: a name of its own')
+    if table.is_sound("limit") and all(row.is_sound("on", "scope", "at_limit") for row in rows):
+        refusing = {(limit.on, limit.scope) for limit in limits if limit.at_limit is AtLimit.REFUSE}
+        for action, scope in NEEDED_LIMITS:
+            if (action, scope) not in refusing:
+                wanted = f'on = "{action}", scope = "{scope}" and at_limit = "refuse"'
+                table.note("limit", f"needs at least one with {wanted} (OWASP ASVS 5.0 2.4.1 and 6.6.3)")
+    return limits, most_pending
+
+
+def _limit(table: Table) -> LimitRule:
+    limit = LimitRule(
+        name=table.text("name", "lower-case letters, digits and hyphens, at most 40"),
+        on=table.choice("on", LimitedAction),
+        scope=table.choice("scope", LimitScope),
+        count=table.integer("count"),
+        per_seconds=table.integer("per_seconds"),
+        burst=table.integer("burst"),
+        at_limit=table.choice("at_limit", AtLimit),
+    )
+    table.close()
+    if table.is_sound("name") and not _LIMIT_NAME.fullmatch(limit.name):
+        table.note(
+            "name", "is no name for a limit; allowed: lower-case letters, digits and hyphens, at most 40"
+        )
+    if table.is_sound("count", "burst") and limit.burst > limit.count:
+        table.note("burst", f"{limit.burst} is more than count; allowed: 1 to {limit.count}")
+    if table.is_sound("count", "per_seconds") and limit.count > limit.per_seconds * 1000:
+        table.note("count", f"is more than one per millisecond; allowed: 1 to {limit.per_seconds * 1000}")
+    return limit

@@ -1,0 +1,254 @@
+"""What a bank decides about challenges: values, and the pure decisions that follow from them.
+
+Where these values come from and what the law lets them be, `load.py` and `bounds.py` know.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sca_service.kernel.transaction import TransactionKind
+from sca_service.policy.template import Template
+
+
+class Purpose(StrEnum):
+    """What a challenge is for; a code for one purpose never serves another.
+
+    Challenge ids carry the position in this list: a new purpose goes to the end.
+    """
+
+    LOGIN = "login"
+    ACCOUNT_ACCESS = "account_access"
+    PAYMENT = "payment"
+    ENROLMENT = "enrolment"
+    OTHER = "other"
+
+
+class Channel(StrEnum):
+    """How a code travels. E-mail is not among them: NIST SP 800-63B-4 section 3.1.3.1 rules it out."""
+
+    SMS = "sms"
+    VOICE = "voice"
+    PUSH = "push"
+
+
+class Until(StrEnum):
+    """What has to be known of a message for the ladder to stay on its channel."""
+
+    SENT = "sent"  # the supplier took it
+    DELIVERED = "delivered"  # a receipt says that it arrived, or that the call was answered
+
+
+class LimitedAction(StrEnum):
+    """What a limit counts."""
+
+    ISSUE = "issue"
+    RESEND = "resend"
+
+
+class LimitScope(StrEnum):
+    """Whose actions a limit counts together."""
+
+    PAYER = "payer"
+    PHONE = "phone"
+    CLIENT = "client"
+
+
+class AtLimit(StrEnum):
+    """What happens when a limit is spent."""
+
+    REFUSE = "refuse"
+    OBSERVE = "observe"  # let through, but counted and logged: how a new limit is tried out
+
+
+class Occasion(StrEnum):
+    """What a text speaks of: the purpose of the challenge, and for a payment its kind."""
+
+    LOGIN = "login"
+    ACCOUNT_ACCESS = "account_access"
+    PAYMENT = "payment"
+    PREAUTHORISATION = "preauthorisation"
+    BATCH = "batch"
+    ENROLMENT = "enrolment"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, purpose: Purpose, kind: TransactionKind | None) -> "Occasion":
+        """The occasion of a challenge. Raises ValueError for a payment without its transaction's kind."""
+        if purpose is not Purpose.PAYMENT:
+            return cls(purpose.value)
+        if kind is None:
+            raise ValueError("a payment has a transaction")
+        return cls(kind.value)
+
+
+@dataclass(frozen=True, slots=True)
+class CodePolicy:
+    """How long a code is (digits) and how long it lives (seconds), by default and at a client's wish."""
+
+    digits: int
+    lifetime_seconds: int
+    shortest_lifetime_seconds: int
+    longest_lifetime_seconds: int
+
+    def allows_lifetime(self, seconds: int) -> bool:
+        """Whether a client may ask for this lifetime."""
+        return self.shortest_lifetime_seconds <= seconds <= self.longest_lifetime_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LockoutPolicy:
+    """When a payer is blocked, and for how long (RTS Art. 4(3)(b) and 4(4)).
+
+    `most_failures` consecutive failures within `window_seconds`, over all challenges and channels, block the
+    payer. `block_seconds` are the blocks in their order; they grow, and the last one repeats.
+    """
+
+    most_failures: int
+    window_seconds: int
+    block_seconds: tuple[int, ...]
+
+    def block_after(self, earlier_blocks: int) -> int:
+        """The seconds of the next block of a payer who has had so many before."""
+        return self.block_seconds[min(earlier_blocks, len(self.block_seconds) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class LadderStep:
+    """One channel of a ladder.
+
+    Unless the message is `until` within `timeout_seconds`, the next channel follows. The last step has no
+    timeout (None): nothing follows it.
+    """
+
+    channel: Channel
+    timeout_seconds: int | None
+    until: Until
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The channels for one purpose in their order, none of them twice.
+
+    `phone_vouched_by_client` claims that the client may name the phone number with the challenge; otherwise
+    only the payer's enrolled phone line is used.
+    """
+
+    purpose: Purpose
+    steps: tuple[LadderStep, ...]
+    phone_vouched_by_client: bool
+
+    def step(self, channel: Channel) -> LadderStep | None:
+        """The step over this channel, or None when the ladder does not have it."""
+        for step in self.steps:
+            if step.channel is channel:
+                return step
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ResendPolicy:
+    """How long a payer waits for the next message at their own request: longer each time, up to a bound."""
+
+    first_seconds: int
+    factor: int
+    most_seconds: int
+
+    def wait_seconds(self, messages_sent: int) -> int:
+        """Seconds from the latest of `messages_sent` messages (one or more) until the next is allowed."""
+        wait = self.first_seconds
+        for _ in range(messages_sent - 1):
+            if wait >= self.most_seconds or self.factor == 1:
+                break
+            wait *= self.factor
+        return min(wait, self.most_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """How often: `count` actions per `per_seconds`, spread evenly, of which `burst` may come at once."""
+
+    name: str
+    on: LimitedAction
+    scope: LimitScope
+    count: int
+    per_seconds: int
+    burst: int
+    at_limit: AtLimit
+
+
+@dataclass(frozen=True, slots=True)
+class OccasionTexts:
+    """The texts for one occasion: one per channel, and `shown`, the bank's summary without a code."""
+
+    shown: Template
+    sms: Template
+    voice: Template
+    push: Template
+
+    def over(self, channel: Channel) -> Template:
+        """The text for a channel."""
+        match channel:
+            case Channel.SMS:
+                return self.sms
+            case Channel.VOICE:
+                return self.voice
+            case Channel.PUSH:
+                return self.push
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageTexts:
+    """All texts of one language (a BCP 47 tag such as `de`); `payee_spoken` is one payee for the ear."""
+
+    language: str
+    payee_spoken: Template
+    occasions: Mapping[Occasion, OccasionTexts]
+
+    def about(self, occasion: Occasion) -> OccasionTexts:
+        """The texts for an occasion; every language has every occasion."""
+        return self.occasions[occasion]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of every language, and the language of those whose own is not among them."""
+
+    default_language: str
+    languages: tuple[LanguageTexts, ...]
+
+    def language_for(self, locale: str) -> LanguageTexts:
+        """The texts for a locale: its own, else its language's, else the default's. Never raises."""
+        tag = locale.replace("_", "-").lower()
+        while tag:
+            for texts in self.languages:
+                if texts.language.lower() == tag:
+                    return texts
+            tag = tag.rpartition("-")[0]
+        return next(texts for texts in self.languages if texts.language == self.default_language)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything a bank decides, as one value.
+
+    `most_pending` is how many challenges of one payer may be pending; issuing one more supersedes the oldest.
+    `digest` (`sha256:` and 64 hexadecimal digits) names this set in every decision and audit event.
+    """
+
+    code: CodePolicy
+    lockout: LockoutPolicy
+    ladders: tuple[Ladder, ...]
+    resend: ResendPolicy
+    limits: tuple[LimitRule, ...]
+    most_pending: int
+    texts: Texts
+    digest: str
+
+    def ladder(self, purpose: Purpose) -> Ladder:
+        """The ladder for a purpose; every purpose has one."""
+        return next(ladder for ladder in self.ladders if ladder.purpose is purpose)
+
+    def limits_on(self, action: LimitedAction) -> tuple[LimitRule, ...]:
+        """The limits that count this action, in the order of the file."""
+        return tuple(limit for limit in self.limits if limit.on is action)

@@ -1,0 +1,132 @@
+"""Reading a file: whatever stands in it, all that comes of it is a list of mistakes."""
+
+import datetime
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sca_service.policy.load import FILES, mistakes
+
+Edit = Callable[[str, str, str], list[str]]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_file_is_a_mistake(folder: Path, file: str) -> None:
+    """Every file is needed; the others are checked all the same."""
+    (folder / file).unlink()
+    assert mistakes(folder) == [f"{file}: missing; every policy needs this file"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_is_no_toml_is_told_with_its_line(folder: Path, file: str) -> None:
+    """A typing error is found where it was made."""
+    (folder / file).write_text("# a comment\nhalf = \n", encoding="utf-8")
+    found = mistakes(folder)
+    assert len(found) == 1
+    assert found[0].startswith(f"{file}: is not TOML 1.0: ")
+    assert "line 2" in found[0]
+
+
+def test_a_file_that_is_not_utf_8_is_a_mistake(folder: Path) -> None:
+    """Texts saved in another encoding would reach payers as garbage."""
+    (folder / "texts.toml").write_bytes('warning = "gültig"'.encode("latin-1"))
+    assert mistakes(folder) == ["texts.toml: is not UTF-8 (byte 12); allowed: TOML 1.0 in UTF-8"]
+
+
+def test_a_file_that_is_too_large_is_a_mistake(folder: Path) -> None:
+    """A start-up reads no more than a policy can need."""
+    (folder / "code.toml").write_bytes(b"#" * 1_048_577)
+    assert mistakes(folder) == ["code.toml: is too large; allowed: 1048576 bytes"]
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
+    """A folder in the place of a file is told like a missing one."""
+    (folder / "code.toml").unlink()
+    (folder / "code.toml").mkdir()
+    found = mistakes(folder)
+    assert len(found) == 1
+    assert found[0].startswith("code.toml: cannot be read: ")
+
+
+def test_a_file_nested_too_deeply_is_a_mistake(folder: Path) -> None:
+    """A hostile file ends in a message, not in a crash."""
+    (folder / "code.toml").write_text(f"digits = {'[' * 100_000}", encoding="utf-8")
+    found = mistakes(folder)
+    assert len(found) == 1
+    assert found[0].startswith("code.toml: is ")
+
+
+def test_a_number_of_any_size_is_told(edit: Edit) -> None:
+    """Python refuses to print numbers of more than 4,300 digits; the check does not fail over it."""
+    found = edit("code.toml", "digits = 6", f"digits = 0x{'f' * 5_000}")
+    assert len(found) == 1
+    assert found[0].startswith(
+        "code.toml:digits: a number of more than 40 digits is too much; allowed: 6 to 10"
+    )
+
+
+ODD_VALUES: tuple[object, ...] = (
+    "",
+    "\x00",
+    -1,
+    10**30,
+    1.5,
+    [],
+    {},
+    [[]],
+    [{}],
+    datetime.date(2026, 1, 1),
+)
+
+
+def spoiled(content: Any) -> Iterator[Any]:
+    """The same content with one value replaced by something odd, or one key left out."""
+    if not isinstance(content, dict | list):
+        return
+    for key in content if isinstance(content, dict) else range(len(content)):
+        for odd in ODD_VALUES:
+            yield content | {key: odd} if isinstance(content, dict) else replaced(content, key, odd)
+        for inner in spoiled(content[key]):
+            yield content | {key: inner} if isinstance(content, dict) else replaced(content, key, inner)
+        if isinstance(content, dict):
+            yield {other: value for other, value in content.items() if other != key}
+
+
+def replaced(values: list[Any], at: int, value: object) -> list[Any]:
+    """The same list with another value at one place."""
+    return [*values[:at], value, *values[at + 1 :]]
+
+
+def as_toml(value: object) -> str:
+    """A value as inline TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {as_toml(inner)}' for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(as_toml(inner) for inner in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(character):08x}" for character in value) + '"'
+    return str(value)
+
+
+@pytest.mark.parametrize("file", ["code.toml", "ladder.toml", "limits.toml", "lockout.toml"])
+def test_whatever_stands_at_any_place_there_is_no_crash_and_no_policy_beyond_its_bounds(
+    folder: Path, file: str
+) -> None:
+    """Every value in turn is replaced by every odd one: what comes of it are mistakes of that file."""
+    texts = (folder / "texts.toml").read_text(encoding="utf-8")
+    (folder / "texts.toml").write_text(texts[: texts.index("[de]")], encoding="utf-8")
+    content = tomllib.loads((folder / file).read_text(encoding="utf-8"))
+    tried = 0
+    for odd in spoiled(content):
+        lines = [f'"{key}" = {as_toml(value)}' for key, value in odd.items()]
+        (folder / file).write_text("\n".join(lines), encoding="utf-8")
+        found = mistakes(folder)
+        assert found
+        assert all(line.startswith(file) for line in found)
+        tried += 1
+    assert tried > 40
