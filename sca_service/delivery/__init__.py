@@ -1,0 +1,1 @@
+"""One message over one channel: the ladder, rendering, dispatch and receipts."""
