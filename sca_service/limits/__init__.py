@@ -1,0 +1,1 @@
+"""How often: limits that are exact under parallel load."""
