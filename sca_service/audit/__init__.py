@@ -1,0 +1,1 @@
+"""The record: audit events, written before anybody acts on what they say."""

@@ -1,0 +1,83 @@
+"""The group commit: what waits to be on record is committed together, before anybody is answered.
+
+One commit serves all requests that wait for it: some 10 µs each instead of a disk flush each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import asyncpg
+import msgspec
+
+from sca_service.audit import postgres_store
+from sca_service.audit.model import Acceptance, AuditEvent, Record, SnapshotStore
+from sca_service.kernel.batching import Batcher
+from sca_service.kernel.connections import POSTGRES_AWAY
+from sca_service.kernel.errors import StoreUnavailable
+
+
+class AuditWriter:
+    """Commits records to PostgreSQL. A class because it holds the pool and what waits for the next commit."""
+
+    def __init__(self, pool: asyncpg.Pool, snapshots: SnapshotStore) -> None:
+        self._pool = pool
+        self._snapshots = snapshots
+        self._batcher: Batcher[Record, bool] = Batcher(
+            self._commit, most_in_flight=2, most_in_batch=1000, most_waiting=20_000
+        )
+
+    async def commit(self, record: Record) -> bool:
+        """Put a record on the log; returns when it is durable.
+
+        False when its acceptance is taken by another event: this challenge was approved before, and what the event
+        claims was put on record as `already_used` instead. Raises StoreUnavailable; the outbox still holds the events.
+        """
+        return await self._batcher.submit(record)
+
+    async def close(self) -> None:
+        """Finish the commits under way."""
+        await self._batcher.drain()
+
+    async def _commit(self, records: Sequence[Record]) -> Sequence[bool]:
+        try:
+            async with self._pool.acquire(timeout=0.5) as connection, connection.transaction():
+                return await self._write(connection, records)
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+        except asyncpg.PostgresError as error:
+            raise StoreUnavailable("PostgreSQL refused the commit") from error
+
+    async def _write(
+        self, connection: postgres_store.Connection, records: Sequence[Record]
+    ) -> Sequence[bool]:
+        claims = [record.acceptance for record in records if record.acceptance]
+        held: set[Acceptance] = (
+            await postgres_store.claim_acceptances(connection, claims) if claims else set()
+        )
+        results = [record.acceptance is None or record.acceptance in held for record in records]
+        if not all(results):
+            records = [
+                record if accepted else _contradicted(record)
+                for record, accepted in zip(records, results, strict=True)
+            ]
+        events = [event for record in records for event in record.events]
+        if events:
+            await postgres_store.insert_events(connection, events)
+        snapshots = [snapshot for record in records for snapshot in record.snapshots]
+        if snapshots:
+            await self._snapshots.save(connection, snapshots)
+        return results
+
+
+def _contradicted(record: Record) -> Record:
+    """The record of an approval whose challenge had been approved before: a store had lost its tail (decision 6)."""
+    events = tuple(_as_already_used(event) for event in record.events)
+    return replace(record, events=events, acceptance=None, snapshots=())
+
+
+def _as_already_used(event: AuditEvent) -> AuditEvent:
+    members = msgspec.json.decode(event.body)
+    if members.get("outcome") != "approved":
+        return event
+    members |= {"outcome": "already_used", "revived": True}
+    return AuditEvent.parse(msgspec.json.encode(members))

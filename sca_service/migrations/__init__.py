@@ -1,0 +1,35 @@
+"""The database schema, step by step (alembic). `migrate` brings a database up to date."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+
+_MIGRATION_LOCK = 0x5CA_0
+_HERE = Path(__file__).parent
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` (postgresql://…) to the newest schema; several at once wait for each other.
+
+    Raises asyncpg errors when the database cannot be reached.
+    """
+    asyncio.run(_locked(url))
+
+
+async def _locked(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await asyncio.to_thread(_upgrade, url)
+    finally:
+        await connection.close()
+
+
+def _upgrade(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_HERE))
+    config.attributes["url"] = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    command.upgrade(config, "head")
