@@ -1,0 +1,94 @@
+"""Read challenges and steer the pending ones: get, list, next channel, cancel."""
+
+import asyncio
+
+from sca_service.challenges.issue import Caller
+from sca_service.challenges.model import ChallengeId, ChallengeState, Status
+from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.verify import as_archived
+from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.errors import NoMoreChannels, NotFound, NotPending, ResendCooldown, TooEarly
+from sca_service.kernel.keyring import Keyring
+from sca_service.limits.model import limits_for
+from sca_service.policy.model import LimitedAction, LimitScope, Policy
+
+
+class Follower:
+    """Follows challenges after they were issued. A class because it holds the stores."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        keyring: Keyring,
+        store: ChallengeStore,
+        archive: ChallengeArchive,
+        recorder: Recorder,
+    ) -> None:
+        self._policy = policy
+        self._keyring = keyring
+        self._store = store
+        self._archive = archive
+        self._recorder = recorder
+
+    async def get(self, client: str, challenge: ChallengeId) -> ChallengeView:
+        """A client's challenge in whatever state. Raises NotFound, StoreUnavailable."""
+        state = await self._store.get(challenge)
+        if state is None or state.client != client:
+            archived = await self._archive.get(challenge.text, client)
+            if archived is None:
+                raise NotFound
+            state = as_archived(archived)
+        return ChallengeView.open(state, self._keyring)
+
+    async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeView]:
+        """A client's challenges, the newest first, at most `most`. Raises StoreUnavailable."""
+        states = await self._archive.page(wanted, most=most)
+        fresh = await asyncio.gather(*(self._freshest(state) for state in states))
+        return [ChallengeView.open(state, self._keyring) for state in fresh]
+
+    async def step(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
+        """Send over the next channel now; the code stays the same.
+
+        Raises NotFound, NoMoreChannels, ResendCooldown and TooEarly (with the seconds to wait), NotPending when the
+        challenge is final, StoreUnavailable.
+        """
+        state = await self._store.get(challenge)
+        if state is None or state.client != caller.client:
+            await self.get(caller.client, challenge)
+            raise NotPending
+        reply = await self._store.step(
+            challenge,
+            caller.event_members(self._policy),
+            client=caller.client,
+            resend=self._policy.resend,
+            limits=limits_for(self._policy, LimitedAction.RESEND, LimitScope.PAYER, state.payer),
+        )
+        if reply.wait_ms:
+            seconds = -(-reply.wait_ms // 1000)
+            if reply.word == "cooldown":
+                raise ResendCooldown("the payer gets a moment to receive the last message", seconds)
+            raise TooEarly("the limit on messages for this payer is spent", seconds)
+        if reply.word == "no_more":
+            raise NoMoreChannels
+        if reply.state is None:
+            raise NotPending
+        await self._recorder.commit(challenge.partition, reply)
+        return ChallengeView.open(reply.state, self._keyring)
+
+    async def cancel(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
+        """Cancel a pending challenge; a final one stays as it is. Raises NotFound, StoreUnavailable."""
+        reply = await self._store.cancel(challenge, caller.event_members(self._policy), client=caller.client)
+        if reply.state is None:
+            return await self.get(caller.client, challenge)
+        await self._recorder.commit(challenge.partition, reply)
+        return ChallengeView.open(reply.state, self._keyring)
+
+    async def _freshest(self, state: ChallengeState) -> ChallengeState:
+        if state.status is not Status.PENDING:
+            return state
+        challenge = ChallengeId.parse(state.id)
+        hot = await self._store.get(challenge) if challenge else None
+        return hot or as_archived(state)

@@ -1,0 +1,60 @@
+-- Issue a challenge: the payer's limit, the lockout, the pending challenges, the first delivery, the timer and the
+-- audit event, in one step.
+--
+-- KEYS  the three of state.lua, then the payer's limits
+-- ARGV  1 event id  2 head  3 members of the issued event  4 state without times (MessagePack)  5 lifetime in ms
+--       6 most pending  7 most failures  8… ms each and burst of the limits
+-- Returns {'issued'|'refused', state, event…}, {'superseding', state, superseded state, event…}, {'exists', state} when this id was issued before,
+--         {'limited', ms to wait}
+
+local event_id, head, members = ARGV[1], ARGV[2], ARGV[3]
+local lifetime_ms, most_pending = tonumber(ARGV[5]), tonumber(ARGV[6])
+local most_failures = tonumber(ARGV[7])
+
+local before = redis.call('GET', challenge_key)
+if before then return {'exists', before} end
+
+local wait_ms = spend_limits(4, 8)
+if wait_ms > 0 then return {'limited', wait_ms} end
+
+local state = cmsgpack.unpack(ARGV[4])
+state.created_at = now
+state.expires_at = now + lifetime_ms
+
+local blocked = blocked_until(state)
+if blocked > 0 then
+  state.status, state.settled_at, state.blocked_until, state.why = 'refused', now, blocked, 'payer_blocked'
+  state.expires_at = now
+  state.attempts_left = 0
+  local packed = save_state(challenge_key, state)
+  emit(event_id, head, 'challenge.refused', state, members .. member('reason', 'payer_blocked'))
+  return {'refused', packed, unpack(events)}
+end
+
+state.attempts_left = most_failures - tonumber(redis.call('HGET', lockout_key(state), 'failures') or 0)
+emit(event_id, head, 'challenge.issued', state, members .. member('expires_at_ms', state.expires_at))
+
+local pending = pending_key(state)
+redis.call('ZREMRANGEBYSCORE', pending, '-inf', now)
+local superseded
+if redis.call('ZCARD', pending) >= most_pending then
+  local oldest = redis.call('ZRANGE', pending, 0, 0)[1]
+  local oldest_key = partition .. 'challenge:' .. oldest
+  local old = load_state(oldest_key)
+  redis.call('ZREM', pending, oldest)
+  if old and old.status == 'pending' then
+    settle_challenge(old, 'cancelled')
+    old.why = 'superseded'
+    superseded = save_state(oldest_key, old)
+    emit(event_id, head, 'challenge.cancelled', old, member('reason', 'superseded'))
+  end
+end
+redis.call('ZADD', pending, state.expires_at, state.id)
+redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
+redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
+
+state.step = 1
+queue_delivery(state)
+local packed = save_state(challenge_key, state)
+if superseded then return {'superseding', packed, superseded, unpack(events)} end
+return {'issued', packed, unpack(events)}

@@ -1,0 +1,269 @@
+"""Issue a challenge: the one place with the control flow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sca_service.challenges.model import (
+    ChallengeId,
+    ChallengeState,
+    Element,
+    Fixed,
+    LadderState,
+    Method,
+    Private,
+    Status,
+    is_sca,
+    partition_of,
+)
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge
+from sca_service.challenges.view import ChallengeView
+from sca_service.delivery.render import message_shown
+from sca_service.kernel.errors import InvalidInput, Mistake, TooEarly
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import NumberKind, PhoneNumber
+from sca_service.kernel.telemetry import CHALLENGES_ISSUED
+from sca_service.kernel.transaction import Transaction
+from sca_service.limits.model import limits_for
+from sca_service.limits.redis_store import LimitStore
+from sca_service.policy.model import Channel, Ladder, LadderStep, LimitedAction, LimitScope, Policy, Purpose
+
+_ON_PHONE = frozenset({Channel.SMS, Channel.VOICE})
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStep:
+    """A channel that the client asks for, with its own time-out in seconds or the policy's."""
+
+    channel: Channel
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeOrder:
+    """What a client asks for, parsed: every value is already right in itself."""
+
+    psu_id: str
+    purpose: Purpose
+    transaction: Transaction | None = None
+    phone: PhoneNumber | None = None
+    locale: str = ""
+    channels: Sequence[WantedStep] = ()
+    elements_presented: Sequence[Element] = ()
+    signals: Mapping[str, str] | None = None
+    lifetime_seconds: int | None = None
+    reference: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is, and which."""
+
+    client: str
+    request: str
+
+    def event_members(self, policy: Policy) -> EventMembers:
+        """What every event of this request says of it."""
+        return EventMembers(f"client:{self.client}", self.request, policy.digest)
+
+
+class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
+    purpose: str
+    method: str
+    channels: tuple[str, ...]
+    elements: tuple[str, ...]
+    sca: bool
+    transaction: str | None = None
+    session: str | None = None
+
+
+class Issuer:
+    """Issues challenges. A class because it holds what it issues with."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        keyring: Keyring,
+        store: ChallengeStore,
+        limits: LimitStore,
+        recorder: Recorder,
+    ) -> None:
+        self._policy = policy
+        self._keyring = keyring
+        self._store = store
+        self._limits = limits
+        self._recorder = recorder
+
+    async def issue(
+        self, caller: Caller, order: ChallengeOrder, *, unique: str | None = None
+    ) -> ChallengeView:
+        """Issue a challenge, on record and on its way to the payer.
+
+        `unique` (32 hexadecimal digits) names a repeated request: it gets the challenge it got before. A blocked
+        payer's challenge has the status `refused` and nothing is sent. Raises InvalidInput when the order does not
+        fit the policy, TooEarly at a limit, StoreUnavailable.
+        """
+        steps = self._steps(order)
+        lifetime_seconds = self._lifetime(order)
+        payer = self._keyring.pseudonym("payer", caller.client, order.psu_id)
+        challenge = ChallengeId.new(
+            partition=partition_of(payer),
+            purpose=order.purpose,
+            key_version=self._keyring.current,
+            digits=self._policy.code.digits,
+            unique=unique,
+        )
+        state = self._state(caller, order, challenge, payer, steps)
+
+        await self._spend_shared_limits(caller, order)
+        reply = await self._store.add(
+            challenge,
+            NewChallenge(
+                state=state,
+                event=self._event(order, state),
+                lifetime_ms=lifetime_seconds * 1000,
+                most_pending=self._policy.most_pending,
+                most_failures=self._policy.lockout.most_failures,
+                limits=limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer),
+            ),
+            caller.event_members(self._policy),
+        )
+        if reply.word == "limited":
+            raise TooEarly("the limit on challenges for this payer is spent", -(-reply.wait_ms // 1000))
+        assert reply.state is not None  # noqa: S101 - every word but `limited` comes with the state
+        if reply.word == "exists":
+            await self._recorder.expect(reply.state)
+            return ChallengeView.open(reply.state, self._keyring)
+        await self._recorder.commit(challenge.partition, reply)
+        CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
+        return ChallengeView.open(reply.state, self._keyring)
+
+    def _steps(self, order: ChallengeOrder) -> tuple[LadderStep, ...]:
+        """The ladder of this challenge: the policy's, or what the client wants of it."""
+        ladder = self._policy.ladder(order.purpose)
+        steps = _wanted_steps(ladder, order.channels) if order.channels else ladder.steps
+        if order.phone and not ladder.phone_vouched_by_client:
+            raise InvalidInput.at(
+                "/psu/phone", "the policy does not take a number from the client for this purpose"
+            )
+        if not order.phone and any(step.channel in _ON_PHONE for step in steps):
+            raise InvalidInput.at("/psu/phone", "is needed for sms and voice: no phone line is enrolled")
+        if (
+            order.phone
+            and order.phone.kind is NumberKind.LANDLINE
+            and any(step.channel is Channel.SMS for step in steps)
+        ):
+            raise InvalidInput.at("/psu/phone", "cannot receive text messages; use voice only")
+        return steps
+
+    def _lifetime(self, order: ChallengeOrder) -> int:
+        code = self._policy.code
+        if order.lifetime_seconds is None:
+            return code.lifetime_seconds
+        if not code.allows_lifetime(order.lifetime_seconds):
+            raise InvalidInput.at(
+                "/expires_in_s",
+                f"must be {code.shortest_lifetime_seconds} to {code.longest_lifetime_seconds} seconds",
+            )
+        return order.lifetime_seconds
+
+    def _state(
+        self,
+        caller: Caller,
+        order: ChallengeOrder,
+        challenge: ChallengeId,
+        payer: str,
+        steps: Sequence[LadderStep],
+    ) -> ChallengeState:
+        fixed = Fixed(
+            purpose=order.purpose,
+            method=Method.ONE_TIME_CODE,
+            elements=_elements(order),
+            policy=self._policy.digest,
+            sealed=self._keyring.seal(msgspec.json.encode(self._private(order)), challenge.text),
+        )
+        return ChallengeState(
+            id=challenge.text,
+            client=caller.client,
+            payer=payer,
+            status=Status.PENDING,
+            revision=0,
+            digest=order.transaction.digest() if order.transaction else "",
+            created_at=0,
+            expires_at=0,
+            attempts_left=self._policy.lockout.most_failures,
+            ladder=[
+                LadderState(step.channel, (step.timeout_seconds or 0) * 1000, step.until) for step in steps
+            ],
+            step=0,
+            deliveries=[],
+            fixed=msgspec.json.encode(fixed).decode(),
+        )
+
+    def _private(self, order: ChallengeOrder) -> Private:
+        return Private(
+            psu_id=order.psu_id,
+            locale=order.locale,
+            message_shown=message_shown(self._policy.texts, order.purpose, order.locale, order.transaction),
+            phone=order.phone.e164 if order.phone else None,
+            transaction=order.transaction.canonical().decode() if order.transaction else None,
+            reference=order.reference,
+            metadata=dict(order.metadata) if order.metadata else None,
+            signals=dict(order.signals) if order.signals else None,
+        )
+
+    def _event(self, order: ChallengeOrder, state: ChallengeState) -> bytes:
+        elements = _elements(order)
+        session = (order.signals or {}).get("session_id")
+        return msgspec.json.encode(
+            _IssuedMembers(
+                purpose=order.purpose,
+                method=Method.ONE_TIME_CODE,
+                channels=tuple(step.channel for step in state.ladder),
+                elements=elements,
+                sca=is_sca(elements),
+                transaction=state.digest or None,
+                session=self._keyring.pseudonym("session", state.client, session) if session else None,
+            )
+        )
+
+    async def _spend_shared_limits(self, caller: Caller, order: ChallengeOrder) -> None:
+        subjects = [(LimitScope.CLIENT, self._keyring.pseudonym("client", caller.client))]
+        if order.phone:
+            subjects.append((LimitScope.PHONE, self._keyring.pseudonym("phone", order.phone.e164)))
+        for scope, subject in subjects:
+            await self._limits.spend(limits_for(self._policy, LimitedAction.ISSUE, scope, subject))
+
+
+def _wanted_steps(ladder: Ladder, wanted: Sequence[WantedStep]) -> tuple[LadderStep, ...]:
+    """The client's choice, as far as the policy's ladder has it (OWASP: no downgrade by a client's parameter)."""
+    mistakes: list[Mistake] = []
+    steps: list[LadderStep] = []
+    for at, choice in enumerate(wanted):
+        step = ladder.step(choice.channel)
+        if step is None:
+            mistakes.append(
+                Mistake(f"/channels/{at}/channel", "is not in the policy's ladder for this purpose")
+            )
+        elif any(choice.channel is earlier.channel for earlier in steps):
+            mistakes.append(Mistake(f"/channels/{at}/channel", "is named twice"))
+        else:
+            timeout_seconds = choice.timeout_seconds or step.timeout_seconds or _TIMEOUT_SECONDS
+            steps.append(LadderStep(step.channel, timeout_seconds, step.until))
+    if mistakes:
+        raise InvalidInput(*mistakes)
+    return tuple(steps)
+
+
+_TIMEOUT_SECONDS = 45
+"""For a channel that is last in the policy's ladder, so has no time-out there, and not last in the client's."""
+
+
+def _elements(order: ChallengeOrder) -> tuple[Element, ...]:
+    """What an approval would establish: a code over a phone line is possession (EBA Q&A 2018_4039)."""
+    present = {*order.elements_presented, Element.POSSESSION}
+    return tuple(element for element in Element if element in present)

@@ -1,0 +1,234 @@
+"""What a challenge is: its states, what one answer comes to, and what is kept of it.
+
+State of a challenge::
+
+    pending ──▶ approved      the right answer, once
+            ├─▶ rejected      the transaction differed
+            ├─▶ blocked       attempts used up, or the payer is blocked
+            ├─▶ declined      the payer said no
+            ├─▶ cancelled     by the client, or superseded
+            ├─▶ undeliverable every channel failed
+            └─▶ expired       its time is over
+    refused                   never pending: nothing was sent
+
+Every state but `pending` is final.
+"""
+
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from sca_service.delivery.model import DeliveryState, DeliveryStatus
+from sca_service.kernel.clock import timestamp
+from sca_service.policy.model import Channel, Purpose
+
+PARTITIONS = 64
+_PURPOSES = tuple(Purpose)
+_CHALLENGE_ID = re.compile(r"chl_[0-9a-f]{38}", re.ASCII)
+
+
+class Status(StrEnum):
+    """Where a challenge stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    UNDELIVERABLE = "undeliverable"
+    REFUSED = "refused"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self is not Status.PENDING
+
+
+class Outcome(StrEnum):
+    """What one answer came to. It never says which element was wrong (RTS Art. 4(3)(a))."""
+
+    APPROVED = "approved"
+    INCORRECT = "incorrect"
+    TRANSACTION_MISMATCH = "transaction_mismatch"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    ALREADY_USED = "already_used"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    UNDELIVERABLE = "undeliverable"
+    DECLINED = "declined"
+
+
+class Element(StrEnum):
+    """The three categories of PSD2 Art. 4(30)."""
+
+    KNOWLEDGE = "knowledge"
+    POSSESSION = "possession"
+    INHERENCE = "inherence"
+
+
+class Method(StrEnum):
+    """How a payer answers."""
+
+    ONE_TIME_CODE = "one_time_code"
+
+
+OUTCOME_OF_FINAL = {
+    Status.APPROVED: Outcome.ALREADY_USED,
+    Status.DECLINED: Outcome.DECLINED,
+    Status.REJECTED: Outcome.TRANSACTION_MISMATCH,
+    Status.BLOCKED: Outcome.BLOCKED,
+    Status.EXPIRED: Outcome.EXPIRED,
+    Status.CANCELLED: Outcome.CANCELLED,
+    Status.UNDELIVERABLE: Outcome.UNDELIVERABLE,
+    Status.REFUSED: Outcome.REFUSED,
+}
+"""What an answer to a challenge in a final state comes to; `verify.lua` holds the same table."""
+
+
+def is_sca(elements: Collection[Element]) -> bool:
+    """Whether these make strong customer authentication: two different categories (PSD2 Art. 4(30), RTS Art. 4(1))."""
+    return len(set(elements)) >= 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeId:
+    """`chl_ppukkdr…`: partition (2 hex digits), purpose (1), keyring version (2), digits of the code (1), then chance.
+
+    128 random bits follow. An answer finds its Redis slot, its key and its length without a look-up. To callers the
+    id is opaque.
+    """
+
+    text: str
+    partition: int
+    purpose: Purpose
+    key_version: int
+    digits: int
+
+    @classmethod
+    def new(
+        cls, *, partition: int, purpose: Purpose, key_version: int, digits: int, unique: str | None = None
+    ) -> "ChallengeId":
+        """A fresh id; `unique` (32 hexadecimal digits) fixes its random part for a repeated idempotent request."""
+        tail = unique or secrets.token_hex(16)
+        text = f"chl_{partition:02x}{_PURPOSES.index(purpose):x}{key_version:02x}{digits:x}{tail}"
+        return cls(text, partition, purpose, key_version, digits)
+
+    @classmethod
+    def parse(cls, text: str) -> "ChallengeId | None":
+        """The id in its parts, or None when no challenge can be called that."""
+        if not _CHALLENGE_ID.fullmatch(text):
+            return None
+        partition, purpose = int(text[4:6], 16), int(text[6], 16)
+        if partition >= PARTITIONS or purpose >= len(_PURPOSES):
+            return None
+        return cls(text, partition, _PURPOSES[purpose], int(text[7:9], 16), int(text[9], 16))
+
+
+def partition_of(payer: str) -> int:
+    """The partition (0 to 63) of a payer's pseudonym: all of a payer's keys live on one Redis slot."""
+    return int(payer[:2], 16) % PARTITIONS
+
+
+class Private(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is personal about a challenge; at rest only ever sealed."""
+
+    psu_id: str
+    locale: str
+    message_shown: str
+    phone: str | None = None
+    transaction: str | None = None
+    reference: str | None = None
+    metadata: dict[str, str] | None = None
+    signals: dict[str, str] | None = None
+
+
+class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What never changes after issue. Redis holds it as one text that no script looks into."""
+
+    purpose: Purpose
+    method: Method
+    elements: tuple[Element, ...]
+    policy: str
+    sealed: str
+    risk_reasons: tuple[str, ...] = ()
+
+
+class LadderState(msgspec.Struct, frozen=True):
+    """One step of the ladder as the scripts see it; `until_status` names the delivery status that ends the waiting."""
+
+    channel: Channel
+    timeout_ms: int
+    until_status: str
+
+
+class ChallengeState(msgspec.Struct):
+    """A challenge as it lies in Redis: one MessagePack map, read and written by the scripts.
+
+    Times are milliseconds since the epoch by Redis `TIME`; 0 means not yet. `revision` grows by one with each change.
+    """
+
+    id: str
+    client: str
+    payer: str
+    status: Status
+    revision: int
+    digest: str
+    created_at: int
+    expires_at: int
+    attempts_left: int
+    ladder: list[LadderState]
+    step: int
+    deliveries: list[DeliveryState]
+    fixed: str
+    settled_at: int = 0
+    next_at: int = 0
+    resend_at: int = 0
+    resends: int = 0
+    blocked_until: int = 0
+    answer_event: str = ""
+    answer_key: str = ""
+    why: str = ""
+
+    def status_at(self, now_ms: int) -> Status:
+        """The status as of `now_ms`: a pending challenge whose time is over is expired, whoever notices first."""
+        if self.status is Status.PENDING and now_ms >= self.expires_at:
+            return Status.EXPIRED
+        return self.status
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the challenge is for; its id tells."""
+        return _PURPOSES[int(self.id[6], 16)]
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether a new delivery waits for its decision to be on record."""
+        if self.status is not Status.PENDING or not self.deliveries:
+            return False
+        newest = self.deliveries[-1]
+        return newest.status is DeliveryStatus.QUEUED and newest.tries == 0
+
+    @property
+    def details(self) -> Fixed:
+        """What was fixed at issue."""
+        return msgspec.json.decode(self.fixed, type=Fixed)
+
+    @property
+    def next_channel_at(self) -> str | None:
+        """When the ladder steps on by itself (RFC 3339), or None when it will not."""
+        return timestamp(self.next_at) if self.next_at and self.status is Status.PENDING else None
+
+
+_decode_state = msgspec.msgpack.Decoder(ChallengeState).decode
+
+
+def decode_state(raw: bytes) -> ChallengeState:
+    """The state in its packed form. Raises msgspec.DecodeError when Redis holds something else."""
+    return _decode_state(raw)

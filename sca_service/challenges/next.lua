@@ -1,0 +1,21 @@
+-- Send over the next channel now, because the payer asked: the same code, after a cool-down that grows.
+--
+-- KEYS  the three of state.lua, then the payer's limits
+-- ARGV  1 event id  2 head  3 client  4 first cool-down in ms  5 factor of its growth
+--       6 longest cool-down in ms  7… ms each and burst of the limits
+-- Returns {'stepped', state, event…}, {'cooldown'|'limited', ms to wait}, {'no_more'}, {'final'} or {'not_found'}
+
+local state = load_state(challenge_key)
+if not state or state.client ~= ARGV[3] then return {'not_found'} end
+if state.status ~= 'pending' or now >= state.expires_at then return {'final'} end
+if state.step >= #state.ladder then return {'no_more'} end
+if now < state.resend_at then return {'cooldown', state.resend_at - now} end
+local wait_ms = spend_limits(4, 7)
+if wait_ms > 0 then return {'limited', wait_ms} end
+
+step_on(state)
+state.resends = state.resends + 1
+state.resend_at = now + math.min(tonumber(ARGV[4]) * tonumber(ARGV[5]) ^ (state.resends - 1), tonumber(ARGV[6]))
+emit(ARGV[1], ARGV[2], 'challenge.stepped', state,
+  member('reason', 'user_request') .. member('channel', current_delivery(state).channel))
+return {'stepped', save_state(challenge_key, state), unpack(events)}

@@ -1,0 +1,116 @@
+"""Challenges in PostgreSQL: what stays readable after Redis has forgotten it, and what lists are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import asyncpg
+import msgspec
+
+from sca_service.audit.model import Snapshot
+from sca_service.challenges.model import ChallengeState, Status, decode_state
+from sca_service.kernel.connections import POSTGRES_AWAY
+from sca_service.kernel.errors import StoreUnavailable
+from sca_service.policy.model import Purpose
+
+# A final status is never replaced by another one, an older revision never replaces a newer.
+_SAVE = """
+    INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
+                         $7::timestamptz[], $8::int[], $9::bytea[])
+    ON CONFLICT (id) DO UPDATE
+        SET status = excluded.status, revision = excluded.revision, state = excluded.state
+        WHERE challenges.revision < excluded.revision
+          AND (challenges.status = 'pending' OR challenges.status = excluded.status)
+"""
+
+_LIST = """
+    SELECT id, state FROM challenges
+    WHERE client_id = $1
+      AND ($2::text IS NULL OR psu = $2)
+      AND ($3::text IS NULL OR CASE WHEN status = 'pending' AND expires_at <= now() THEN 'expired' ELSE status END = $3)
+      AND ($4::text IS NULL OR purpose = $4)
+      AND ($5::timestamptz IS NULL OR created_at > $5)
+      AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7))
+    ORDER BY created_at DESC, id DESC
+    LIMIT $8
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeFilter:
+    """Which challenges of a client are wanted; None leaves a member open. `after` is the last of the page before."""
+
+    client: str
+    payer: str | None = None
+    status: Status | None = None
+    purpose: Purpose | None = None
+    created_after_ms: int | None = None
+    after: tuple[int, str] | None = None
+
+
+class ChallengeArchive:
+    """The `challenges` table. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def save(self, connection: asyncpg.pool.PoolConnectionProxy, snapshots: Sequence[Snapshot]) -> None:
+        """Store the newest state of each challenge, within the transaction that commits its events."""
+        newest: dict[str, ChallengeState] = {}
+        for state in cast("Sequence[ChallengeState]", snapshots):
+            if state.id not in newest or newest[state.id].revision < state.revision:
+                newest[state.id] = state
+        states = [
+            newest[challenge] for challenge in sorted(newest)
+        ]  # one order, so that commits never deadlock
+        await connection.execute(
+            _SAVE,
+            [state.id for state in states],
+            [state.client for state in states],
+            [state.payer for state in states],
+            [state.purpose for state in states],
+            [state.status for state in states],
+            [_moment(state.created_at) for state in states],
+            [_moment(state.expires_at) for state in states],
+            [state.revision for state in states],
+            [msgspec.msgpack.encode(state) for state in states],
+        )
+
+    async def get(self, challenge_id: str, client: str) -> ChallengeState | None:
+        """A client's challenge, or None for an unknown id and for another client's. Raises StoreUnavailable."""
+        try:
+            packed = await self._pool.fetchval(
+                "SELECT state FROM challenges WHERE id = $1 AND client_id = $2", challenge_id, client
+            )
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+        return decode_state(packed) if packed else None
+
+    async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeState]:
+        """The newest first, at most `most`. Raises StoreUnavailable."""
+        at_ms, challenge_id = wanted.after or (None, None)
+        try:
+            rows = await self._pool.fetch(
+                _LIST,
+                wanted.client,
+                wanted.payer,
+                wanted.status,
+                wanted.purpose,
+                _moment_or_none(wanted.created_after_ms),
+                _moment_or_none(at_ms),
+                challenge_id,
+                most,
+            )
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+        return [decode_state(row["state"]) for row in rows]
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def _moment_or_none(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else _moment(at_ms)

@@ -1,0 +1,87 @@
+"""Put on record what a script decided, before anybody hears of it."""
+
+import asyncio
+import contextlib
+
+from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
+from sca_service.audit.redis_store import Outbox
+from sca_service.audit.writer import AuditWriter
+from sca_service.challenges.model import ChallengeId, ChallengeState
+from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.redis_store import ChallengeStore, Reply
+from sca_service.kernel.errors import StoreUnavailable
+
+
+class Recorder:
+    """Commits the events of a script's reply; then the outbox may forget them and the delivery may go.
+
+    A class because it holds what is being let go.
+    """
+
+    def __init__(
+        self, *, writer: AuditWriter, outbox: Outbox, archive: ChallengeArchive, store: ChallengeStore
+    ) -> None:
+        self._writer = writer
+        self._outbox = outbox
+        self._archive = archive
+        self._store = store
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+        """Durable when this returns. False when the reply approves a challenge that was approved before.
+
+        Raises StoreUnavailable; then the events are still in the outbox and a worker will commit them.
+        """
+        if not reply.events and not with_snapshot:
+            return True
+        snapshots = [reply.state] if with_snapshot and reply.state else []
+        if reply.superseded:
+            snapshots.append(reply.superseded)
+        accepted = await self._writer.commit(Record(reply.events, _acceptance(reply), tuple(snapshots)))
+        if reply.places:
+            self._outbox.forget(partition, reply.places)
+        if reply.state and reply.state.awaits_release:
+            self._release(reply.state)
+        return accepted
+
+    def _release(self, state: ChallengeState) -> None:
+        """Let the newest delivery go, without waiting for it: what is not released goes by its timer."""
+        task = asyncio.get_running_loop().create_task(self._try_release(state))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _try_release(self, state: ChallengeState) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.release(state)
+
+    async def commit_event(self, event: AuditEvent) -> None:
+        """Put one event on record that no script made. Raises StoreUnavailable."""
+        await self._writer.commit(Record((event,)))
+
+    async def expect(self, state: ChallengeState) -> None:
+        """Make sure that a decision taken by an earlier request is on record, before it is told again.
+
+        Raises StoreUnavailable while it is not: what a killed process left in the outbox is there within seconds.
+        """
+        recorded = await self._archive.get(state.id, state.client)
+        if recorded is None or recorded.status != state.status:
+            raise StoreUnavailable("what was decided is being put on record")
+
+
+class StateSource:
+    """Tells the outbox's drain how the challenge of an event stands now."""
+
+    def __init__(self, store: ChallengeStore) -> None:
+        self._store = store
+
+    async def snapshot_of(self, event: AuditEvent) -> Snapshot | None:
+        """The challenge's state in Redis, or None when it is not there (any more)."""
+        challenge = ChallengeId.parse(event.head.challenge or "")
+        return await self._store.get(challenge) if challenge else None
+
+
+def _acceptance(reply: Reply) -> Acceptance | None:
+    state: ChallengeState | None = reply.state
+    if reply.word != "approved" or state is None:
+        return None
+    return Acceptance(state.id, state.answer_event)

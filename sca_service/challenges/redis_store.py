@@ -1,0 +1,283 @@
+"""Challenges in Redis: the scripts that change them, and what they return.
+
+All keys of a payer carry the hash tag of the payer's partition, so each call runs on one slot of a cluster.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.redis_store import outbox_key
+from sca_service.challenges.model import ChallengeId, ChallengeState, decode_state, partition_of
+from sca_service.delivery.model import Settlement
+from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.ids import new_id
+from sca_service.limits.model import Limit
+from sca_service.policy.model import LockoutPolicy, ResendPolicy
+
+_HERE = Path(__file__).parent
+_STATE = _HERE / "state.lua"
+
+
+def _script(name: str) -> Script:
+    return Script.read(_STATE, _HERE / f"{name}.lua")
+
+
+_ISSUE, _VERIFY, _NEXT, _CANCEL, _ADVANCE, _SETTLE = map(
+    _script, ("issue", "verify", "next", "cancel", "advance", "settle")
+)
+_CLAIM = Script.read(_HERE / "claim.lua")
+_RELEASE = Script.read(_HERE / "release.lua")
+_UNBLOCK = Script.read(_HERE / "unblock.lua")
+
+CLAIM_LEASE_MS = 3_000
+SEND_LEASE_MS = 20_000
+MOST_TRIES = 3
+RECORD_MS = 4_500
+"""How long a new delivery waits to be released; state.lua holds the same number."""
+
+
+class EventMembers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The members that are the same for all events of one call; client, payer and challenge the script knows."""
+
+    actor: str
+    request: str | None = None
+    policy: str | None = None
+
+    def as_head(self) -> bytes:
+        """JSON members without their braces, as the scripts take them."""
+        return msgspec.json.encode(self)[1:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a script decided: a word of its own, the state it left, and the events it put into the outbox."""
+
+    word: str
+    state: ChallengeState | None = None
+    events: tuple[AuditEvent, ...] = ()
+    places: tuple[bytes, ...] = ()
+    wait_ms: int = 0
+    superseded: ChallengeState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """Where a payer stands: failures in a row, and until when blocked (0 when not), in ms since the epoch."""
+
+    failures: int
+    blocked_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewChallenge:
+    """What `issue.lua` is given: the state without its times, and what bounds it."""
+
+    state: ChallengeState
+    event: bytes
+    lifetime_ms: int
+    most_pending: int
+    most_failures: int
+    limits: Sequence[Limit]
+
+
+class ChallengeStore:
+    """Runs the scripts. A class because it holds the connection."""
+
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+
+    async def add(self, challenge: ChallengeId, new: NewChallenge, head: EventMembers) -> Reply:
+        """Issue. The reply's word is `issued`, `refused` (payer blocked), `exists` or `limited` (`wait_ms`)."""
+        limits = new.limits
+        reply = await self._redis.call(
+            _ISSUE,
+            (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
+            (
+                new_id("evt"),
+                head.as_head(),
+                b"," + new.event[1:-1],
+                msgspec.msgpack.encode(new.state),
+                new.lifetime_ms,
+                new.most_pending,
+                new.most_failures,
+                *_numbers(limits),
+            ),
+        )
+        word = reply[0]
+        if word == b"limited":
+            return Reply("limited", wait_ms=reply[1])
+        if word == b"superseding":
+            return _reply([b"issued", reply[1], *reply[3:]], superseded=decode_state(reply[2]))
+        return _reply(reply)
+
+    async def answer(
+        self,
+        challenge: ChallengeId,
+        head: EventMembers,
+        *,
+        client: str,
+        code_matches: bool,
+        digest: str,
+        answer_key: str,
+        lockout: LockoutPolicy,
+    ) -> Reply:
+        """Answer. The reply's word is the outcome, or `not_found` for an unknown or another client's challenge."""
+        blocks = " ".join(str(seconds * 1000) for seconds in lockout.block_seconds)
+        reply = await self._redis.call(
+            _VERIFY,
+            _keys(challenge),
+            (
+                new_id("evt"),
+                head.as_head(),
+                client,
+                int(code_matches),
+                digest,
+                answer_key,
+                lockout.most_failures,
+                lockout.window_seconds * 1000,
+                blocks,
+            ),
+        )
+        return _reply(reply)
+
+    async def step(
+        self,
+        challenge: ChallengeId,
+        head: EventMembers,
+        *,
+        client: str,
+        resend: ResendPolicy,
+        limits: Sequence[Limit],
+    ) -> Reply:
+        """Send over the next channel: `stepped`, `cooldown`, `limited`, `no_more`, `final` or `not_found`."""
+        reply = await self._redis.call(
+            _NEXT,
+            (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
+            (
+                new_id("evt"),
+                head.as_head(),
+                client,
+                resend.first_seconds * 1000,
+                resend.factor,
+                resend.most_seconds * 1000,
+                *_numbers(limits),
+            ),
+        )
+        if reply[0] in (b"cooldown", b"limited"):
+            return Reply(reply[0].decode(), wait_ms=reply[1])
+        return _reply(reply)
+
+    async def cancel(self, challenge: ChallengeId, head: EventMembers, *, client: str) -> Reply:
+        """Cancel: `cancelled`, `final` when it was final before, or `not_found`."""
+        return _reply(
+            await self._redis.call(_CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client))
+        )
+
+    async def get(self, challenge: ChallengeId) -> ChallengeState | None:
+        """The state, or None when Redis holds none (any more)."""
+        packed = await self._redis.command("GET", _challenge_key(challenge))
+        return decode_state(packed) if packed else None
+
+    async def claim(self, partition: int, *, most: int) -> list[str]:
+        """Lease the challenges of a partition whose time has come; their ids."""
+        ids = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
+        return [one.decode() for one in ids]
+
+    async def advance(self, challenge: ChallengeId, head: EventMembers) -> Reply:
+        """What is to be done now: `send` the current delivery, `changed` (stepped on or final), or `idle`."""
+        return _reply(
+            await self._redis.call(
+                _ADVANCE,
+                _keys(challenge),
+                (new_id("evt"), head.as_head(), SEND_LEASE_MS, MOST_TRIES, challenge.text),
+            )
+        )
+
+    async def settle(
+        self,
+        challenge: ChallengeId,
+        head: EventMembers,
+        delivery: str,
+        settlement: Settlement,
+        *,
+        retry_ms: int,
+    ) -> Reply:
+        """Put down what became of a delivery: `changed`, `ignored` when it is no news, or `not_found`."""
+        return _reply(
+            await self._redis.call(
+                _SETTLE,
+                _keys(challenge),
+                (
+                    new_id("evt"),
+                    head.as_head(),
+                    delivery,
+                    settlement.status,
+                    settlement.reason,
+                    settlement.supplier,
+                    settlement.segments,
+                    settlement.cost,
+                    int(settlement.transient),
+                    retry_ms,
+                ),
+            )
+        )
+
+    async def release(self, state: ChallengeState) -> bool:
+        """The newest delivery is on record and may be sent now; False when a worker has it already."""
+        challenge_id, queued_at = state.id, state.deliveries[-1].queued_at
+        due_key = _due_key(int(challenge_id[4:6], 16))
+        return bool(await self._redis.call(_RELEASE, (due_key,), (challenge_id, queued_at, RECORD_MS)))
+
+    async def lockout(self, payer: str) -> Lockout:
+        """Where a payer stands (a block that is over counts as none)."""
+        partition = partition_of(payer)
+        failures, blocked_until = await self._redis.command(
+            "HMGET", _lockout_key(partition, payer), "failures", "blocked_until"
+        )
+        seconds, microseconds = await self._redis.command("TIME")
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        until = int(blocked_until or 0)
+        return Lockout(int(failures or 0), until if until > now_ms else 0)
+
+    async def unblock(self, payer: str, members: bytes) -> Reply:
+        """Lift a payer's block; `members` are the event's, as JSON without braces."""
+        partition = partition_of(payer)
+        return _reply(
+            await self._redis.call(
+                _UNBLOCK, (_lockout_key(partition, payer), outbox_key(partition)), (new_id("evt"), members)
+            )
+        )
+
+
+def _reply(raw: list[bytes], *, superseded: ChallengeState | None = None) -> Reply:
+    state = decode_state(raw[1]) if len(raw) > 1 and raw[1] else None
+    events = tuple(AuditEvent.parse(event) for event in raw[2::2])
+    return Reply(raw[0].decode(), state, events, tuple(raw[3::2]), superseded=superseded)
+
+
+def _challenge_key(challenge: ChallengeId) -> str:
+    return f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
+
+
+def _due_key(partition: int) -> str:
+    return f"{{p{partition:02d}}}:due"
+
+
+def _lockout_key(partition: int, payer: str) -> str:
+    return f"{{p{partition:02d}}}:lockout:{payer}"
+
+
+def _limit_key(partition: int, limit: Limit) -> str:
+    return f"{{p{partition:02d}}}:limit:{limit.name}:{limit.subject}"
+
+
+def _keys(challenge: ChallengeId) -> tuple[str, str, str]:
+    return _challenge_key(challenge), _due_key(challenge.partition), outbox_key(challenge.partition)
+
+
+def _numbers(limits: Sequence[Limit]) -> list[int]:
+    return [number for limit in limits for number in (limit.interval_ms, limit.burst)]

@@ -1,0 +1,69 @@
+-- What became of a delivery: the supplier's answer to the submit, or its receipt, in whatever order they come.
+--
+-- KEYS  the three of state.lua
+-- ARGV  1 event id  2 head  3 delivery id  4 status  5 reason  6 supplier  7 segments  8 cost
+--       9 '1' when the failure is transient  10 ms to wait before another try
+-- Returns {'changed', state, event…}, {'ignored'} when it says nothing new, or {'not_found'}
+
+local RANK = { queued = 0, sent = 1 }
+
+local state = load_state(challenge_key)
+if not state then return {'not_found'} end
+local delivery
+for _, candidate in ipairs(state.deliveries) do
+  if candidate.id == ARGV[3] then delivery = candidate end
+end
+if not delivery then return {'not_found'} end
+
+local event_id, head = ARGV[1], ARGV[2]
+local status, reason, supplier = ARGV[4], ARGV[5], ARGV[6]
+local segments, cost = tonumber(ARGV[7]), ARGV[8]
+local is_current = delivery == current_delivery(state)
+local is_pending = state.status == 'pending'
+
+if segments > 0 then delivery.segments = segments end
+if cost ~= '' then delivery.cost = cost end
+if supplier ~= '' then delivery.supplier = supplier end
+
+if (RANK[status] or 2) <= (RANK[delivery.status] or 2) then
+  -- A receipt overtook the answer to the submit, or came twice: keep what the supplier said of cost, change nothing.
+  if status == 'sent' and delivery.sent_at == 0 and delivery.status ~= 'skipped' then
+    delivery.sent_at = delivery.final_at
+    return {'changed', save_state(challenge_key, state)}
+  end
+  return {'ignored'}
+end
+
+if status == 'failed' and ARGV[9] == '1' and is_current and is_pending then
+  delivery.reason = reason
+  wait_until(state, now + tonumber(ARGV[10]))
+  emit(event_id, head, 'delivery.retried', state,
+    member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('reason', reason))
+  return {'changed', save_state(challenge_key, state), unpack(events)}
+end
+
+delivery.status = status
+delivery.reason = reason
+if status == 'sent' then delivery.sent_at = now else delivery.final_at = now end
+emit(event_id, head, 'delivery.settled', state,
+  member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('status', status)
+  .. (reason ~= '' and member('reason', reason) or '') .. (supplier ~= '' and member('supplier', supplier) or ''))
+
+if is_current and is_pending then
+  local step = state.ladder[state.step]
+  if FAILED[status] then
+    step_on(state)
+    if state.status == 'undeliverable' then emit(event_id, head, 'challenge.undeliverable', state) end
+  elseif status == 'sent' and step.until_status ~= 'sent' and state.next_at > 0 then
+    wait_until(state, math.min(state.next_at, state.expires_at))
+  else
+    state.next_at = 0
+    wait_until(state, state.expires_at)
+  end
+elseif is_pending and (status == 'delivered' or status == 'answered') then
+  state.next_at = 0 -- an earlier message arrived after all: the ladder does not step on by time any more
+elseif is_pending and FAILED[status] and state.step >= #state.ladder and FAILED[current_delivery(state).status] then
+  step_on(state) -- the last word that was outstanding
+  if state.status == 'undeliverable' then emit(event_id, head, 'challenge.undeliverable', state) end
+end
+return {'changed', save_state(challenge_key, state), unpack(events)}

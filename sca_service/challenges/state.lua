@@ -1,0 +1,139 @@
+-- What every script of this room does with a challenge's state. Read in front of each script.
+--
+-- KEYS of every script begin with the challenge, the partition's timers and its outbox. A payer's own keys are named
+-- after the payer, whom the challenge's state tells; they carry the same hash tag. So everything is on one slot, and a
+-- decision and its audit event are one atomic step.
+
+local KEEP_MS = 3600000 -- a final challenge stays in Redis for an hour; after that PostgreSQL answers for it
+
+local SETTLE_MS = 30000 -- a worker's send is over by then, one way or the other
+local RECORD_MS = 4500 -- by then a decision is on record, even when the process that took it was killed (audit/drain.py)
+
+local challenge_key, due_key, outbox_key = KEYS[1], KEYS[2], KEYS[3]
+local partition = string.match(due_key, '^{p%d%d}:')
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function load_state(key)
+  local packed = redis.call('GET', key)
+  return packed and cmsgpack.unpack(packed)
+end
+
+local function save_state(key, state)
+  state.revision = state.revision + 1
+  local packed = cmsgpack.pack(state)
+  redis.call('SET', key, packed, 'PX', math.max(state.expires_at - now, 0) + KEEP_MS)
+  return packed
+end
+
+-- Audit events. `head` holds the members that are the same for all events of one call, as JSON text made by our own
+-- encoder; what is added here are numbers and words of closed sets, so no text needs escaping.
+local events = {} -- each event's text, then its place in the outbox
+
+local function emit(event_id, head, kind, state, members)
+  local suffix = #events > 0 and string.format('%02d', #events / 2) or ''
+  local event = string.format('{"id":"%s%s","type":"%s","at_ms":%d,"client":"%s","psu":"%s","challenge":"%s",%s%s}',
+    event_id, suffix, kind, now, state.client, state.payer, state.id, head, members or '')
+  events[#events + 1] = event
+  events[#events + 1] = redis.call('XADD', outbox_key, '*', 'event', event)
+  return event_id .. suffix
+end
+
+local function member(name, value)
+  if type(value) == 'number' then return string.format(',"%s":%d', name, value) end
+  return string.format(',"%s":"%s"', name, value)
+end
+
+local function lockout_key(state) return partition .. 'lockout:' .. state.payer end
+local function pending_key(state) return partition .. 'pending:' .. state.payer end
+
+local function blocked_until(state)
+  local at = tonumber(redis.call('HGET', lockout_key(state), 'blocked_until') or 0)
+  return at > now and at or 0
+end
+
+local function wait_until(state, at)
+  redis.call('ZADD', due_key, at, state.id)
+end
+
+-- Take back what no worker has begun to send. Returns whether one is in a worker's hands.
+local function take_back(delivery)
+  if delivery.status ~= 'queued' then return false end
+  if delivery.tries > 0 then return true end
+  delivery.status = 'skipped'
+  delivery.final_at = now
+  return false
+end
+
+-- A final status: nothing further is sent. While a worker still holds a delivery the timer stays, so that the delivery
+-- is settled even if that worker died.
+local function settle_challenge(state, status)
+  state.status = status
+  state.settled_at = now
+  state.next_at = 0
+  local in_hand = false
+  for _, delivery in ipairs(state.deliveries) do in_hand = take_back(delivery) or in_hand end
+  if in_hand then wait_until(state, now + SETTLE_MS) else redis.call('ZREM', due_key, state.id) end
+  redis.call('ZREM', pending_key(state), state.id)
+end
+
+-- The ladder. A delivery's id is the challenge's id and its number.
+local function current_delivery(state)
+  return state.deliveries[#state.deliveries]
+end
+
+-- When the current step ends by time; 0 when there is no further step to go to.
+local function step_ends_at(state)
+  return state.step < #state.ladder and now + state.ladder[state.step].timeout_ms or 0
+end
+
+local function queue_delivery(state)
+  local step = state.ladder[state.step]
+  state.deliveries[#state.deliveries + 1] = {
+    id = string.format('dlv_%s%02x', string.sub(state.id, 5), #state.deliveries + 1),
+    channel = step.channel, status = 'queued', queued_at = now, sent_at = 0, final_at = 0, tries = 0,
+  }
+  state.next_at = step_ends_at(state)
+  wait_until(state, now + RECORD_MS) -- write the log, then act: release.lua brings it forward once it is on record
+end
+
+local FAILED = { failed = true, undelivered = true, no_answer = true, skipped = true }
+
+-- On to the next channel, with the same code. Returns false when there is none: the challenge is undeliverable when
+-- every delivery failed, and waits for its answer when one may still have arrived.
+local function step_on(state)
+  if state.step < #state.ladder then
+    take_back(current_delivery(state))
+    state.step = state.step + 1
+    queue_delivery(state)
+    return true
+  end
+  state.next_at = 0
+  for _, delivery in ipairs(state.deliveries) do
+    if not FAILED[delivery.status] then
+      wait_until(state, state.expires_at)
+      return false
+    end
+  end
+  settle_challenge(state, 'undeliverable')
+  return false
+end
+
+-- GCRA over several limits at once: all are spent or none is. From KEYS[first_key] on stand the limits' keys, from
+-- ARGV[first_argument] on ms each and burst of each.
+-- Returns 0, or the ms to wait until all of them would let one more pass. The arithmetic is limits/model.py's.
+local function spend_limits(first_key, first_argument)
+  local spent, wait = {}, 0
+  for at = first_key, #KEYS do
+    local interval_ms = tonumber(ARGV[first_argument + 2 * (at - first_key)])
+    local burst = tonumber(ARGV[first_argument + 2 * (at - first_key) + 1])
+    spent[at] = math.max(tonumber(redis.call('GET', KEYS[at]) or 0), now) + interval_ms
+    wait = math.max(wait, spent[at] - now - burst * interval_ms)
+  end
+  if wait > 0 then return math.ceil(wait) end
+  for at, spent_ms in pairs(spent) do
+    redis.call('SET', KEYS[at], string.format('%d', spent_ms), 'PX', math.ceil(spent_ms - now))
+  end
+  return 0
+end

@@ -1,0 +1,140 @@
+"""Answer a challenge: the one place with the control flow."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from sca_service.audit.model import AuditEvent
+from sca_service.challenges import code
+from sca_service.challenges.authentication_code import AuthenticationCodeSigner
+from sca_service.challenges.issue import Caller
+from sca_service.challenges.model import OUTCOME_OF_FINAL, ChallengeId, ChallengeState, Outcome, Status
+from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.clock import Clock
+from sca_service.kernel.errors import InvalidInput, NotFound
+from sca_service.kernel.ids import new_id
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.secret import Secret
+from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
+from sca_service.kernel.transaction import Transaction
+from sca_service.policy.model import Policy, Purpose
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What the payer answered: the code, and for a payment the transaction that the client is about to execute.
+
+    `key` names this answer among its repetitions (an Idempotency-Key), so that a client that heard nothing may ask
+    again and hear the same.
+    """
+
+    code: Secret[str]
+    transaction: Transaction | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the answer came to; `authentication_code` only when approved."""
+
+    outcome: Outcome
+    view: ChallengeView
+    authentication_code: str | None = None
+
+
+class Verifier:
+    """Verifies answers. A class because it holds what it verifies with."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        keyring: Keyring,
+        store: ChallengeStore,
+        archive: ChallengeArchive,
+        recorder: Recorder,
+        signer: AuthenticationCodeSigner,
+        clock: Clock,
+    ) -> None:
+        self._policy = policy
+        self._keyring = keyring
+        self._store = store
+        self._archive = archive
+        self._recorder = recorder
+        self._signer = signer
+        self._clock = clock
+
+    async def verify(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
+        """Decide one answer: on record before it is told.
+
+        Raises InvalidInput when a transaction is missing or not wanted, NotFound for an unknown or another client's
+        challenge, StoreUnavailable.
+        """
+        if (challenge.purpose is Purpose.PAYMENT) != (answer.transaction is not None):
+            needed = "is required: it is compared with the one the code was issued for (RTS Art. 5)"
+            raise InvalidInput.at(
+                "/transaction", needed if answer.transaction is None else "only a payment has one"
+            )
+        digest = answer.transaction.digest() if answer.transaction else ""
+        matches = code.matches(self._keyring, challenge, digest, answer.code)
+        key = self._keyring.pseudonym("answer", caller.client, answer.key) if answer.key else ""
+        reply = await self._store.answer(
+            challenge,
+            caller.event_members(self._policy),
+            client=caller.client,
+            code_matches=matches,
+            digest=digest,
+            answer_key=key,
+            lockout=self._policy.lockout,
+        )
+        if reply.state is None:
+            return await self._answer_from_archive(caller, challenge)
+        outcome = Outcome(reply.word)
+        if not reply.events:  # the same answer again, approved before
+            await self._recorder.expect(reply.state)
+            return self._told(outcome, reply.state)
+        settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
+        if not await self._recorder.commit(challenge.partition, reply, with_snapshot=settled):
+            outcome = Outcome.ALREADY_USED
+        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        return self._told(outcome, reply.state)
+
+    def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
+        view = ChallengeView.open(state, self._keyring)
+        if outcome is not Outcome.APPROVED:
+            return Verified(outcome, view)
+        return Verified(outcome, view, self._signer.sign(view.state, view.fixed, view.private))
+
+    async def _answer_from_archive(self, caller: Caller, challenge: ChallengeId) -> Verified:
+        """An answer that comes after Redis has let go of the challenge: it was or is over."""
+        state = await self._archive.get(challenge.text, caller.client)
+        if state is None:
+            raise NotFound
+        state = as_archived(state)
+        outcome = OUTCOME_OF_FINAL[state.status]
+        event = AuditEvent.create(
+            event_id=new_id("evt"),
+            kind="challenge.answered",
+            at_ms=self._clock.now_ms(),
+            members={
+                "client": state.client,
+                "psu": state.payer,
+                "challenge": state.id,
+                **msgspec.to_builtins(caller.event_members(self._policy)),
+                "outcome": outcome,
+                "attempts_left": state.attempts_left,
+            },
+        )
+        await self._recorder.commit_event(event)
+        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        return Verified(outcome, ChallengeView.open(state, self._keyring))
+
+
+def as_archived(state: ChallengeState) -> ChallengeState:
+    """The state of a challenge that only PostgreSQL knows: one still pending there can never be approved any more."""
+    if state.status is Status.PENDING:
+        state.status = Status.EXPIRED
+    return state

@@ -1,0 +1,25 @@
+"""A challenge as its client may see it: its state with what is personal opened."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from sca_service.challenges.model import ChallengeState, Fixed, Private
+from sca_service.kernel.keyring import Keyring
+
+_decode_private = msgspec.json.Decoder(Private).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeView:
+    """State, what was fixed at issue, and what is personal. Never holds a code."""
+
+    state: ChallengeState
+    fixed: Fixed
+    private: Private
+
+    @classmethod
+    def open(cls, state: ChallengeState, keyring: Keyring) -> "ChallengeView":
+        """Unseal what belongs to the state. Raises SealBroken when it was altered or its key is gone."""
+        fixed = state.details
+        return cls(state, fixed, _decode_private(keyring.open(fixed.sealed, state.id)))
