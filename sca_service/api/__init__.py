@@ -1,0 +1,1 @@
+"""HTTP: one controller file per resource, schemas, problems, client authentication, idempotency."""

@@ -1,0 +1,15 @@
+"""One HTTP answer, before anything sends it."""
+
+from dataclasses import dataclass
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """Status, body and headers; the same for the framework's routes and the two that go without it."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    media_type: str = JSON

@@ -1,0 +1,102 @@
+"""The audit log over HTTP: `/v1/audit`."""
+
+import base64
+import binascii
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import Parameter
+
+from sca_service.api.answer import HttpAnswer
+from sca_service.api.clients import Scope
+from sca_service.api.postgres_store import EventFilter, EventReader, EventRow
+from sca_service.api.requests import psu_id_of
+from sca_service.api.responses import AuditEventListBody
+from sca_service.api.routes import needs, problems, respond
+from sca_service.kernel.clock import timestamp
+from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.keyring import Keyring
+
+
+class AuditOperations:
+    """Reads the log for auditors. A class because it holds the reader."""
+
+    def __init__(self, reader: EventReader, keyring: Keyring) -> None:
+        self._reader = reader
+        self._keyring = keyring
+
+    async def page(self, wanted: EventFilter, *, psu: str | None, limit: int) -> HttpAnswer:
+        """A page of events. `psu` is a payer's pseudonym, or a client's own reference. Raises StoreUnavailable."""
+        payers = None
+        if psu is not None:
+            payers = _pseudonyms(psu_id_of(psu), await self._reader.client_ids(), self._keyring)
+        rows = await self._reader.page(replace(wanted, payers=payers), most=limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        body = AuditEventListBody(
+            data=tuple(_event(row) for row in rows[:limit]),
+            next_cursor=_cursor(last) if last else None,
+        )
+        return HttpAnswer(200, msgspec.json.encode(body))
+
+
+@get(
+    "/v1/audit/events",
+    guards=[needs(Scope.AUDIT)],
+    tags=["audit"],
+    operation_id="list_audit_events",
+    summary="Read the audit log",
+    description="In the order of the log. `index` is null for a moment, until the log role has sequenced an event.",
+    responses=problems(422),
+)
+async def list_audit_events(  # noqa: PLR0913, PLR0917 - one parameter for each filter of the contract
+    request: Request[Any, Any, Any],
+    audit: AuditOperations,
+    psu: Annotated[str | None, Parameter(description="A payer's pseudonym, or a client's reference.")] = None,
+    challenge: str | None = None,
+    kind: Annotated[str | None, Parameter(query="type", description="Such as `challenge.answered`.")] = None,
+    client: str | None = None,
+    since: Annotated[datetime | None, Parameter(query="from", description="RFC 3339, inclusive.")] = None,
+    until: Annotated[datetime | None, Parameter(query="to", description="RFC 3339, exclusive.")] = None,
+    limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before.")] = None,
+) -> Response[AuditEventListBody]:
+    """Read the audit log."""
+    wanted = EventFilter(
+        challenge=challenge,
+        kind=kind,
+        since=since,
+        until=until,
+        client=client,
+        after=_place(cursor) if cursor is not None else None,
+    )
+    return respond(await audit.page(wanted, psu=psu, limit=limit))
+
+
+ROUTES = (list_audit_events,)
+
+
+def _pseudonyms(psu: str, clients: list[str], keyring: Keyring) -> list[str]:
+    return [psu, *(keyring.pseudonym("payer", client, psu) for client in clients)]
+
+
+def _event(row: EventRow) -> dict[str, object]:
+    members: dict[str, Any] = msgspec.json.decode(row.body)
+    return {"id": members.pop("id"), "index": row.index, "at": timestamp(members["at_ms"]), **members}
+
+
+def _cursor(row: EventRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.place[0]}.{row.place[1]}".encode()).decode()
+
+
+def _place(cursor: str) -> tuple[str, int]:
+    try:
+        txid, position = base64.urlsafe_b64decode(cursor.encode()).decode().split(".")
+        place = str(int(txid)), int(position)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidInput.at("/cursor", "is not a cursor of this list") from error
+    if not 0 <= int(place[0]) < 2**63 or not 0 <= place[1] < 2**63:
+        raise InvalidInput.at("/cursor", "is not a cursor of this list")
+    return place

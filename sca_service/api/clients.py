@@ -1,0 +1,136 @@
+"""Who calls: API keys, clients and their scopes.
+
+A key is 256 random bits, shown once and stored as a keyed hash. Each api process keeps all valid hashes in memory and
+reads them anew every second: a request costs no look-up, a key that is revoked stops working within that second, and
+guessing keys never reaches the database.
+"""
+
+import asyncio
+import re
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from sca_service.api.postgres_store import ClientRow, ClientStore
+from sca_service.kernel.errors import Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthorized
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.secret import Secret
+
+_REFRESH_SECONDS = 1.0
+_STALE_SECONDS = 10.0
+_KEY_PREFIX = "sca_"
+_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
+
+log = structlog.get_logger()
+
+
+class Scope(StrEnum):
+    """What a client may do."""
+
+    CHALLENGES = "challenges"
+    AUTHENTICATORS = "authenticators"
+    EXEMPTIONS = "exemptions"
+    ALERTS = "alerts"
+    ANALYTICS = "analytics"
+    AUDIT = "audit"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A backend that calls us."""
+
+    id: str
+    scopes: frozenset[str]
+
+    def needs(self, *scopes: Scope) -> None:
+        """Raises Forbidden unless the client has one of these scopes."""
+        if not self.scopes.intersection(scopes):
+            raise Forbidden(f"needs the scope {' or '.join(scopes)}")
+
+
+class ClientDirectory:
+    """All clients by the hash of their keys, at most a second old. A class because it holds them."""
+
+    def __init__(self, store: ClientStore, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._clients: dict[bytes, Client] = {}
+        self._read_at = float("-inf")
+
+    def authenticate(self, authorization: str | None) -> Client:
+        """The client of an `Authorization` header.
+
+        Raises Unauthorized, and StoreUnavailable when the directory could not be read for ten seconds.
+        """
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not key.startswith(_KEY_PREFIX):
+            raise Unauthorized("the Authorization header has no API key of this service")
+        if asyncio.get_running_loop().time() - self._read_at > _STALE_SECONDS:
+            raise StoreUnavailable("the clients cannot be read")
+        client = self._clients.get(self._keyring.key_hash(key))
+        if client is None:
+            raise Unauthorized("the API key is not valid")
+        return client
+
+    async def refresh(self) -> None:
+        """Read all clients anew. Raises StoreUnavailable."""
+        rows = await self._store.valid_keys()
+        self._clients = {row.key_hash: Client(row.id, row.scopes) for row in rows}
+        self._read_at = asyncio.get_running_loop().time()
+
+    async def keep_fresh(self, stop: asyncio.Event) -> None:
+        """Read all clients every second until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.refresh()
+            except StoreUnavailable as away:
+                log.warning("clients.stale", reason=away.detail)
+            try:
+                await asyncio.wait_for(stop.wait(), _REFRESH_SECONDS)
+            except TimeoutError:
+                continue
+
+
+class ClientRegistry:
+    """Creates, rotates and revokes clients; every change is an audit event. A class because it holds the store."""
+
+    def __init__(self, store: ClientStore, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+
+    async def create(self, client_id: str, scopes: list[Scope]) -> Secret[str]:
+        """A new client; its API key is returned once and never again. Raises InvalidInput."""
+        if not _CLIENT_ID.fullmatch(client_id):
+            raise InvalidInput.at("/id", "must be 2 to 40 of a-z, 0-9 and -")
+        if not scopes:
+            raise InvalidInput.at("/scopes", "needs at least one")
+        key = _new_key()
+        if not await self._store.create(client_id, [str(scope) for scope in scopes], self._hash(key)):
+            raise InvalidInput.at("/id", "is taken")
+        return key
+
+    async def rotate(self, client_id: str, *, overlap_seconds: int) -> Secret[str]:
+        """A new API key; older ones end after `overlap_seconds`. Raises NotFound for an unknown or revoked client."""
+        key = _new_key()
+        if not await self._store.rotate(client_id, self._hash(key), overlap_seconds):
+            raise NotFound("there is no such client")
+        return key
+
+    async def revoke(self, client_id: str) -> None:
+        """Every key of the client stops working within a second. Raises NotFound."""
+        if not await self._store.revoke(client_id):
+            raise NotFound("there is no such client")
+
+    async def all(self) -> list[ClientRow]:
+        """All clients, the oldest first."""
+        return await self._store.all()
+
+    def _hash(self, key: Secret[str]) -> bytes:
+        return self._keyring.key_hash(key.reveal())
+
+
+def _new_key() -> Secret[str]:
+    return Secret(_KEY_PREFIX + secrets.token_urlsafe(32))

@@ -1,0 +1,72 @@
+"""Idempotency-Key (IETF draft): the same request, sent again, gets the same answer and does nothing twice.
+
+What a request creates is named after its key, so even a request whose process was killed half-way finds, when it is
+sent again, what it had created.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from sca_service.api.answer import HttpAnswer
+from sca_service.api.redis_store import IdempotencyStore
+from sca_service.challenges.issue import Caller
+from sca_service.kernel.errors import IdempotencyKeyReused, InvalidInput, RequestInFlight, ScaError
+from sca_service.kernel.keyring import Keyring
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+class Idempotency:
+    """Runs a request once per key. A class because it holds the store."""
+
+    def __init__(self, store: IdempotencyStore, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+
+    async def once(
+        self,
+        caller: Caller,
+        key: str | None,
+        request: bytes,
+        create: Callable[[str | None], Awaitable[HttpAnswer]],
+    ) -> HttpAnswer:
+        """Answer a request that creates; `request` is its path and body.
+
+        `create` is given the name under which to create (32 hexadecimal digits), None without a key. Raises
+        InvalidInput for a malformed key, IdempotencyKeyReused, RequestInFlight and whatever `create` raises.
+        """
+        if key is None:
+            return await create(None)
+        if not _KEY.fullmatch(key):
+            raise InvalidInput.at("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+        name = self._keyring.pseudonym("idempotency key", caller.client, key)
+        fingerprint = hashlib.sha256(request).hexdigest()
+        claim = await self._store.claim(name, fingerprint)
+        match claim.word:
+            case "reused":
+                raise IdempotencyKeyReused
+            case "in_flight":
+                raise RequestInFlight
+            case "done":
+                return self._replayed(name, claim.answer)
+        try:
+            answer = await create(name)
+        except ScaError:
+            await self._store.release(name)
+            raise
+        stored = msgspec.msgpack.encode(_Stored(answer.status, answer.body, answer.headers))
+        await self._store.finish(name, fingerprint, self._keyring.seal(stored, name))
+        return answer
+
+    def _replayed(self, name: str, sealed: str) -> HttpAnswer:
+        stored = msgspec.msgpack.decode(self._keyring.open(sealed, name), type=_Stored)
+        return HttpAnswer(stored.status, stored.body, (*stored.headers, ("Idempotency-Replayed", "true")))

@@ -1,0 +1,166 @@
+"""What the calls on challenges and payers do: forms in, answers out. No framework in here."""
+
+import base64
+import binascii
+
+import msgspec
+
+from sca_service.api.answer import HttpAnswer
+from sca_service.api.call import Call
+from sca_service.api.idempotency import Idempotency
+from sca_service.api.requests import AnswerForm, CreateChallenge, UnblockForm, answer_of, order_of, psu_id_of
+from sca_service.api.responses import ChallengeListBody, PayerBody, VerifyBody, challenge_body
+from sca_service.challenges.follow import Follower
+from sca_service.challenges.issue import Issuer
+from sca_service.challenges.model import ChallengeId, Status
+from sca_service.challenges.payers import Payers, Unblock
+from sca_service.challenges.postgres_store import ChallengeFilter
+from sca_service.challenges.redis_store import Lockout
+from sca_service.challenges.verify import Verifier
+from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.clock import Clock, timestamp
+from sca_service.kernel.errors import InvalidInput, NotFound
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.text import clean_text
+from sca_service.policy.model import Purpose
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ChallengeOperations:
+    """The operations of `/v1/challenges`. A class because it holds the use cases."""
+
+    def __init__(
+        self,
+        *,
+        issuer: Issuer,
+        verifier: Verifier,
+        follower: Follower,
+        idempotency: Idempotency,
+        keyring: Keyring,
+        clock: Clock,
+    ) -> None:
+        self._issuer = issuer
+        self._verifier = verifier
+        self._follower = follower
+        self._idempotency = idempotency
+        self._keyring = keyring
+        self._clock = clock
+
+    async def create(self, call: Call, form: CreateChallenge) -> HttpAnswer:
+        """Issue a challenge: 201 with its place. Raises what `Issuer.issue` and `Idempotency.once` raise."""
+        order = order_of(form)
+
+        async def issue(unique: str | None) -> HttpAnswer:
+            view = await self._issuer.issue(call.caller, order, unique=unique)
+            place = ("Location", f"/v1/challenges/{view.state.id}")
+            return HttpAnswer(201, self._body(view), (place,))
+
+        return await self._idempotency.once(
+            call.caller, call.idempotency_key, call.path.encode() + b"\0" + call.body, issue
+        )
+
+    async def verify(self, call: Call, challenge_id: str, form: AnswerForm) -> HttpAnswer:
+        """Answer a challenge: 200 with the outcome. Raises what `Verifier.verify` raises."""
+        challenge = _parsed(challenge_id)
+        answer = answer_of(form, key=call.idempotency_key or "")
+        verified = await self._verifier.verify(call.caller, challenge, answer)
+        body = VerifyBody(
+            outcome=verified.outcome,
+            attempts_left=verified.view.state.attempts_left,
+            authentication_code=verified.authentication_code,
+            challenge=challenge_body(verified.view, self._clock.now_ms()),
+        )
+        return HttpAnswer(200, _encode(body))
+
+    async def get(self, call: Call, challenge_id: str) -> HttpAnswer:
+        """Read a challenge. Raises NotFound, StoreUnavailable."""
+        return HttpAnswer(200, self._body(await self._follower.get(call.client.id, _parsed(challenge_id))))
+
+    async def step(self, call: Call, challenge_id: str) -> HttpAnswer:
+        """Send over the next channel. Raises what `Follower.step` raises."""
+        return HttpAnswer(200, self._body(await self._follower.step(call.caller, _parsed(challenge_id))))
+
+    async def cancel(self, call: Call, challenge_id: str) -> HttpAnswer:
+        """Cancel a challenge. Raises NotFound, StoreUnavailable."""
+        return HttpAnswer(200, self._body(await self._follower.cancel(call.caller, _parsed(challenge_id))))
+
+    async def page(
+        self,
+        call: Call,
+        *,
+        psu: str | None,
+        status: Status | None,
+        purpose: Purpose | None,
+        created_after_ms: int | None,
+        limit: int,
+        cursor: str | None,
+    ) -> HttpAnswer:
+        """List challenges, the newest first. Raises InvalidInput for a cursor that is not ours, StoreUnavailable."""
+        client = call.client.id
+        wanted = ChallengeFilter(
+            client=client,
+            payer=self._keyring.pseudonym("payer", client, psu_id_of(psu)) if psu is not None else None,
+            status=status,
+            purpose=purpose,
+            created_after_ms=created_after_ms,
+            after=_place(cursor) if cursor is not None else None,
+        )
+        views = await self._follower.page(wanted, most=limit + 1)
+        now_ms = self._clock.now_ms()
+        page = views[:limit]
+        last = page[-1].state if len(views) > limit else None
+        body = ChallengeListBody(
+            data=tuple(challenge_body(view, now_ms) for view in page),
+            next_cursor=_cursor(f"{last.created_at} {last.id}") if last else None,
+        )
+        return HttpAnswer(200, _encode(body))
+
+    def _body(self, view: ChallengeView) -> bytes:
+        return _encode(challenge_body(view, self._clock.now_ms()))
+
+
+class PayerOperations:
+    """The operations of `/v1/psus`. A class because it holds the use case."""
+
+    def __init__(self, payers: Payers) -> None:
+        self._payers = payers
+
+    async def get(self, call: Call, psu_id: str) -> HttpAnswer:
+        """Whether a payer of this client is blocked. Raises InvalidInput, StoreUnavailable."""
+        psu = psu_id_of(psu_id)
+        return _payer(psu, await self._payers.lockout(call.client.id, psu))
+
+    async def unblock(self, call: Call, psu_id: str, form: UnblockForm) -> HttpAnswer:
+        """Lift a payer's block. Raises InvalidInput, StoreUnavailable."""
+        psu = psu_id_of(psu_id)
+        reason = clean_text(form.reason, pointer="/reason", most=256)
+        unblock = Unblock(form.client or call.client.id, psu, reason)
+        return _payer(psu, await self._payers.unblock(call.caller, unblock))
+
+
+def _payer(psu: str, lockout: Lockout) -> HttpAnswer:
+    until = timestamp(lockout.blocked_until) if lockout.blocked_until else None
+    return HttpAnswer(200, _encode(PayerBody(psu, until is not None, until, lockout.failures)))
+
+
+def _parsed(challenge_id: str) -> ChallengeId:
+    challenge = ChallengeId.parse(challenge_id)
+    if challenge is None:
+        raise NotFound
+    return challenge
+
+
+def _cursor(place: str) -> str:
+    return base64.urlsafe_b64encode(place.encode()).rstrip(b"=").decode()
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        at_ms, challenge_id = base64.urlsafe_b64decode(padded.encode()).decode().split(" ")
+        if not 0 <= int(at_ms) < 2**42:
+            raise InvalidInput.at("/cursor", "is not a cursor of this list")
+        return int(at_ms), challenge_id
+    except (ValueError, binascii.Error) as error:
+        raise InvalidInput.at("/cursor", "is not a cursor of this list") from error

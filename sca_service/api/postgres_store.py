@@ -1,0 +1,181 @@
+"""Clients and their keys, and the audit log as it is read, in PostgreSQL."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.postgres_store import insert_events
+from sca_service.kernel.connections import POSTGRES_AWAY
+from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.ids import new_id
+
+_VALID_KEYS = """
+    SELECT client.id, client.scopes, client.created_at, client.revoked_at, key.hash
+    FROM api_keys AS key JOIN clients AS client ON client.id = key.client_id
+    WHERE client.revoked_at IS NULL AND (key.ends_at IS NULL OR key.ends_at > now())
+"""
+
+_EVENTS = """
+    SELECT event.txid::text AS txid, event.position, event.body, leaf.index
+    FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
+    WHERE ($1::text[] IS NULL OR event.psu = ANY($1))
+      AND ($2::text IS NULL OR event.challenge_id = $2)
+      AND ($3::text IS NULL OR event.type = $3)
+      AND ($4::timestamptz IS NULL OR event.at >= $4)
+      AND ($5::timestamptz IS NULL OR event.at < $5)
+      AND ($6::text IS NULL OR event.client_id = $6)
+      AND ($7::text IS NULL OR (event.txid, event.position) > ($7::text::xid8, $8::bigint))
+    ORDER BY event.txid, event.position
+    LIMIT $9
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """A client as it is stored; `key_hash` is empty where no key was asked for."""
+
+    id: str
+    scopes: frozenset[str]
+    created_at: datetime
+    revoked_at: datetime | None
+    key_hash: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which audit events are wanted; None leaves a member open. `after` is the place of the last one before."""
+
+    payers: list[str] | None = None
+    challenge: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    client: str | None = None
+    after: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event as it is read: its text, its index once it has one, and its place for the next page."""
+
+    body: str
+    index: int | None
+    place: tuple[str, int]
+
+
+class ClientStore:
+    """The tables `clients` and `api_keys`. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def valid_keys(self) -> list[ClientRow]:
+        """Every client that may call, once per valid key. Raises StoreUnavailable."""
+        try:
+            return [_client(row, row["hash"]) for row in await self._pool.fetch(_VALID_KEYS)]
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+
+    async def all(self) -> list[ClientRow]:
+        """All clients, the oldest first."""
+        return [
+            _client(row) for row in await self._pool.fetch("SELECT * FROM clients ORDER BY created_at, id")
+        ]
+
+    async def create(self, client_id: str, scopes: list[str], key_hash: bytes) -> bool:
+        """Store a client and its first key; False when the id is taken."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            tag = await connection.execute(
+                "INSERT INTO clients (id, scopes) VALUES ($1, $2) ON CONFLICT DO NOTHING", client_id, scopes
+            )
+            if tag.endswith(" 0"):
+                return False
+            await connection.execute(
+                "INSERT INTO api_keys (hash, client_id) VALUES ($1, $2)", key_hash, client_id
+            )
+            await _log(connection, "client.created", client_id, {"scopes": scopes})
+            return True
+
+    async def rotate(self, client_id: str, key_hash: bytes, overlap_seconds: int) -> bool:
+        """Store a new key and let the older ones end; False for an unknown or revoked client."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval(
+                "SELECT true FROM clients WHERE id = $1 AND revoked_at IS NULL FOR UPDATE", client_id
+            ):
+                return False
+            await connection.execute(
+                "UPDATE api_keys SET ends_at = LEAST(ends_at, now() + make_interval(secs => $2)) WHERE client_id = $1",
+                client_id,
+                overlap_seconds,
+            )
+            await connection.execute(
+                "INSERT INTO api_keys (hash, client_id) VALUES ($1, $2)", key_hash, client_id
+            )
+            await _log(connection, "client.rotated", client_id, {"overlap_seconds": overlap_seconds})
+            return True
+
+    async def revoke(self, client_id: str) -> bool:
+        """End a client; False for an unknown one, or one revoked before."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            tag = await connection.execute(
+                "UPDATE clients SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL", client_id
+            )
+            if tag.endswith(" 0"):
+                return False
+            await _log(connection, "client.revoked", client_id, {})
+            return True
+
+
+class EventReader:
+    """The audit log as auditors read it. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def page(self, wanted: EventFilter, *, most: int) -> list[EventRow]:
+        """Events in the order of the log, at most `most`. Raises StoreUnavailable."""
+        txid, position = wanted.after or (None, None)
+        try:
+            rows = await self._pool.fetch(
+                _EVENTS,
+                wanted.payers,
+                wanted.challenge,
+                wanted.kind,
+                wanted.since,
+                wanted.until,
+                wanted.client,
+                txid,
+                position,
+                most,
+            )
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+        return [EventRow(row["body"], row["index"], (row["txid"], row["position"])) for row in rows]
+
+    async def client_ids(self) -> list[str]:
+        """The ids of all clients there have ever been. Raises StoreUnavailable."""
+        try:
+            return [row["id"] for row in await self._pool.fetch("SELECT id FROM clients")]
+        except POSTGRES_AWAY as error:
+            raise StoreUnavailable("PostgreSQL does not answer") from error
+
+
+async def _log(
+    connection: asyncpg.pool.PoolConnectionProxy, kind: str, client_id: str, members: Mapping[str, Any]
+) -> None:
+    event = AuditEvent.create(
+        event_id=new_id("evt"),
+        kind=kind,
+        at_ms=time.time_ns() // 1_000_000,
+        members={"client": client_id, "actor": "operator", **members},
+    )
+    await insert_events(connection, [event])
+
+
+def _client(row: asyncpg.Record, key_hash: bytes = b"") -> ClientRow:
+    return ClientRow(row["id"], frozenset(row["scopes"]), row["created_at"], row["revoked_at"], key_hash)

@@ -1,0 +1,307 @@
+"""What clients send: the shapes of the contract, and how they become values.
+
+Requests are strict: an unknown member, a wrong type or a value out of bounds is refused with its JSON pointer, and
+every mistake of meaning is told at once.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+
+from babel import Locale, UnknownLocaleError
+from msgspec import Meta, Struct
+
+from sca_service.challenges import code
+from sca_service.challenges.issue import ChallengeOrder, WantedStep
+from sca_service.challenges.model import Element, Method
+from sca_service.challenges.verify import Answer
+from sca_service.kernel.account import Account
+from sca_service.kernel.errors import InvalidInput, Mistake
+from sca_service.kernel.money import Amount
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.text import clean_text
+from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
+from sca_service.policy.model import Channel, Purpose
+
+T = TypeVar("T")
+
+_MOST_METADATA = 20
+_PsuId = Annotated[
+    str, Meta(min_length=1, max_length=128, description="The client's own reference of the payer.")
+]
+
+
+class AmountForm(Struct, frozen=True, forbid_unknown_fields=True, rename={"minor": "amount"}):
+    """Money as in ISO 20022: a decimal string with at most the minor digits of its currency."""
+
+    currency: Annotated[str, Meta(max_length=8, examples=["EUR"])]
+    minor: Annotated[str, Meta(max_length=32, examples=["49.99"])]
+
+
+class AccountForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The payee's account: exactly one of its two names."""
+
+    iban: Annotated[str, Meta(max_length=64, examples=["DE89370400440532013000"])] | None = None
+    bban: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class PayeeForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is meant to receive."""
+
+    name: Annotated[str, Meta(max_length=600, examples=["ACME GmbH"])]
+    account: AccountForm | None = None
+
+
+class ShareForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """One payee of a batch and what it receives."""
+
+    payee: PayeeForm
+    amount: AmountForm
+
+
+class TransactionForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the payer agrees to: `amount` and `payee`, or `total` and `payees` for a batch."""
+
+    amount: AmountForm | None = None
+    payee: PayeeForm | None = None
+    total: AmountForm | None = None
+    payees: Annotated[list[ShareForm], Meta(min_length=1, max_length=1000)] | None = None
+    reference: Annotated[str, Meta(max_length=600)] | None = None
+    kind: Literal["payment", "preauthorisation"] | None = None
+
+
+class PsuForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The payer."""
+
+    id: _PsuId
+    phone: Annotated[str, Meta(max_length=64, examples=["+4915112345678"])] | None = None
+    locale: Annotated[str, Meta(max_length=35, examples=["de-DE"])] | None = None
+
+
+class StepForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """One channel of the ladder, and how long to wait before the next."""
+
+    channel: Channel
+    timeout_s: Annotated[int, Meta(ge=1, le=300)] | None = None
+
+
+class SignalsForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the client knows of the payer's session."""
+
+    ip: Annotated[str, Meta(max_length=64, examples=["203.0.113.7"])] | None = None
+    device_id: Annotated[str, Meta(max_length=256)] | None = None
+    user_agent: Annotated[str, Meta(max_length=1024)] | None = None
+    session_id: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
+    """A challenge to be issued."""
+
+    psu: PsuForm
+    purpose: Purpose
+    transaction: TransactionForm | None = None
+    method: Method = Method.ONE_TIME_CODE
+    channels: Annotated[list[StepForm], Meta(min_length=1, max_length=10)] | None = None
+    elements_presented: Annotated[list[Element], Meta(max_length=3)] | None = None
+    signals: SignalsForm | None = None
+    expires_in_s: int | None = None
+    reference: Annotated[str, Meta(max_length=600)] | None = None
+    metadata: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]] | None = None
+
+
+class AnswerForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer to a challenge; for a payment with the transaction that is about to be executed."""
+
+    code: Annotated[str, Meta(max_length=64, examples=["693554"])]
+    transaction: TransactionForm | None = None
+
+
+class NextForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the next channel is wanted."""
+
+    reason: Literal["user_request"] = "user_request"
+
+
+class CancelForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing has to be said to cancel."""
+
+
+class UnblockForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a payer is unblocked, and whose payer it is when the operator acts for another client."""
+
+    reason: Annotated[str, Meta(max_length=512)]
+    client: Annotated[str, Meta(max_length=40)] | None = None
+
+
+class Mistakes:
+    """Collects every mistake of one request before it is refused. A class because it collects."""
+
+    def __init__(self) -> None:
+        self._found: list[Mistake] = []
+
+    def read(self, pointer: str, parse: Callable[[], T]) -> T | None:
+        """What `parse` gives, or None with its mistakes noted below `pointer`."""
+        try:
+            return parse()
+        except InvalidInput as error:
+            self._found.extend(mistake.below(pointer) for mistake in error.mistakes)
+            return None
+
+    def note(self, pointer: str, detail: str) -> None:
+        """Note one mistake."""
+        self._found.append(Mistake(pointer, detail))
+
+    def refuse(self) -> None:
+        """Raise InvalidInput when anything was found."""
+        if self._found:
+            raise InvalidInput(*self._found)
+
+
+def order_of(form: CreateChallenge) -> ChallengeOrder:
+    """The order that a form stands for. Raises InvalidInput with every mistake."""
+    mistakes = Mistakes()
+    psu = form.psu
+    locale = mistakes.read("/psu/locale", lambda: _locale(psu.locale))
+    order = ChallengeOrder(
+        psu_id=mistakes.read("/psu/id", lambda: psu_id_of(psu.id)) or "",
+        purpose=form.purpose,
+        transaction=mistakes.read("/transaction", lambda: transaction_for(form.purpose, form.transaction)),
+        phone=mistakes.read(
+            "/psu/phone", lambda: PhoneNumber.parse(psu.phone) if psu.phone is not None else None
+        ),
+        locale=locale or "",
+        channels=[WantedStep(step.channel, step.timeout_s) for step in form.channels or ()],
+        elements_presented=tuple(form.elements_presented or ()),
+        signals=mistakes.read("/signals", lambda: _signals(form.signals)),
+        lifetime_seconds=form.expires_in_s,
+        reference=mistakes.read("/reference", lambda: _optional_text(form.reference, 140)),
+        metadata=mistakes.read("/metadata", lambda: _metadata(form.metadata)),
+    )
+    mistakes.refuse()
+    return order
+
+
+def answer_of(form: AnswerForm, *, key: str) -> Answer:
+    """The answer that a form stands for. Raises InvalidInput with every mistake; no attempt is spent."""
+    mistakes = Mistakes()
+    presented = mistakes.read("/code", lambda: code.parse_code(form.code))
+    transaction = mistakes.read(
+        "/transaction", lambda: transaction_of(form.transaction) if form.transaction else None
+    )
+    mistakes.refuse()
+    assert presented is not None  # noqa: S101 - or `refuse` would have raised
+    return Answer(presented, transaction, key)
+
+
+def psu_id_of(text: str) -> str:
+    """A payer's reference, 1 to 128 characters. Raises InvalidInput."""
+    return clean_text(text, pointer="", most=128)
+
+
+def transaction_for(purpose: Purpose, form: TransactionForm | None) -> Transaction | None:
+    """The transaction of a challenge: a payment has one, nothing else has. Raises InvalidInput."""
+    if purpose is Purpose.PAYMENT and form is None:
+        raise InvalidInput.at("", "is required for a payment")
+    if purpose is not Purpose.PAYMENT and form is not None:
+        raise InvalidInput.at("", "only a payment has one")
+    return transaction_of(form) if form else None
+
+
+def transaction_of(form: TransactionForm) -> Transaction:
+    """The transaction that a form stands for. Raises InvalidInput with every mistake."""
+    mistakes = Mistakes()
+    reference = mistakes.read("/reference", lambda: _optional_text(form.reference, 140))
+    if form.total is not None or form.payees is not None:
+        return _batch(form, reference, mistakes)
+    if form.amount is None:
+        mistakes.note("/amount", "is required")
+    if form.payee is None:
+        mistakes.note("/payee", "is required")
+    mistakes.refuse()
+    assert form.amount and form.payee  # noqa: S101 - or `refuse` would have raised
+    amount, payee = _share(form.amount, form.payee, mistakes, "")
+    mistakes.refuse()
+    assert amount and payee  # noqa: S101 - or `refuse` would have raised
+    build = Transaction.preauthorisation if form.kind == "preauthorisation" else Transaction.payment
+    return build(amount=amount, payee=payee, reference=reference)
+
+
+def _batch(form: TransactionForm, reference: str | None, mistakes: Mistakes) -> Transaction:
+    if form.amount or form.payee:
+        mistakes.note("/total", "a batch has `total` and `payees`, a single transaction `amount` and `payee`")
+    if form.kind == "preauthorisation":
+        mistakes.note("/kind", "a batch cannot be a preauthorisation")
+    if form.total is None or form.payees is None:
+        mistakes.note("/total" if form.total is None else "/payees", "is required for a batch")
+    mistakes.refuse()
+    assert form.total and form.payees  # noqa: S101 - or `refuse` would have raised
+    wanted = form.total
+    total = mistakes.read("/total", lambda: Amount.parse(currency=wanted.currency, amount=wanted.minor))
+    shares: list[PayeeShare] = []
+    for at, share in enumerate(form.payees):
+        amount, payee = _share(share.amount, share.payee, mistakes, f"/payees/{at}")
+        if amount and payee:
+            shares.append(PayeeShare(payee, amount))
+    mistakes.refuse()
+    assert total  # noqa: S101 - or `refuse` would have raised
+    return Transaction.batch(total=total, shares=shares, reference=reference)
+
+
+def _share(
+    amount: AmountForm, payee: PayeeForm, mistakes: Mistakes, pointer: str
+) -> tuple[Amount | None, Payee | None]:
+    money = mistakes.read(
+        f"{pointer}/amount", lambda: Amount.parse(currency=amount.currency, amount=amount.minor)
+    )
+    name = mistakes.read(f"{pointer}/payee/name", lambda: clean_text(payee.name, pointer="", most=140))
+    written = payee.account
+    account = (
+        mistakes.read(f"{pointer}/payee/account", lambda: Account.parse(iban=written.iban, bban=written.bban))
+        if written
+        else None
+    )
+    return money, Payee(name, account) if name else None
+
+
+def _optional_text(text: str | None, most: int) -> str | None:
+    return None if text is None else clean_text(text, pointer="", most=most)
+
+
+def _locale(tag: str | None) -> str | None:
+    if tag is None:
+        return None
+    try:
+        Locale.parse(tag, sep="-" if "-" in tag else "_")
+    except (ValueError, UnknownLocaleError) as error:
+        raise InvalidInput.at("", "must be a locale such as de-DE") from error
+    return tag
+
+
+def _signals(form: SignalsForm | None) -> dict[str, str] | None:
+    if form is None:
+        return None
+    mistakes = Mistakes()
+    signals: dict[str, str] = {}
+    for name in SignalsForm.__struct_fields__:
+        value = getattr(form, name)
+        if value is not None:
+            text = mistakes.read(f"/{name}", lambda value=value: clean_text(value, pointer="", most=1024))  # type: ignore[misc]
+            signals[name] = text or ""
+    if form.ip is not None:
+        try:
+            ipaddress.ip_address(form.ip)
+        except ValueError:
+            mistakes.note("/ip", "must be an IPv4 or IPv6 address")
+    mistakes.refuse()
+    return signals
+
+
+def _metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
+    if metadata is None:
+        return None
+    if len(metadata) > _MOST_METADATA:
+        raise InvalidInput.at("", f"must have at most {_MOST_METADATA} members")
+    for text in (*metadata.keys(), *metadata.values()):
+        if text and not text.isprintable():
+            raise InvalidInput.at("", "must not hold control or invisible characters")
+    return metadata

@@ -1,0 +1,220 @@
+"""What clients get: the shapes of the contract, made from what the service decided."""
+
+import msgspec
+from msgspec import Struct
+
+from sca_service.challenges.model import Element, Method, Outcome, Status, is_sca
+from sca_service.challenges.view import ChallengeView
+from sca_service.delivery.model import DeliveryState, DeliveryStatus
+from sca_service.kernel.clock import timestamp
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.policy.model import Channel, Purpose
+
+
+class AmountBody(Struct, frozen=True, rename={"minor": "amount"}):
+    """Money with all minor digits of its currency."""
+
+    currency: str
+    minor: str
+
+
+class AccountBody(Struct, frozen=True, omit_defaults=True):
+    """The payee's account."""
+
+    iban: str | None = None
+    bban: str | None = None
+
+
+class PayeeBody(Struct, frozen=True, omit_defaults=True):
+    """Who is meant to receive."""
+
+    name: str
+    account: AccountBody | None = None
+
+
+class ShareBody(Struct, frozen=True):
+    """One payee of a batch and what it receives."""
+
+    payee: PayeeBody
+    amount: AmountBody
+
+
+class TransactionBody(Struct, omit_defaults=True):
+    """The transaction as sent, canonical, with the digest that the code is bound to."""
+
+    amount: AmountBody | None = None
+    payee: PayeeBody | None = None
+    total: AmountBody | None = None
+    payees: tuple[ShareBody, ...] | None = None
+    kind: str | None = None
+    reference: str | None = None
+    digest: str = ""
+
+
+class PsuBody(Struct, frozen=True):
+    """The payer."""
+
+    id: str
+
+
+class DeliveryBody(Struct, frozen=True):
+    """One delivery; `to` is masked."""
+
+    id: str
+    channel: Channel
+    status: DeliveryStatus
+    to: str
+    supplier: str | None
+    reason: str | None
+    segments: int | None
+    cost: AmountBody | None
+    queued_at: str
+    sent_at: str | None
+    final_at: str | None
+
+
+class RiskBody(Struct, frozen=True):
+    """What the service thinks of the risk, and why."""
+
+    decision: str
+    score: int
+    reasons: tuple[str, ...]
+
+
+class PolicyBody(Struct, frozen=True):
+    """Which policies decided."""
+
+    digest: str
+
+
+class ChallengeBody(Struct, frozen=True):
+    """A challenge, in whatever state. It never holds the code."""
+
+    id: str
+    status: Status
+    purpose: Purpose
+    method: Method
+    psu: PsuBody
+    transaction: TransactionBody | None
+    message_shown: str
+    channel: Channel | None
+    next_channel_at: str | None
+    deliveries: tuple[DeliveryBody, ...]
+    attempts_left: int
+    created_at: str
+    expires_at: str
+    settled_at: str | None
+    blocked_until: str | None
+    elements: tuple[Element, ...]
+    sca: bool
+    risk: RiskBody
+    policy: PolicyBody
+    reference: str | None
+    metadata: dict[str, str] | None
+
+
+class ChallengeListBody(Struct, frozen=True):
+    """A page of challenges, the newest first."""
+
+    data: tuple[ChallengeBody, ...]
+    next_cursor: str | None
+
+
+class VerifyBody(Struct, frozen=True):
+    """What an answer came to."""
+
+    outcome: Outcome
+    attempts_left: int
+    authentication_code: str | None
+    challenge: ChallengeBody
+
+
+class PayerBody(Struct, frozen=True):
+    """Whether a payer is blocked, until when, and how many failures in a row are counted."""
+
+    id: str
+    blocked: bool
+    blocked_until: str | None
+    failures: int
+
+
+class AuditEventListBody(Struct, frozen=True):
+    """A page of audit events, in the order of the log."""
+
+    data: tuple[dict[str, object], ...]
+    next_cursor: str | None
+
+
+_decode_transaction = msgspec.json.Decoder(TransactionBody).decode
+
+
+def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
+    """The challenge as its client sees it at `now_ms`."""
+    state, fixed, private = view.state, view.fixed, view.private
+    status = state.status_at(now_ms)
+    delivery = state.deliveries[-1] if state.deliveries else None
+    return ChallengeBody(
+        id=state.id,
+        status=status,
+        purpose=fixed.purpose,
+        method=fixed.method,
+        psu=PsuBody(private.psu_id),
+        transaction=_transaction(view),
+        message_shown=private.message_shown,
+        channel=delivery.channel if delivery else None,
+        next_channel_at=_at(state.next_at) if status is Status.PENDING else None,
+        deliveries=tuple(_delivery(one, view) for one in state.deliveries),
+        attempts_left=state.attempts_left,
+        created_at=timestamp(state.created_at),
+        expires_at=timestamp(state.expires_at),
+        settled_at=_at(state.settled_at),
+        blocked_until=_at(state.blocked_until),
+        elements=fixed.elements,
+        sca=is_sca(fixed.elements),
+        risk=_risk(view),
+        policy=PolicyBody(fixed.policy),
+        reference=private.reference,
+        metadata=private.metadata,
+    )
+
+
+def _transaction(view: ChallengeView) -> TransactionBody | None:
+    if view.private.transaction is None:
+        return None
+    body = _decode_transaction(view.private.transaction)
+    body.digest = view.state.digest
+    return body
+
+
+def _risk(view: ChallengeView) -> RiskBody:
+    if view.state.status is Status.REFUSED:
+        return RiskBody("refuse", 0, (view.state.why,))
+    return RiskBody("challenge", 0, ())
+
+
+def _delivery(delivery: DeliveryState, view: ChallengeView) -> DeliveryBody:
+    currency, _, minor = delivery.cost.partition(" ")
+    return DeliveryBody(
+        id=delivery.id,
+        channel=delivery.channel,
+        status=delivery.status,
+        to=_masked(delivery.channel, view),
+        supplier=delivery.supplier or None,
+        reason=delivery.reason or None,
+        segments=delivery.segments or None,
+        cost=AmountBody(currency, minor) if delivery.cost else None,
+        queued_at=timestamp(delivery.queued_at),
+        sent_at=_at(delivery.sent_at),
+        final_at=_at(delivery.final_at),
+    )
+
+
+def _masked(channel: Channel, view: ChallengeView) -> str:
+    phone = view.private.phone
+    if channel is Channel.PUSH or phone is None:
+        return f"device …{view.state.payer[-4:]}"
+    return PhoneNumber.parse(phone).masked
+
+
+def _at(at_ms: int) -> str | None:
+    return timestamp(at_ms) if at_ms else None

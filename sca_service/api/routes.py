@@ -1,0 +1,101 @@
+"""What the framework's routes share: strict bodies, known query parameters, the client, answers and problems."""
+
+from typing import Any, cast
+
+from litestar import MediaType, Request, Response
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import Guard
+
+from sca_service.api.answer import JSON, HttpAnswer
+from sca_service.api.call import REQUEST_ID_KEY
+from sca_service.api.clients import ClientDirectory, Scope
+from sca_service.api.json_body import parse_json
+from sca_service.api.problems import ProblemBody, as_sca_error, problem
+from sca_service.kernel.errors import InvalidInput, Mistake, ScaError, UnsupportedMediaType
+from sca_service.kernel.telemetry import log_failure
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """Reads a body as the shape its route wants, by our own strict parser instead of the framework's lenient one."""
+
+    async def json(self) -> Any:
+        """The body, parsed. Raises MalformedRequest, InvalidInput, UnsupportedMediaType."""
+        field = self.scope["route_handler"].parsed_data_field
+        body = await self.body()
+        check_media_type(self.headers.get("content-type"), body)
+        return parse_json(body or b"{}", field.annotation if field else dict)
+
+
+def check_media_type(content_type: str | None, body: bytes) -> None:
+    """Raises UnsupportedMediaType for a body that says it is something else than JSON."""
+    if body and content_type and not content_type.lower().startswith(JSON):
+        raise UnsupportedMediaType
+
+
+def needs(*scopes: Scope) -> Guard:
+    """A guard: the caller is a known client with one of these scopes, and sends known query parameters only."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        directory = cast("ClientDirectory", connection.app.state.clients)
+        client = directory.authenticate(connection.headers.get("authorization"))
+        client.needs(*scopes)
+        connection.scope["user"] = client
+        refuse_unknown_parameters(connection, handler)
+
+    return guard
+
+
+def refuse_unknown_parameters(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Raises InvalidInput for a query parameter that the route does not have: a filter is never ignored."""
+    known = {
+        getattr(field.kwarg_definition, "query", None) or name
+        for name, field in handler.parsed_fn_signature.parameters.items()
+    }
+    unknown = [name for name in connection.query_params if name not in known]
+    if unknown:
+        raise InvalidInput(*(Mistake(f"/{name[:64]}", "is not a parameter of this call") for name in unknown))
+
+
+def respond(answer: HttpAnswer) -> Response[Any]:
+    """The framework's response for an answer."""
+    return Response(
+        answer.body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media_type
+    )
+
+
+def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Every exception becomes a problem document; what nobody foresaw is logged by type and place, and counted."""
+    fault = as_sca_error(error)
+    if type(fault) is ScaError:
+        log_failure(error)
+    request_id = str(cast("dict[str, Any]", request.scope).get(REQUEST_ID_KEY, ""))
+    return respond(problem(fault, path=request.scope["path"], request_id=request_id))
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """The problem responses of a route, for its OpenAPI entry; those every route has included."""
+    said = {
+        401: "No valid API key",
+        403: "The API key lacks a scope",
+        404: "Unknown, or another client's",
+        409: "Not in this state",
+        413: "The body is over 64 KiB",
+        415: "The body is not JSON",
+        422: "The request is not valid; nothing was done",
+        429: "A limit; see Retry-After",
+        503: "A store is away; nothing was approved",
+    }
+    wanted = sorted({401, 403, 503, *statuses})
+    return {
+        status: ResponseSpec(
+            ProblemBody,
+            description=said[status],
+            generate_examples=False,
+            media_type=cast("MediaType", "application/problem+json"),
+        )
+        for status in wanted
+    }

@@ -1,0 +1,156 @@
+"""The sandbox's endpoints: read what suppliers received, script them, send a receipt by hand. Loopback only, no key."""
+
+import ipaddress
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Parameter
+
+from sca_service.api.answer import HttpAnswer
+from sca_service.api.routes import refuse_unknown_parameters, respond
+from sca_service.delivery.dispatch import Book
+from sca_service.delivery.model import DeliveryStatus, Settlement
+from sca_service.delivery.supplier import ReceiptStatus
+from sca_service.kernel.clock import timestamp
+from sca_service.kernel.errors import NotFound
+from sca_service.policy.model import Channel
+from sca_service.sandbox.mailbox import AsyncMailbox, Behaviour, ReceivedMessage
+from sca_service.sandbox.suppliers import supplier_named
+
+_TAGS = ["sandbox"]
+
+
+class ScriptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a supplier is to behave, for the `next` messages or from now on."""
+
+    behaviour: Behaviour
+    delay_ms: int | None = None
+    next: int | None = None
+
+
+class ReceiptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A receipt by hand."""
+
+    delivery: str
+    status: ReceiptStatus
+    supplier: str = ""
+
+
+class MessageBody(msgspec.Struct, frozen=True):
+    """What a supplier received. The only place where a code can be read."""
+
+    id: str
+    channel: Channel
+    to: str
+    text: str
+    at: str
+    delivery: str
+    supplier: str
+
+
+class MessageListBody(msgspec.Struct, frozen=True):
+    """What suppliers received, newest last."""
+
+    data: list[MessageBody]
+    next_cursor: str | None = None
+
+
+class SandboxOperations:
+    """The sandbox's operations. A class because it holds the mailbox and the book."""
+
+    def __init__(self, mailbox: AsyncMailbox, book: Book) -> None:
+        self._mailbox = mailbox
+        self._book = book
+
+    async def messages(self, *, to: str | None, channel: Channel | None, after: str | None) -> HttpAnswer:
+        """What suppliers received. Raises InvalidInput for an `after` that is no message's id."""
+        found = await self._mailbox.messages(to=to, channel=channel, after=after)
+        return HttpAnswer(200, msgspec.json.encode(MessageListBody([_message(one) for one in found])))
+
+    async def script(self, name: str, form: ScriptForm) -> HttpAnswer:
+        """Script a supplier. Raises NotFound, InvalidInput."""
+        await self._mailbox.script(
+            supplier_named(name), form.behaviour, delay_ms=form.delay_ms, next_count=form.next
+        )
+        return HttpAnswer(
+            200, msgspec.json.encode({"supplier": supplier_named(name), **msgspec.to_builtins(form)})
+        )
+
+    async def receipt(self, form: ReceiptForm) -> HttpAnswer:
+        """Settle a delivery as a receipt would. Raises NotFound."""
+        supplier = supplier_named(form.supplier) if form.supplier else ""
+        if not await self._book.settle(form.delivery, Settlement(DeliveryStatus(form.status), supplier)):
+            raise NotFound
+        return HttpAnswer(202, msgspec.json.encode({"delivery": form.delivery, "status": form.status}))
+
+
+def _on_loopback(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    host = connection.client.host if connection.client else ""
+    if not host or not ipaddress.ip_address(host).is_loopback:
+        raise NotFound
+    refuse_unknown_parameters(connection, handler)
+
+
+@get(
+    "/sandbox/messages",
+    guards=[_on_loopback],
+    tags=_TAGS,
+    operation_id="sandbox_messages",
+    summary="What the sandbox suppliers received",
+)
+async def sandbox_messages(
+    sandbox: SandboxOperations,
+    to: Annotated[str | None, Parameter(description="The payer's number.")] = None,
+    channel: Channel | None = None,
+    after: Annotated[str | None, Parameter(description="The id of the last message already seen.")] = None,
+) -> Response[MessageListBody]:
+    """What the sandbox suppliers received, newest last."""
+    return respond(await sandbox.messages(to=to, channel=channel, after=after))
+
+
+@post(
+    "/sandbox/suppliers/{name:str}",
+    guards=[_on_loopback],
+    tags=_TAGS,
+    operation_id="sandbox_script",
+    summary="Script a sandbox supplier",
+    status_code=200,
+)
+async def sandbox_script(
+    request: Request[Any, Any, Any], data: ScriptForm, sandbox: SandboxOperations, name: str
+) -> Response[dict[str, Any]]:
+    """Script a supplier: `sms` is short for `sandbox-sms`."""
+    return respond(await sandbox.script(name, data))
+
+
+@post(
+    "/sandbox/receipts",
+    guards=[_on_loopback],
+    tags=_TAGS,
+    operation_id="sandbox_receipt",
+    summary="Send a receipt by hand",
+    status_code=202,
+)
+async def sandbox_receipt(
+    request: Request[Any, Any, Any], data: ReceiptForm, sandbox: SandboxOperations
+) -> Response[dict[str, Any]]:
+    """Send a delivery receipt by hand."""
+    return respond(await sandbox.receipt(data))
+
+
+ROUTES = (sandbox_messages, sandbox_script, sandbox_receipt)
+
+
+def _message(message: ReceivedMessage) -> MessageBody:
+    return MessageBody(
+        id=message.id,
+        channel=message.channel,
+        to=message.to.reveal(),
+        text=message.text.reveal(),
+        at=timestamp(message.at_ms),
+        delivery=message.delivery_id,
+        supplier=message.supplier,
+    )
