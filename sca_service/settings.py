@@ -1,0 +1,151 @@
+"""Where things are: the configuration file, and the environment over it. The only reader of the environment.
+
+A file (`--config`, TOML)::
+
+    environment = "production"          # or "sandbox"
+    issuer = "https://sca.bank.example" # `iss` of authentication codes
+    policies = "/etc/sca/policies"
+    keyring = "/etc/sca/keyring.json"   # or the environment variable SCA_KEYRING with the JSON itself
+    log_level = "INFO"
+
+    [redis]
+    url = "redis://…"                   # or SCA_REDIS_URL
+    [postgres]
+    url = "postgresql://…"              # or SCA_POSTGRES_URL
+    [api]
+    host = "127.0.0.1"
+    port = 8080
+    [sandbox]                           # refused in production
+    folder = "…"
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sca_service.kernel.errors import ConfigurationError
+from sca_service.kernel.keyring import Keyring
+
+_KNOWN: dict[str, frozenset[str]] = {
+    "": frozenset(
+        {"environment", "issuer", "policies", "keyring", "log_level", "redis", "postgres", "api", "sandbox"}
+    ),
+    "redis": frozenset({"url"}),
+    "postgres": frozenset({"url"}),
+    "api": frozenset({"host", "port"}),
+    "sandbox": frozenset({"folder"}),
+}
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class Environment(StrEnum):
+    """What the service is run for. Sandbox suppliers and endpoints exist in the sandbox only."""
+
+    SANDBOX = "sandbox"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One role's configuration. URLs may hold passwords, so they have no `repr`."""
+
+    environment: Environment
+    issuer: str
+    policies: Path
+    keyring: Keyring = field(repr=False)
+    redis_url: str = field(repr=False)
+    postgres_url: str = field(repr=False)
+    host: str
+    port: int
+    log_level: str
+    sandbox_folder: Path | None
+
+    @property
+    def api_url(self) -> str:
+        """Where the api listens."""
+        return f"http://{self.host}:{self.port}"
+
+
+def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read a configuration file and what the environment says over it.
+
+    Raises ConfigurationError with every mistake found, none of which quotes a URL or a key.
+    """
+    environ = os.environ if environ is None else environ
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    mistakes = _unknown(content)
+    sandbox = content.get("sandbox", {}).get("folder")
+    redis_url = environ.get("SCA_REDIS_URL") or content.get("redis", {}).get("url", "")
+    postgres_url = environ.get("SCA_POSTGRES_URL") or content.get("postgres", {}).get("url", "")
+    environment = content.get("environment", "production")
+    level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
+    port = content.get("api", {}).get("port", 8080)
+    checks = {
+        "environment: must be sandbox or production": environment in tuple(Environment),
+        "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
+        "redis.url: must be a redis://, rediss:// or unix:// URL": str(redis_url).startswith(
+            ("redis://", "rediss://", "unix://")
+        ),
+        "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
+        "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
+        "api.port: must be 1 to 65535": isinstance(port, int) and 0 < port < 65536,
+        f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
+    }
+    mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
+    keyring: Keyring | None = None
+    try:
+        keyring = _keyring(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent)
+    except ConfigurationError as error:
+        mistakes.append(str(error))
+    if mistakes or keyring is None:
+        raise ConfigurationError("\n".join(mistakes))
+    return Settings(
+        environment=Environment(environment),
+        issuer=content["issuer"],
+        policies=path.parent / content["policies"] if "policies" in content else shipped_policies(),
+        keyring=keyring,
+        redis_url=redis_url,
+        postgres_url=postgres_url,
+        host=content.get("api", {}).get("host", "127.0.0.1"),
+        port=port,
+        log_level=level,
+        sandbox_folder=path.parent / sandbox if sandbox else None,
+    )
+
+
+def shipped_policies() -> Path:
+    """The policies that come with the service: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    for folder in (package / "_policies", package.parent / "policies"):
+        if folder.is_dir():
+            return folder
+    raise ConfigurationError("no policies: name their folder in the configuration")
+
+
+def _unknown(content: Mapping[str, Any]) -> list[str]:
+    mistakes = [f"{name}: is not a setting" for name in content if name not in _KNOWN[""]]
+    for section, names in _KNOWN.items():
+        inner = content.get(section, {}) if section else {}
+        if isinstance(inner, dict):
+            mistakes += [f"{section}.{name}: is not a setting" for name in inner if name not in names]
+        else:
+            mistakes.append(f"{section}: must be a table")
+    return mistakes
+
+
+def _keyring(text: str | None, name: str | None, folder: Path) -> Keyring:
+    if text:
+        return Keyring.parse(text)
+    if not name:
+        raise ConfigurationError("keyring: name the file, or set SCA_KEYRING")
+    try:
+        return Keyring.parse((folder / name).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"keyring: the file cannot be read: {error.strerror}") from error
