@@ -1,0 +1,82 @@
+# Everything happens in .venv, with the packages that requirements/ pins by hash. `make` alone lists what can be made.
+
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install -qq --root-user-action=ignore
+PINNED := --require-hashes --only-binary :all:
+LOCK = $(VENV)/bin/uv --no-config --quiet pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+SAY := @printf '» %s\n'
+
+# A .venv that was moved or copied, or whose Python is gone, is made again.
+USABLE := [ "$$(cat $(VENV)/place)" = "$(CURDIR)" ] && $(VENV)/bin/python -c ''
+ifneq ($(shell { $(USABLE); } 2>&1 || echo no),)
+.PHONY: $(VENV)/place
+endif
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test bench docs lock
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/installed ## set up .venv with the `sca` command
+
+run: $(VENV)/installed ## start the whole service on this machine (ARGS="--port 8080"); Ctrl-C stops it
+	$(SAY) 'Starting the service; Ctrl-C stops it'
+	@exec $(VENV)/bin/sca dev $(ARGS)
+
+test: $(VENV)/installed-dev ## check style, types and import rules, then run every test (ARGS="-k lockout")
+	$(SAY) 'Style (ruff)'
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/ruff format --check --quiet || { echo 'Not formatted: run $(VENV)/bin/ruff format'; exit 1; }
+	$(SAY) 'Types (mypy)'
+	@$(VENV)/bin/mypy --no-error-summary
+	$(SAY) 'Import rules (import-linter)'
+	@$(VENV)/bin/lint-imports >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+	$(SAY) 'Tests (pytest, in two processes)'
+	@exec $(VENV)/bin/pytest -n 2 $(ARGS)
+
+bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
+	@exec $(VENV)/bin/python -m loadtests $(ARGS)
+
+docs: $(VENV)/installed ## write the pages under docs/ that come from the code
+	@exec $(VENV)/bin/sca docs $(ARGS)
+
+lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade takes the newest)
+	$(SAY) 'Resolving the packages for Python 3.11 and later'
+	@$(PIP) $(PINNED) -r requirements/lock.txt
+	@$(LOCK) pyproject.toml --group build --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	@$(LOCK) --group lock -o requirements/lock.txt
+
+$(VENV)/installed: $(VENV)/place pyproject.toml requirements/build.txt requirements/runtime.txt
+	$(SAY) 'Installing the packages it needs, each checked against its hash (the first time takes half a minute)'
+	@$(PIP) $(PINNED) -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+	$(SAY) 'Installed: $(VENV)/bin/sca'
+
+$(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
+	$(SAY) 'Installing the packages that the checks need, each checked against its hash'
+	@$(PIP) $(PINNED) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/place:
+	@found=; bare=; \
+	for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; fi; \
+		bare=$$python; \
+	done; \
+	if [ -n "$$found" ]; then \
+		printf '» %s\n' "Making $(VENV) with $$("$$found" --version)"; \
+		"$$found" -m venv --clear $(VENV) && printf '%s\n' '$(CURDIR)' >$@; \
+	elif [ -n "$$bare" ]; then \
+		echo "$$bare lacks its modules venv and ensurepip (Debian, Ubuntu: apt install python3-venv)"; exit 1; \
+	else \
+		echo 'Python 3.11 or later was not found (make PYTHON=/path/to/python3 names one)'; exit 1; \
+	fi
