@@ -1,0 +1,310 @@
+"""The real service for tests: embedded stores, roles as processes of their own, and a bank that calls it."""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from sca_service.api.clients import ClientRegistry
+from sca_service.api.postgres_store import ClientStore
+from sca_service.dev import SANDBOX_CLIENTS
+from sca_service.kernel.keyring import Keyring, write_keyring
+from sca_service.migrations import migrate
+from sca_service.sandbox.server_process import launcher
+from sca_service.sandbox.servers import Servers, start_servers
+from sca_service.settings import shipped_policies
+
+READY_SECONDS = 30.0
+TRANSACTION = {
+    "amount": {"currency": "EUR", "amount": "49.99"},
+    "payee": {"name": "ACME GmbH", "account": {"iban": "DE89370400440532013000"}},
+    "reference": "pay_2026_001",
+}
+_CODE = re.compile(r"(?<!\d)\d{6}(?!\d)")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Role:
+    """One role as a process."""
+
+    name: str
+    port: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def url(self) -> str:
+        """Where an api listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Stores, roles and clients on one folder. Start what a test needs; `stop` ends all of it."""
+
+    folder: Path
+    policies: Path = field(default_factory=shipped_policies)
+    servers: Servers = field(init=False)
+    keys: dict[str, str] = field(init=False)
+    roles: list[Role] = field(default_factory=list)
+
+    def start_stores(self) -> None:
+        """Embedded Valkey and PostgreSQL, the schema, a keyring and the sandbox's clients."""
+        self.servers = start_servers(self.folder)
+        migrate(self.servers.postgres.url)
+        if not self.keyring_file.exists():
+            write_keyring(self.keyring_file)
+        self.keys = asyncio.run(self._create_clients())
+
+    @property
+    def keyring_file(self) -> Path:
+        """Where the keys are."""
+        return self.folder / "keyring.json"
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys."""
+        return Keyring.parse(self.keyring_file.read_text("utf-8"))
+
+    def config(self, port: int) -> Path:
+        """The configuration of a role whose api listens on `port`."""
+        path = self.folder / f"sca-{port}.toml"
+        lines = (
+            'environment = "sandbox"',
+            'issuer = "https://sca.example"',
+            f"policies = {json.dumps(str(self.policies))}",
+            'keyring = "keyring.json"',
+            'log_level = "DEBUG"',
+            f"redis.url = {json.dumps(self.servers.valkey.url)}",
+            f"postgres.url = {json.dumps(self.servers.postgres.url)}",
+            f"api.port = {port}",
+            'sandbox.folder = "."',
+        )
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        return path
+
+    def start(self, name: str, *, port: int | None = None, environ: Mapping[str, str] | None = None) -> Role:
+        """Start a role. An api gets a port of its own; the others send receipts to the first api's."""
+        first_api = next((role.port for role in self.roles if role.name == "api"), None)
+        port = port or (free_port() if name == "api" or first_api is None else first_api)
+        log = (self.folder / f"{name}-{port}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                [
+                    *launcher(death_signal="KILL"),
+                    sys.executable,
+                    "-m",
+                    "sca_service",
+                    name,
+                    "--config",
+                    str(self.config(port)),
+                ],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environ or {})},
+            )
+        role = Role(name, port, process)
+        self.roles.append(role)
+        if name == "api":
+            await_ready(role)
+        return role
+
+    def start_all(self) -> None:
+        """One of each role."""
+        for name in ("api", "worker", "log"):
+            self.start(name)
+
+    @property
+    def api(self) -> Role:
+        """The first api."""
+        return next(role for role in self.roles if role.name == "api")
+
+    def forget(self, role: Role) -> None:
+        """A role that was killed is not stopped again."""
+        self.roles.remove(role)
+
+    def stop(self) -> None:
+        """End every role and the stores."""
+        for role in self.roles:
+            role.process.terminate()
+        for role in self.roles:
+            role.stop()
+        self.roles.clear()
+        self.servers.stop()
+
+    def bank(self, *, url: str | None = None, client: str = "bank") -> "Bank":
+        """A backend that calls the service."""
+        return Bank(url or self.api.url, self.keys[client])
+
+    async def _create_clients(self) -> dict[str, str]:
+        async with asyncpg.create_pool(self.servers.postgres.url, min_size=1, max_size=1) as pool:
+            registry = ClientRegistry(ClientStore(pool), self.keyring)
+            made = {
+                name: (await registry.create(name, list(scopes))).reveal()
+                for name, scopes in SANDBOX_CLIENTS.items()
+            }
+            made["other-bank"] = (await registry.create("other-bank", list(SANDBOX_CLIENTS["bank"]))).reveal()
+            return made
+
+
+def await_ready(role: Role) -> None:
+    """Wait until an api is ready. Raises AssertionError when it is not, in time."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        assert role.process.poll() is None, f"the {role.name} ended"
+        try:
+            if httpx.get(f"{role.url}/readyz", timeout=1, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"the {role.name} was not ready in time")
+
+
+def unique_psu() -> dict[str, str]:
+    """A payer and a phone line that no other test has."""
+    number = secrets.randbelow(10_000_000)
+    return {
+        "id": f"cust_{secrets.token_hex(6)}",
+        "phone": f"+49151{1_0000000 + number:08d}",
+        "locale": "de-DE",
+    }
+
+
+class Bank:
+    """A bank's backend: calls the API and reads codes where a payer would, in the sandbox."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.http = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=15, trust_env=False
+        )
+
+    async def __aenter__(self) -> "Bank":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+    async def issue(self, **members: Any) -> dict[str, Any]:
+        """Issue a challenge (a payment by SMS unless said otherwise); asserts that it was created."""
+        response = await self.http.post("/v1/challenges", json=order(**members))
+        assert response.status_code == 201, response.text
+        challenge: dict[str, Any] = response.json()
+        return challenge
+
+    async def verify(self, challenge: str, code: str, transaction: Any = TRANSACTION) -> dict[str, Any]:
+        """Answer a challenge; asserts that it came to an outcome."""
+        response = await self.answer(challenge, code, transaction)
+        assert response.status_code == 200, response.text
+        verified: dict[str, Any] = response.json()
+        return verified
+
+    async def answer(self, challenge: str, code: str, transaction: Any = TRANSACTION) -> httpx.Response:
+        """Answer a challenge, whatever comes of it."""
+        body = {"code": code} if transaction is None else {"code": code, "transaction": transaction}
+        return await self.http.post(f"/v1/challenges/{challenge}/verify", json=body)
+
+    async def get(self, challenge: str) -> dict[str, Any]:
+        """Read a challenge; asserts that it is there."""
+        response = await self.http.get(f"/v1/challenges/{challenge}")
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def messages(self, phone: str) -> list[dict[str, Any]]:
+        """What a handset has received."""
+        response = await self.http.get("/sandbox/messages", params={"to": phone})
+        assert response.status_code == 200, response.text
+        data: list[dict[str, Any]] = response.json()["data"]
+        return data
+
+    async def message(self, phone: str, *, number: int = 1, seconds: float = 10.0) -> dict[str, Any]:
+        """The handset's message number 1, 2, …, once it is there."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = await self.messages(phone)
+            if len(found) >= number:
+                return found[number - 1]
+            await asyncio.sleep(0.03)
+        raise AssertionError(f"message {number} did not arrive")
+
+    async def code(self, phone: str, *, number: int = 1) -> str:
+        """The code in the handset's message number 1, 2, …"""
+        return code_in((await self.message(phone, number=number))["text"])
+
+    async def settled(
+        self, challenge: str, *, status: str = "delivered", seconds: float = 10.0
+    ) -> dict[str, Any]:
+        """The challenge once its newest delivery has this status."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            body = await self.get(challenge)
+            if body["deliveries"] and body["deliveries"][-1]["status"] == status:
+                return body
+            await asyncio.sleep(0.03)
+        raise AssertionError(f"the delivery did not become {status}")
+
+    async def script(self, supplier: str, behaviour: str, **members: Any) -> None:
+        """Script a sandbox supplier."""
+        response = await self.http.post(
+            f"/sandbox/suppliers/{supplier}", json={"behaviour": behaviour, **members}
+        )
+        assert response.status_code == 200, response.text
+
+
+def order(**members: Any) -> dict[str, Any]:
+    """The body of an issue: a payment by SMS of a payer nobody else has, with `members` over it."""
+    body: dict[str, Any] = {
+        "psu": unique_psu(),
+        "purpose": "payment",
+        "transaction": TRANSACTION,
+        "channels": [{"channel": "sms"}],
+    }
+    body |= members
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def code_in(text: str) -> str:
+    """The six digits in a message, also when they are said one by one."""
+    plain = _CODE.findall(text)
+    if plain:
+        return str(plain[-1])
+    spelled = re.findall(r"(?:\d, ){5}\d", text)
+    return str(spelled[-1]).replace(", ", "")
+
+
+def wrong(code: str) -> str:
+    """A code of the same length that is not this one."""
+    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
