@@ -1,0 +1,164 @@
+"""The load: wrk where it is installed, else a bounded asyncio client. Loopback only, for a fixed time, then it stops."""
+
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONNECTIONS = 64
+_UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+# Requests are read from a file, one a line: the path, a tab, the body. When they are used up the thread stops.
+_WRK_SCRIPT = """
+local headers = {["Content-Type"] = "application/json", ["Authorization"] = "Bearer %s"}
+local requests = {}
+for line in io.lines("%s") do
+  local path, body = line:match("^(.-)\\t(.*)$")
+  requests[#requests + 1] = {path, body}
+end
+local at = 0
+function request()
+  at = at + 1
+  if at > #requests then
+    if %s then wrk.thread:stop() end
+    at = 1
+  end
+  return wrk.format("POST", requests[at][1], headers, requests[at][2])
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked: bodies by path, whether each is sent once only, and by whom."""
+
+    url: str
+    api_key: str
+    requests: Sequence[tuple[str, str]]
+    each_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it. Latencies in milliseconds; `failed` are answers other than 2xx."""
+
+    requests: int
+    seconds: float
+    failed: int
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def per_second(self) -> float:
+        """Answered requests per second."""
+        return (self.requests - self.failed) / self.seconds
+
+
+def run(load: Load, *, seconds: int, core: int) -> Result:
+    """Put the load on for some seconds from one core, over 64 connections."""
+    if shutil.which("wrk"):
+        return _run_wrk(load, seconds, core)
+    return asyncio.run(_run_asyncio(load, seconds))
+
+
+def name() -> str:
+    """Which generator this machine has."""
+    return (
+        "wrk"
+        if shutil.which("wrk")
+        else "asyncio client (wrk is not installed: rates are lower, ratios hold)"
+    )
+
+
+def _run_wrk(load: Load, seconds: int, core: int) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "requests"
+        lines.write_text("".join(f"{path}\t{body}\n" for path, body in load.requests), "utf-8")
+        script = Path(folder) / "load.lua"
+        script.write_text(_WRK_SCRIPT % (load.api_key, lines, str(load.each_once).lower()), "utf-8")
+        command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+        said = subprocess.run(
+            [*command, "-s", str(script), load.url],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=seconds + 30,
+        ).stdout
+    total = re.search(r"(\d+) requests in ([\d.]+)(\w+),", said)
+    if not total:
+        raise RuntimeError(f"wrk said: {said}")
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    return Result(
+        requests=int(total[1]),
+        seconds=float(total[2]) * _UNITS_MS[total[3]] / 1000,
+        failed=int(failed[1]) if failed else 0,
+        p50_ms=_percentile(said, "50%"),
+        p99_ms=_percentile(said, "99%"),
+    )
+
+
+def _percentile(said: str, which: str) -> float:
+    found = re.search(rf"{which}\s+([\d.]+)(us|ms|s)", said)
+    return float(found[1]) * _UNITS_MS[found[2]] if found else float("nan")
+
+
+async def _run_asyncio(load: Load, seconds: int) -> Result:
+    latencies: list[float] = []
+    failed = 0
+    upcoming = _sequence(load)
+    began = time.perf_counter()
+
+    async def connection() -> None:
+        nonlocal failed
+        place = urlsplit(load.url)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        try:
+            for path, body in upcoming:
+                if time.perf_counter() - began > seconds:
+                    return
+                asked = time.perf_counter()
+                writer.write(_request(path, body, load.api_key))
+                if not await _answered_well(reader):
+                    failed += 1
+                latencies.append(time.perf_counter() - asked)
+        finally:
+            writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    cuts = statistics.quantiles(latencies, n=100)
+    return Result(len(latencies), time.perf_counter() - began, failed, cuts[49] * 1000, cuts[98] * 1000)
+
+
+def _sequence(load: Load) -> Iterator[tuple[str, str]]:
+    while True:
+        yield from load.requests
+        if load.each_once:
+            return
+
+
+def _request(path: str, body: str, api_key: str) -> bytes:
+    payload = body.encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {api_key}\r\nContent-Length: {len(payload)}\r\n\r\n"
+    ).encode() + payload
+
+
+async def _answered_well(reader: asyncio.StreamReader) -> bool:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    await reader.readexactly(int(length[1]) if length else 0)
+    return head.split(b" ", 2)[1].startswith(b"2")
+
+
+def encode(body: object) -> str:
+    """A body as one line of JSON."""
+    return json.dumps(body, ensure_ascii=False)
