@@ -9,6 +9,8 @@ from sca_service.audit.model import Acceptance, AuditEvent
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
+_COLUMNS = ("id", "at", "type", "client_id", "psu", "challenge_id", "body")
+
 _INSERT_EVENTS = """
     INSERT INTO audit_events (id, at, type, client_id, psu, challenge_id, body)
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
@@ -19,25 +21,21 @@ _INSERT_ACCEPTANCES = """
     INSERT INTO acceptances (challenge_id, event_id)
     SELECT * FROM unnest($1::text[], $2::text[])
     ON CONFLICT (challenge_id) DO NOTHING
-    RETURNING challenge_id
+    RETURNING challenge_id, event_id
 """
 
 _SELECT_ACCEPTANCES = "SELECT challenge_id, event_id FROM acceptances WHERE challenge_id = ANY($1::text[])"
+_SELECT_ACCEPTANCE = "SELECT event_id FROM acceptances WHERE challenge_id = $1"
+
+
+async def copy_events(connection: Connection, events: Sequence[AuditEvent]) -> None:
+    """Append events none of which is there yet, in the cheapest way. Raises asyncpg.UniqueViolationError if one is."""
+    await connection.copy_records_to_table("audit_events", columns=_COLUMNS, records=map(_row, events))
 
 
 async def insert_events(connection: Connection, events: Sequence[AuditEvent]) -> None:
     """Append events; one that is there already is left as it is, so a repeated commit changes nothing."""
-    heads = [event.head for event in events]
-    await connection.execute(
-        _INSERT_EVENTS,
-        [head.id for head in heads],
-        [datetime.fromtimestamp(head.at_ms / 1000, UTC) for head in heads],
-        [head.type for head in heads],
-        [head.client for head in heads],
-        [head.psu for head in heads],
-        [head.challenge for head in heads],
-        [event.body for event in events],
-    )
+    await connection.execute(_INSERT_EVENTS, *zip(*map(_row, events), strict=True))
 
 
 async def claim_acceptances(connection: Connection, acceptances: Sequence[Acceptance]) -> set[Acceptance]:
@@ -47,13 +45,20 @@ async def claim_acceptances(connection: Connection, acceptances: Sequence[Accept
         [acceptance.challenge_id for acceptance in acceptances],
         [acceptance.event_id for acceptance in acceptances],
     )
-    new = {row[0] for row in taken}
-    if len(new) == len(acceptances):
-        return set(acceptances)
-    rows = await connection.fetch(
-        _SELECT_ACCEPTANCES, [one.challenge_id for one in acceptances if one.challenge_id not in new]
-    )
-    before = {(row[0], row[1]) for row in rows}
-    return {
-        one for one in acceptances if one.challenge_id in new or (one.challenge_id, one.event_id) in before
-    }
+    held = {Acceptance(*row) for row in taken}
+    others = [one.challenge_id for one in acceptances if one not in held]
+    if others:
+        held |= {Acceptance(*row) for row in await connection.fetch(_SELECT_ACCEPTANCES, others)}
+    return held.intersection(acceptances)
+
+
+async def accepted_by(pool: asyncpg.Pool, challenge_id: str) -> str | None:
+    """The event that holds a challenge's acceptance, or None while nothing does."""
+    event_id: str | None = await pool.fetchval(_SELECT_ACCEPTANCE, challenge_id)
+    return event_id
+
+
+def _row(event: AuditEvent) -> tuple[str, datetime, str, str | None, str | None, str | None, str]:
+    head = event.head
+    at = datetime.fromtimestamp(head.at_ms / 1000, UTC)
+    return head.id, at, head.type, head.client, head.psu, head.challenge, event.body

@@ -32,6 +32,8 @@ class Outbox:
 
     def forget(self, partition: int, places: Sequence[bytes]) -> None:
         """These are committed; they leave the outbox within a moment, many in one command."""
+        if not places:
+            return
         self._committed[partition].extend(places)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FORGET_PAUSE_SECONDS, self._start)

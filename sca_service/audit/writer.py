@@ -3,7 +3,7 @@
 One commit serves all requests that wait for it: some 10 µs each instead of a disk flush each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -12,8 +12,11 @@ import msgspec
 from sca_service.audit import postgres_store
 from sca_service.audit.model import Acceptance, AuditEvent, Record, SnapshotStore
 from sca_service.kernel.batching import Batcher
-from sca_service.kernel.connections import POSTGRES_AWAY
+from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.telemetry import COMMIT_RECORDS, COMMIT_SECONDS
+
+InsertEvents = Callable[[postgres_store.Connection, Sequence[AuditEvent]], Awaitable[None]]
 
 
 class AuditWriter:
@@ -23,7 +26,7 @@ class AuditWriter:
         self._pool = pool
         self._snapshots = snapshots
         self._batcher: Batcher[Record, bool] = Batcher(
-            self._commit, most_in_flight=2, most_in_batch=1000, most_waiting=20_000
+            self._commit, most_in_flight=1, most_in_batch=1000, most_waiting=20_000
         )
 
     async def commit(self, record: Record) -> bool:
@@ -34,21 +37,36 @@ class AuditWriter:
         """
         return await self._batcher.submit(record)
 
+    async def accepted_by(self, challenge_id: str) -> str | None:
+        """The event on record that approved a challenge, or None while there is none. Raises StoreUnavailable."""
+        return await in_time(postgres_store.accepted_by(self._pool, challenge_id))
+
     async def close(self) -> None:
         """Finish the commits under way."""
         await self._batcher.drain()
 
     async def _commit(self, records: Sequence[Record]) -> Sequence[bool]:
+        COMMIT_RECORDS.observe(len(records))
         try:
-            async with self._pool.acquire(timeout=0.5) as connection, connection.transaction():
-                return await self._write(connection, records)
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
+            with COMMIT_SECONDS.time():
+                return await in_time(self._commit_either_way(records))
         except asyncpg.PostgresError as error:
             raise StoreUnavailable("PostgreSQL refused the commit") from error
 
+    async def _commit_either_way(self, records: Sequence[Record]) -> Sequence[bool]:
+        try:
+            return await self._transact(records)
+        except asyncpg.UniqueViolationError:
+            return await self._transact(records, repeated=True)
+
+    async def _transact(self, records: Sequence[Record], *, repeated: bool = False) -> Sequence[bool]:
+        """One transaction; `repeated` when some of the events were committed before, by whoever was quicker."""
+        insert = postgres_store.insert_events if repeated else postgres_store.copy_events
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self._write(connection, records, insert)
+
     async def _write(
-        self, connection: postgres_store.Connection, records: Sequence[Record]
+        self, connection: postgres_store.Connection, records: Sequence[Record], insert: InsertEvents
     ) -> Sequence[bool]:
         claims = [record.acceptance for record in records if record.acceptance]
         held: set[Acceptance] = (
@@ -62,7 +80,7 @@ class AuditWriter:
             ]
         events = [event for record in records for event in record.events]
         if events:
-            await postgres_store.insert_events(connection, events)
+            await insert(connection, events)
         snapshots = [snapshot for record in records for snapshot in record.snapshots]
         if snapshots:
             await self._snapshots.save(connection, snapshots)
