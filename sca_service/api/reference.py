@@ -201,10 +201,8 @@ def _operation(method: str, path: str, said: Mapping[str, Any], schemas: Schemas
 
 
 def _scopes(said: Mapping[str, Any], security: Any) -> tuple[str, ...] | None:
-    """The scopes an operation asks for; without a word on security, a documented 401 tells that it takes a key."""
+    """The scopes that an operation asks for; without a word of its own the document's security counts."""
     wanted = said.get("security", security)
-    if wanted is None:
-        return () if "401" in said.get("responses", {}) else None
     if not wanted:
         return None
     return tuple(scope for scheme in wanted for scopes in scheme.values() for scope in scopes)
@@ -236,7 +234,9 @@ def _answer(status: str, said: Mapping[str, Any], schemas: Schemas) -> Answer:
 
 def _json_schema(said: Mapping[str, Any]) -> Schema | None:
     content = said.get("content", {})
-    found = next((content[media_type] for media_type in content if "json" in media_type), {})
+    found: Mapping[str, Any] = next(
+        (content[media_type] for media_type in content if "json" in media_type), {}
+    )
     schema: Schema | None = found.get("schema")
     return schema
 
@@ -275,4 +275,4 @@ def _plural(kind: str) -> str:
 
 def _first_paragraph(text: str) -> str:
     """A docstring's further paragraphs speak to those who change the code."""
-    return " ".join(text.split("\n\n")[0].split())
+    return " ".join(text.partition("\n\n")[0].split())

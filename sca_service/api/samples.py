@@ -61,6 +61,19 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
 }
 """Request bodies by operation."""
 
+_QUEUED = DeliveryBody(
+    id="dlv_…",
+    channel=Channel.PUSH,
+    status=DeliveryStatus.QUEUED,
+    to="device …f3a1",
+    supplier=None,
+    reason=None,
+    segments=None,
+    cost=None,
+    queued_at="2026-11-22T10:15:00.123Z",
+    sent_at=None,
+    final_at=None,
+)
 _PENDING = ChallengeBody(
     id="chl_…",
     status=Status.PENDING,
@@ -76,21 +89,7 @@ _PENDING = ChallengeBody(
     message_shown="49,99 € to ACME GmbH …3000",
     channel=Channel.PUSH,
     next_channel_at="2026-11-22T10:15:20.123Z",
-    deliveries=(
-        DeliveryBody(
-            id="dlv_…",
-            channel=Channel.PUSH,
-            status=DeliveryStatus.QUEUED,
-            to="device …f3a1",
-            supplier=None,
-            reason=None,
-            segments=None,
-            cost=None,
-            queued_at="2026-11-22T10:15:00.123Z",
-            sent_at=None,
-            final_at=None,
-        ),
-    ),
+    deliveries=(_QUEUED,),
     attempts_left=5,
     created_at="2026-11-22T10:15:00.123Z",
     expires_at="2026-11-22T10:20:00.123Z",
@@ -103,10 +102,18 @@ _PENDING = ChallengeBody(
     reference="case-77",
     metadata={"case": "77"},
 )
+_DELIVERED = msgspec.structs.replace(
+    _QUEUED,
+    status=DeliveryStatus.DELIVERED,
+    supplier="sandbox-push",
+    sent_at="2026-11-22T10:15:00.345Z",
+    final_at="2026-11-22T10:15:02.678Z",
+)
 _APPROVED = msgspec.structs.replace(
     _PENDING,
     status=Status.APPROVED,
     next_channel_at=None,
+    deliveries=(_DELIVERED,),
     attempts_left=4,
     settled_at="2026-11-22T10:15:31.456Z",
 )
@@ -133,6 +140,15 @@ ANSWERS: Mapping[str, object] = {
         ),
         next_cursor=None,
     ),
+    "MessageBody": {
+        "id": "msg_7",
+        "channel": "push",
+        "to": "+4915112345678",
+        "text": "Sie zahlen 49,99 € an ACME GmbH …3000. Ihr Code ist 693554, gültig 5 Minuten. …",
+        "at": "2026-11-22T10:15:00.345Z",
+        "delivery": "dlv_…",
+        "supplier": "sandbox-push",
+    },
 }
 """Bodies of answers by the name of their schema."""
 
