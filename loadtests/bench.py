@@ -317,9 +317,9 @@ def _print_profile(console: Console, stacks: str) -> None:
     total = sum(own.values()) or 1
     for title, counts in (("with what it calls", whole), ("by itself", own)):
         console.print(f"\n  Where the api's time goes while it verifies ({title}; py-spy)")
-        for name, count in counts.most_common(30):
-            console.print(f"    {count / total:6.1%}  {name}", soft_wrap=True)
+        for name, samples in counts.most_common(30):
+            console.print(f"    {samples / total:6.1%}  {name}", soft_wrap=True)
 
 
 def _file(frame: str) -> str:
-    return frame.split(" (")[-1].rsplit(":", 1)[0].rstrip(")")
+    return frame.rsplit(" (", maxsplit=1)[-1].rsplit(":", 1)[0].rstrip(")")

@@ -1,4 +1,4 @@
-"""The load: wrk where it is installed, else a bounded asyncio client. Loopback only, for a fixed time, then it stops."""
+"""The load: wrk where it is installed, else a bounded asyncio client. Loopback only, and it stops by itself."""
 
 import asyncio
 import json

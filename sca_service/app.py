@@ -1,6 +1,7 @@
 """The composition root: the only file that knows every room. Builds the three roles and runs them."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
+from prometheus_client import start_http_server
 
 from sca_service import __version__
 from sca_service.api import audit as audit_routes
@@ -21,6 +23,7 @@ from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
 from sca_service.api import receipts as receipt_routes
 from sca_service.api.clients import ClientDirectory
+from sca_service.api.document import KEYED
 from sca_service.api.front import Front
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.json_body import MOST_BYTES
@@ -48,7 +51,7 @@ from sca_service.delivery.redis_store import RedisDueSignal
 from sca_service.delivery.render import sms_segments
 from sca_service.delivery.supplier import Supplier
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
 from sca_service.kernel.errors import ConfigurationError, ScaError, StoreUnavailable
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.telemetry import configure_logging
@@ -63,6 +66,9 @@ from sca_service.sandbox.suppliers import (
     supplier_name,
 )
 from sca_service.settings import Settings
+
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 
 log = structlog.get_logger()
 
@@ -82,11 +88,14 @@ class Core:
     recorder: Recorder
     clock: SystemClock
 
-    @property
-    def book(self) -> ChallengeBook:
-        """The deliveries of challenges."""
+    def book(self, actor: str) -> ChallengeBook:
+        """The deliveries of challenges, kept by a role (`worker`, `api`)."""
         return ChallengeBook(
-            policy=self.policy, keyring=self.settings.keyring, store=self.store, recorder=self.recorder
+            policy=self.policy,
+            keyring=self.settings.keyring,
+            store=self.store,
+            recorder=self.recorder,
+            actor=actor,
         )
 
 
@@ -123,11 +132,12 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
 def challenge_operations(core: Core) -> ChallengeOperations:
     """The operations on challenges, with all they need."""
     keyring = core.settings.keyring
+    limits = LimitStore(core.redis)
     issuer = Issuer(
         policy=core.policy,
         keyring=keyring,
         store=core.store,
-        limits=LimitStore(core.redis),
+        limits=limits,
         recorder=core.recorder,
     )
     verifier = Verifier(
@@ -140,7 +150,12 @@ def challenge_operations(core: Core) -> ChallengeOperations:
         clock=core.clock,
     )
     follower = Follower(
-        policy=core.policy, keyring=keyring, store=core.store, archive=core.archive, recorder=core.recorder
+        policy=core.policy,
+        keyring=keyring,
+        store=core.store,
+        archive=core.archive,
+        limits=limits,
+        recorder=core.recorder,
     )
     return ChallengeOperations(
         issuer=issuer,
@@ -156,7 +171,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     keyring = core.settings.keyring
     challenges = challenge_operations(core)
-    book = core.book
+    book = core.book("api")
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "payers": PayerOperations(
@@ -184,7 +199,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         request_max_body_size=MOST_BYTES,
         exception_handlers={Exception: on_exception},
         openapi_config=OpenAPIConfig(
-            title="SCA service", version=__version__, path="/openapi", render_plugins=[]
+            title="SCA service", version=__version__, path="/openapi", render_plugins=[], components=KEYED
         ),
         state=State({"clients": directory}),
         logging_config=None,
@@ -200,7 +215,7 @@ async def readiness(core: Core) -> dict[str, str]:
     """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
 
     async def postgres() -> None:
-        if await core.postgres.fetchval("SELECT pg_is_in_recovery()"):
+        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
             raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
 
     checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
@@ -261,7 +276,7 @@ async def run_api(settings: Settings) -> None:
             stack.push_async_callback(mailbox.close)
         directory = ClientDirectory(ClientStore(core.postgres), settings.keyring)
         await directory.refresh()
-        stop = asyncio.Event()
+        stop = _stop_on_signal()  # or the server, which takes the same signals, would end the process by them
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(directory.keep_fresh(stop))
             server = uvicorn.Server(
@@ -276,9 +291,11 @@ async def run_api(settings: Settings) -> None:
                     server_header=False,
                     log_config=None,
                     proxy_headers=False,
+                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
                     timeout_graceful_shutdown=5,
                 )
             )
+            gc.freeze()  # what start-up made stays: no collection has to look through it again
             log.info("api.starting", url=settings.api_url)
             await server.serve()
             stop.set()
@@ -287,10 +304,13 @@ async def run_api(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """The worker role: sends what is due and commits what was left behind, until told to stop."""
     stop = _stop_on_signal()
+    _serve_metrics(settings)
     async with open_core(settings) as core, open_suppliers(settings) as suppliers:
         due = RedisDueSignal(core.redis)
         partitions = range(PARTITIONS)
-        dispatcher = Dispatcher(book=core.book, suppliers=suppliers, signal=due, partitions=partitions)
+        dispatcher = Dispatcher(
+            book=core.book("worker"), suppliers=suppliers, signal=due, partitions=partitions
+        )
         drain = Drain(core.outbox, core.writer, StateSource(core.store), partitions)
         log.info("worker.starting")
         async with asyncio.TaskGroup() as tasks:
@@ -302,12 +322,19 @@ async def run_worker(settings: Settings) -> None:
 async def run_log(settings: Settings) -> None:
     """The log role: puts committed events in order, as leader or waiting to be, until told to stop."""
     stop = _stop_on_signal()
+    _serve_metrics(settings)
     postgres = await connect_postgres(settings.postgres_url, most_connections=2)
     try:
         log.info("log.starting")
         await Sequencer(postgres).run(stop)
     finally:
         await postgres.close()
+
+
+def _serve_metrics(settings: Settings) -> None:
+    """Serve this process's metrics where the configuration says; roles without HTTP have no other way."""
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, settings.metrics_host)
 
 
 def _stop_on_signal() -> asyncio.Event:

@@ -16,19 +16,29 @@ clients = App(name="clients", help="The backends that may call the service, and 
 policy = App(name="policy", help="The policies: what a bank decides.")
 keys = App(name="keys", help="The keyring.")
 
-app.command("sca_service.dev:dev", name="dev")
-app.command("sca_service.demo:demo", name="demo")
-for role in ("api", "worker", "log"):
-    app.command(f"sca_service.commands:{role}", name=role)
-app.command("sca_service.commands:migrate_database", name="migrate")
-app.command("sca_service.commands:write_docs", name="docs")
-app.command(clients)
-for verb in ("create", "list", "rotate", "revoke"):
-    clients.command(f"sca_service.commands:clients_{verb}", name=verb)
-app.command(policy)
-policy.command("sca_service.commands:check_policy", name="check")
-app.command(keys)
-keys.command("sca_service.commands:create_keys", name="create")
+for group, name, place, what in (
+    (app, "dev", "dev:dev", "Run the whole service on this machine until Ctrl-C."),
+    (app, "demo", "demo:demo", "Play one payment through a running `sca dev`."),
+    (app, "api", "commands:api", "Run the api role: HTTP."),
+    (
+        app,
+        "worker",
+        "commands:worker",
+        "Run the worker role: deliveries, timers, and what a killed api left behind.",
+    ),
+    (app, "log", "commands:log", "Run the log role: the order of the audit log."),
+    (app, "migrate", "commands:migrate_database", "Bring the database to the newest schema."),
+    (app, "docs", "commands:write_docs", "Write the pages under docs/ that come from the code."),
+    (clients, "create", "commands:clients_create", "Create a client; its API key is shown once."),
+    (clients, "list", "commands:clients_list", "List the clients."),
+    (clients, "rotate", "commands:clients_rotate", "Give a client a new API key, shown once."),
+    (clients, "revoke", "commands:clients_revoke", "Revoke a client: its keys stop working within a second."),
+    (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
+    (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
+):
+    group.command(f"sca_service.{place}", name=name, help=what)
+for group in (clients, policy, keys):
+    app.command(group)
 
 
 def main() -> None:
@@ -36,7 +46,10 @@ def main() -> None:
     try:
         app()
     except InvalidInput as error:
-        sys.exit(f"sca: {error}")
+        sys.exit(
+            "sca: "
+            + "; ".join(f"{mistake.pointer.strip('/')} {mistake.detail}" for mistake in error.mistakes)
+        )
     except ScaError as error:
         sys.exit(f"sca: {error.detail}")
 

@@ -45,7 +45,12 @@ def migrate_database(*, config: Config) -> None:
     print("The database is up to date.")
 
 
-def clients_create(client: str, *, scopes: list[Scope], config: Config) -> None:
+def clients_create(
+    client: str,
+    *,
+    scopes: Annotated[list[Scope], Parameter(consume_multiple=True, negative=())],
+    config: Config,
+) -> None:
     """Create a client. Its API key is shown once and never again.
 
     Parameters

@@ -83,7 +83,7 @@ class _Play:
 
     def _issue(self) -> dict[str, Any]:
         self._step(1, "The bank asks for a challenge", "POST /v1/challenges")
-        challenge = self._call(
+        challenge: dict[str, Any] = self._call(
             "POST",
             "/v1/challenges",
             201,
@@ -172,7 +172,8 @@ class _Play:
 
     def _verify(self, challenge: dict[str, Any], code: str) -> dict[str, Any]:
         path = f"/v1/challenges/{challenge['id']}/verify"
-        return self._call("POST", path, 200, {"code": code, "transaction": _TRANSACTION})
+        verified: dict[str, Any] = self._call("POST", path, 200, {"code": code, "transaction": _TRANSACTION})
+        return verified
 
     def _newest_message(self) -> dict[str, Any] | None:
         data: list[dict[str, Any]] = self._call("GET", f"/sandbox/messages?to=%2B{self._phone[1:]}", 200)[

@@ -119,6 +119,8 @@ def _run(console: Console, place: Place, servers: Servers, policies: Path | None
         while True:
             time.sleep(0.3)
             _check_alive(running)
+            if servers.ended:
+                raise ConfigurationError(f"{servers.ended} ended by itself; see its log in the data folder")
     finally:
         console.print("» Stopping the roles", style="dim")
         _stop(running)
@@ -255,11 +257,19 @@ def _greet(console: Console, place: Place, keys: Mapping[str, str], seconds: flo
     console.print()
     console.print(f"  [bold]SCA service[/] is ready at [bold green]{place.base_url}[/]  ({seconds:.1f} s)")
     console.print()
-    console.print("  API keys (also in " + str(Path(place.folder.name) / SANDBOX_FILE) + ")", style="dim")
+    console.print(f"  API keys (also in {_as_typed(place.folder / SANDBOX_FILE)})", style="dim")
     for name, key in keys.items():
         console.print(f"    {name:<9} {key}", soft_wrap=True)
     console.print()
     console.print(f"  API reference   {place.base_url}/docs")
     console.print(f"  Sent messages   {place.base_url}/sandbox/messages")
-    console.print("  One payment     sca demo   (in another terminal)")
+    demo = f"{_as_typed(Path(sys.prefix) / 'bin' / 'sca')} demo"
+    where = "" if place.folder == Path(".sca").resolve() else f" --data-dir {_as_typed(place.folder)}"
+    console.print(f"  One payment     {demo}{where}   (in another terminal)", soft_wrap=True)
     console.print("  Ctrl-C stops everything.", style="dim")
+
+
+def _as_typed(path: Path) -> str:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -15,6 +15,9 @@ A file (`--config`, TOML)::
     [api]
     host = "127.0.0.1"
     port = 8080
+    [metrics]                           # of the worker and the log role; the api serves its own at /metrics
+    host = "127.0.0.1"
+    port = 9090
     [sandbox]                           # refused in production
     folder = "…"
 """
@@ -32,11 +35,23 @@ from sca_service.kernel.keyring import Keyring
 
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
-        {"environment", "issuer", "policies", "keyring", "log_level", "redis", "postgres", "api", "sandbox"}
+        {
+            "environment",
+            "issuer",
+            "policies",
+            "keyring",
+            "log_level",
+            "redis",
+            "postgres",
+            "api",
+            "metrics",
+            "sandbox",
+        }
     ),
     "redis": frozenset({"url"}),
     "postgres": frozenset({"url"}),
     "api": frozenset({"host", "port"}),
+    "metrics": frozenset({"host", "port"}),
     "sandbox": frozenset({"folder"}),
 }
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -63,6 +78,8 @@ class Settings:
     port: int
     log_level: str
     sandbox_folder: Path | None
+    metrics_host: str
+    metrics_port: int | None
 
     @property
     def api_url(self) -> str:
@@ -81,12 +98,14 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     mistakes = _unknown(content)
-    sandbox = content.get("sandbox", {}).get("folder")
-    redis_url = environ.get("SCA_REDIS_URL") or content.get("redis", {}).get("url", "")
-    postgres_url = environ.get("SCA_POSTGRES_URL") or content.get("postgres", {}).get("url", "")
+    sections = {name: _section(content, name) for name in _KNOWN if name}
+    sandbox = sections["sandbox"].get("folder")
+    redis_url = environ.get("SCA_REDIS_URL") or sections["redis"].get("url", "")
+    postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
-    port = content.get("api", {}).get("port", 8080)
+    port = sections["api"].get("port", 8080)
+    metrics_port = sections["metrics"].get("port")
     checks = {
         "environment: must be sandbox or production": environment in tuple(Environment),
         "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
@@ -96,6 +115,8 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
         "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
         "api.port: must be 1 to 65535": isinstance(port, int) and 0 < port < 65536,
+        "metrics.port: must be 1 to 65535": metrics_port is None
+        or (isinstance(metrics_port, int) and 0 < metrics_port < 65536),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
@@ -113,10 +134,12 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         keyring=keyring,
         redis_url=redis_url,
         postgres_url=postgres_url,
-        host=content.get("api", {}).get("host", "127.0.0.1"),
+        host=sections["api"].get("host", "127.0.0.1"),
         port=port,
         log_level=level,
         sandbox_folder=path.parent / sandbox if sandbox else None,
+        metrics_host=sections["metrics"].get("host", "127.0.0.1"),
+        metrics_port=metrics_port,
     )
 
 
@@ -127,6 +150,11 @@ def shipped_policies() -> Path:
         if folder.is_dir():
             return folder
     raise ConfigurationError("no policies: name their folder in the configuration")
+
+
+def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = content.get(name, {})
+    return section if isinstance(section, dict) else {}
 
 
 def _unknown(content: Mapping[str, Any]) -> list[str]:
@@ -146,6 +174,8 @@ def _keyring(text: str | None, name: str | None, folder: Path) -> Keyring:
     if not name:
         raise ConfigurationError("keyring: name the file, or set SCA_KEYRING")
     try:
+        if (folder / name).stat().st_mode & 0o077:
+            raise ConfigurationError("keyring: the file must be readable by its owner only (chmod 600)")
         return Keyring.parse((folder / name).read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"keyring: the file cannot be read: {error.strerror}") from error

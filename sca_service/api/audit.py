@@ -3,22 +3,23 @@
 import base64
 import binascii
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.clients import Scope
+from sca_service.api.document import asks_for
 from sca_service.api.postgres_store import EventFilter, EventReader, EventRow
-from sca_service.api.requests import psu_id_of
+from sca_service.api.requests import moment_of, psu_id_of
 from sca_service.api.responses import AuditEventListBody
 from sca_service.api.routes import needs, problems, respond
 from sca_service.kernel.clock import timestamp
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.text import clean_text
 
 
 class AuditOperations:
@@ -32,12 +33,14 @@ class AuditOperations:
         """A page of events. `psu` is a payer's pseudonym, or a client's own reference. Raises StoreUnavailable."""
         payers = None
         if psu is not None:
-            payers = _pseudonyms(psu_id_of(psu), await self._reader.client_ids(), self._keyring)
+            payers = _pseudonyms(psu_id_of(psu, "/psu"), await self._reader.client_ids(), self._keyring)
         rows = await self._reader.page(replace(wanted, payers=payers), most=limit + 1)
-        last = rows[limit - 1] if len(rows) > limit else None
+        page = rows[:limit]
+        if len(rows) > limit:  # a cursor never stands behind an event that another may still come before
+            page = [row for row in page if row.is_settled]
         body = AuditEventListBody(
-            data=tuple(_event(row) for row in rows[:limit]),
-            next_cursor=_cursor(last) if last else None,
+            data=tuple(_event(row) for row in page),
+            next_cursor=_cursor(page[-1]) if page and len(rows) > limit else None,
         )
         return HttpAnswer(200, msgspec.json.encode(body))
 
@@ -45,6 +48,7 @@ class AuditOperations:
 @get(
     "/v1/audit/events",
     guards=[needs(Scope.AUDIT)],
+    security=asks_for(Scope.AUDIT),
     tags=["audit"],
     operation_id="list_audit_events",
     summary="Read the audit log",
@@ -56,26 +60,38 @@ async def list_audit_events(  # noqa: PLR0913, PLR0917 - one parameter for each 
     audit: AuditOperations,
     psu: Annotated[str | None, Parameter(description="A payer's pseudonym, or a client's reference.")] = None,
     challenge: str | None = None,
-    kind: Annotated[str | None, Parameter(query="type", description="Such as `challenge.answered`.")] = None,
+    kind: Annotated[
+        str | None, QueryParameter(name="type", description="Such as `challenge.answered`.")
+    ] = None,
     client: str | None = None,
-    since: Annotated[datetime | None, Parameter(query="from", description="RFC 3339, inclusive.")] = None,
-    until: Annotated[datetime | None, Parameter(query="to", description="RFC 3339, exclusive.")] = None,
+    since: Annotated[
+        str | None,
+        QueryParameter(name="from", description="RFC 3339, inclusive.", schema_extra={"format": "date-time"}),
+    ] = None,
+    until: Annotated[
+        str | None,
+        QueryParameter(name="to", description="RFC 3339, exclusive.", schema_extra={"format": "date-time"}),
+    ] = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before.")] = None,
 ) -> Response[AuditEventListBody]:
     """Read the audit log."""
     wanted = EventFilter(
-        challenge=challenge,
-        kind=kind,
-        since=since,
-        until=until,
-        client=client,
+        challenge=_text("/challenge", challenge),
+        kind=_text("/type", kind),
+        since=moment_of(since, "/from") if since is not None else None,
+        until=moment_of(until, "/to") if until is not None else None,
+        client=_text("/client", client),
         after=_place(cursor) if cursor is not None else None,
     )
     return respond(await audit.page(wanted, psu=psu, limit=limit))
 
 
 ROUTES = (list_audit_events,)
+
+
+def _text(pointer: str, text: str | None) -> str | None:
+    return None if text is None else clean_text(text, pointer=pointer, most=128)
 
 
 def _pseudonyms(psu: str, clients: list[str], keyring: Keyring) -> list[str]:

@@ -1,15 +1,15 @@
 """Challenges over HTTP: `/v1/challenges`."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 
 from sca_service.api.call import call_of
 from sca_service.api.clients import Scope
+from sca_service.api.document import asks_for
 from sca_service.api.operations import ChallengeOperations
-from sca_service.api.requests import AnswerForm, CancelForm, CreateChallenge, NextForm
+from sca_service.api.requests import AnswerForm, CancelForm, CreateChallenge, NextForm, moment_of
 from sca_service.api.responses import ChallengeBody, ChallengeListBody, VerifyBody
 from sca_service.api.routes import needs, problems, respond
 from sca_service.challenges.model import Status
@@ -17,12 +17,13 @@ from sca_service.policy.model import Purpose
 
 _TAGS = ["challenges"]
 _GUARDS = [needs(Scope.CHALLENGES)]
+_SECURITY = asks_for(Scope.CHALLENGES)
 
 ChallengeIdParameter = Annotated[str, Parameter(description="The challenge's id, `chl_…`.")]
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key", description="Names this request: sent again, it gets the same answer."
+    HeaderParameter(
+        name="Idempotency-Key", description="Names this request: sent again, it gets the same answer."
     ),
 ]
 
@@ -30,6 +31,7 @@ IdempotencyKey = Annotated[
 @post(
     "/v1/challenges",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="create_challenge",
     summary="Issue a challenge",
@@ -49,6 +51,7 @@ async def create_challenge(
 @post(
     "/v1/challenges/{challenge_id:str}/verify",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="verify_challenge",
     summary="Answer a challenge",
@@ -73,6 +76,7 @@ async def verify_challenge(
 @get(
     "/v1/challenges/{challenge_id:str}",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="get_challenge",
     summary="Read a challenge",
@@ -88,6 +92,7 @@ async def get_challenge(
 @get(
     "/v1/challenges",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="list_challenges",
     summary="List challenges",
@@ -100,7 +105,9 @@ async def list_challenges(  # noqa: PLR0913, PLR0917 - one parameter for each fi
     psu: Annotated[str | None, Parameter(description="The payer's reference.")] = None,
     status: Status | None = None,
     purpose: Purpose | None = None,
-    created_after: Annotated[datetime | None, Parameter(description="RFC 3339.")] = None,
+    created_after: Annotated[
+        str | None, Parameter(description="RFC 3339, exclusive.", schema_extra={"format": "date-time"})
+    ] = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before.")] = None,
 ) -> Response[ChallengeListBody]:
@@ -111,7 +118,7 @@ async def list_challenges(  # noqa: PLR0913, PLR0917 - one parameter for each fi
             psu=psu,
             status=status,
             purpose=purpose,
-            created_after_ms=int(created_after.timestamp() * 1000) if created_after else None,
+            created_after=moment_of(created_after, "/created_after") if created_after is not None else None,
             limit=limit,
             cursor=cursor,
         )
@@ -121,12 +128,13 @@ async def list_challenges(  # noqa: PLR0913, PLR0917 - one parameter for each fi
 @post(
     "/v1/challenges/{challenge_id:str}/next",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="next_channel",
     summary="Send over the next channel now",
     description="The same code stays valid.",
     status_code=200,
-    responses=problems(404, 409, 422, 429),
+    responses=problems(404, 409, 413, 415, 422, 429),
 )
 async def next_channel(
     request: Request[Any, Any, Any],
@@ -141,12 +149,13 @@ async def next_channel(
 @post(
     "/v1/challenges/{challenge_id:str}/cancel",
     guards=_GUARDS,
+    security=_SECURITY,
     tags=_TAGS,
     operation_id="cancel_challenge",
     summary="Cancel a challenge",
     description="Idempotent; a final challenge stays as it is.",
     status_code=200,
-    responses=problems(404, 422),
+    responses=problems(404, 413, 415, 422),
 )
 async def cancel_challenge(
     request: Request[Any, Any, Any],

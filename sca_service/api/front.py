@@ -19,10 +19,10 @@ from sca_service.api.clients import ClientDirectory
 from sca_service.api.clients import Scope as ClientScope
 from sca_service.api.json_body import MOST_BYTES, parse_json
 from sca_service.api.operations import ChallengeOperations
-from sca_service.api.problems import as_sca_error, problem
+from sca_service.api.problems import as_sca_error, is_ours, problem
 from sca_service.api.requests import AnswerForm, CreateChallenge
 from sca_service.api.routes import check_media_type
-from sca_service.kernel.errors import BodyTooLarge, MalformedRequest, ScaError
+from sca_service.kernel.errors import BodyTooLarge, MalformedRequest
 from sca_service.kernel.telemetry import log_failure
 
 _CREATE = "/v1/challenges"
@@ -90,12 +90,14 @@ class Front:
             body = await _body(headers, receive)
             check_media_type(headers.get(b"content-type", b"").decode("latin-1"), body)
             key = headers.get(b"idempotency-key")
-            return await serve(Call(client, request_id, path, body, key.decode("latin-1") if key else None))
-        except ScaError as fault:
-            return problem(fault, path=path, request_id=request_id)
+            return await serve(
+                Call(client, request_id, path, body, None if key is None else key.decode("latin-1"))
+            )
         except Exception as error:  # the request loop: whatever happens, the caller is told and we hear of it
-            log_failure(error)
-            return problem(as_sca_error(error), path=path, request_id=request_id)
+            fault = as_sca_error(error)
+            if is_ours(fault):
+                log_failure(error)
+            return problem(fault, path=path, request_id=request_id)
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

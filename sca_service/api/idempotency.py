@@ -1,7 +1,8 @@
 """Idempotency-Key (IETF draft): the same request, sent again, gets the same answer and does nothing twice.
 
-What a request creates is named after its key, so even a request whose process was killed half-way finds, when it is
-sent again, what it had created.
+What a request creates is named after its key and when that was first claimed, so even a request whose process was
+killed half-way finds, when it is sent again, what it had created; and a key that is used again after its 24 hours
+creates something new.
 """
 
 import hashlib
@@ -13,7 +14,13 @@ import msgspec
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.redis_store import IdempotencyStore
 from sca_service.challenges.issue import Caller
-from sca_service.kernel.errors import IdempotencyKeyReused, InvalidInput, RequestInFlight, ScaError
+from sca_service.kernel.errors import (
+    IdempotencyKeyReused,
+    InvalidInput,
+    RequestInFlight,
+    ScaError,
+    StoreUnavailable,
+)
 from sca_service.kernel.keyring import Keyring
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -59,7 +66,10 @@ class Idempotency:
             case "done":
                 return self._replayed(name, claim.answer)
         try:
-            answer = await create(name)
+            answer = await create(self._keyring.pseudonym("created under", name, str(claim.since_ms)))
+        except StoreUnavailable:
+            await self._store.give_back(name, fingerprint, claim.since_ms)
+            raise
         except ScaError:
             await self._store.release(name)
             raise

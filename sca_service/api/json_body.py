@@ -24,7 +24,11 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL
 
 
 def parse_json(body: bytes, shape: type[T]) -> T:
-    """Read `body` as `shape`. Raises MalformedRequest when it is no JSON object, InvalidInput when it does not fit."""
+    """Read `body` as `shape`; no body at all reads as an empty object.
+
+    Raises MalformedRequest when it is no JSON object, InvalidInput when it does not fit.
+    """
+    body = body or b"{}"
     try:
         text = body.decode()
         parsed = _DECODER.decode(text)
@@ -35,7 +39,7 @@ def parse_json(body: bytes, shape: type[T]) -> T:
     if text.count("[") + text.count("{") > _MOST_NESTED and _depth(parsed) > _MOST_NESTED:
         raise MalformedRequest(f"the body is nested deeper than {_MOST_NESTED} levels")
     try:
-        return cast("T", _decoder(shape).decode(body))
+        return cast("T", _decoder(cast("Hashable", shape)).decode(body))
     except msgspec.ValidationError as error:
         raise mistake_of(error) from None
     except msgspec.DecodeError:
@@ -49,7 +53,7 @@ def mistake_of(error: msgspec.ValidationError) -> InvalidInput:
     pointer = _pointer(place["path"]) if place else ""
     said = message[: place.start()] if place else message
     if unknown := _UNKNOWN.fullmatch(said):
-        return InvalidInput.at(f"{pointer}/{_escaped(unknown['name'])}", "is not a member of this object")
+        return InvalidInput.at(f"{pointer}/{escaped(unknown['name'])}", "is not a member of this object")
     if missing := _MISSING.fullmatch(said):
         return InvalidInput.at(f"{pointer}/{missing['name']}", "is required")
     if said.startswith("Invalid enum value"):
@@ -106,5 +110,6 @@ def _pointer(path: str) -> str:
     return "".join(f"/{name or index}" for name, index in parts if (name or index) != "...")
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A member's name as a part of a JSON pointer (RFC 6901), cut to 64 characters."""
     return name[:64].replace("~", "~0").replace("/", "~1")

@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 from litestar import MediaType, Request, Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Redirect
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.document import openapi_document
 from sca_service.api.pages import docs_page, problem_page, problems_page
 from sca_service.api.problems import problem_pages
 from sca_service.api.routes import respond
@@ -35,7 +38,13 @@ def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@get("/readyz", tags=["operations"], operation_id="readyz", summary="Ready: stores, policies, audit log")
+@get(
+    "/readyz",
+    tags=["operations"],
+    operation_id="readyz",
+    summary="Ready: stores, policies, audit log",
+    responses={503: ResponseSpec(dict[str, str], description="A part is not there", generate_examples=False)},
+)
 async def readyz(readiness: Readiness) -> Response[dict[str, str]]:
     """Every part that has to be there is there; 503 and which one is not."""
     parts = await readiness()
@@ -48,11 +57,12 @@ async def readyz(readiness: Readiness) -> Response[dict[str, str]]:
     tags=["operations"],
     operation_id="metrics",
     summary="Prometheus metrics",
+    media_type=CONTENT_TYPE_LATEST,
     sync_to_thread=False,
 )
 def metrics() -> Response[bytes]:
     """This process's metrics."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest())
 
 
 @get(
@@ -70,13 +80,13 @@ def jwks(public_keys: dict[str, object]) -> Response[dict[str, object]]:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[Any]:
     """The OpenAPI 3.1 document, generated from the routes."""
-    return respond(HttpAnswer(200, msgspec.json.encode(request.app.openapi_schema.to_schema())))
+    return respond(HttpAnswer(200, msgspec.json.encode(openapi_document(request.app))))
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The API's reference as a page."""
-    return _page(docs_page(request.app.openapi_schema.to_schema()))
+    return _page(docs_page(openapi_document(request.app)))
 
 
 @get("/problems", include_in_schema=False, sync_to_thread=False)
@@ -105,7 +115,24 @@ def static_file(name: str) -> Response[bytes]:
     )
 
 
-ROUTES = (healthz, readyz, metrics, jwks, openapi, docs, problems_index, problem_by_code, static_file)
+@get("/", include_in_schema=False, sync_to_thread=False)
+def front_door() -> Redirect:
+    """Whoever opens the address in a browser is shown the reference."""
+    return Redirect("/docs")
+
+
+ROUTES = (
+    front_door,
+    healthz,
+    readyz,
+    metrics,
+    jwks,
+    openapi,
+    docs,
+    problems_index,
+    problem_by_code,
+    static_file,
+)
 
 
 def _page(html: str) -> Response[str]:

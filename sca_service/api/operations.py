@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import datetime
 
 import msgspec
 
@@ -92,7 +93,7 @@ class ChallengeOperations:
         psu: str | None,
         status: Status | None,
         purpose: Purpose | None,
-        created_after_ms: int | None,
+        created_after: datetime | None,
         limit: int,
         cursor: str | None,
     ) -> HttpAnswer:
@@ -100,10 +101,12 @@ class ChallengeOperations:
         client = call.client.id
         wanted = ChallengeFilter(
             client=client,
-            payer=self._keyring.pseudonym("payer", client, psu_id_of(psu)) if psu is not None else None,
+            payer=self._keyring.pseudonym("payer", client, psu_id_of(psu, "/psu"))
+            if psu is not None
+            else None,
             status=status,
             purpose=purpose,
-            created_after_ms=created_after_ms,
+            created_after=created_after,
             after=_place(cursor) if cursor is not None else None,
         )
         views = await self._follower.page(wanted, most=limit + 1)
@@ -128,12 +131,12 @@ class PayerOperations:
 
     async def get(self, call: Call, psu_id: str) -> HttpAnswer:
         """Whether a payer of this client is blocked. Raises InvalidInput, StoreUnavailable."""
-        psu = psu_id_of(psu_id)
+        psu = psu_id_of(psu_id, "/psu_id")
         return _payer(psu, await self._payers.lockout(call.client.id, psu))
 
     async def unblock(self, call: Call, psu_id: str, form: UnblockForm) -> HttpAnswer:
         """Lift a payer's block. Raises InvalidInput, StoreUnavailable."""
-        psu = psu_id_of(psu_id)
+        psu = psu_id_of(psu_id, "/psu_id")
         reason = clean_text(form.reason, pointer="/reason", most=256)
         unblock = Unblock(form.client or call.client.id, psu, reason)
         return _payer(psu, await self._payers.unblock(call.caller, unblock))
@@ -159,7 +162,7 @@ def _place(cursor: str) -> tuple[int, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         at_ms, challenge_id = base64.urlsafe_b64decode(padded.encode()).decode().split(" ")
-        if not 0 <= int(at_ms) < 2**42:
+        if not 0 <= int(at_ms) < 2**42 or ChallengeId.parse(challenge_id) is None:
             raise InvalidInput.at("/cursor", "is not a cursor of this list")
         return int(at_ms), challenge_id
     except (ValueError, binascii.Error) as error:

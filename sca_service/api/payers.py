@@ -7,6 +7,7 @@ from litestar.params import Parameter
 
 from sca_service.api.call import call_of
 from sca_service.api.clients import Scope
+from sca_service.api.document import asks_for
 from sca_service.api.operations import PayerOperations
 from sca_service.api.requests import UnblockForm
 from sca_service.api.responses import PayerBody
@@ -20,6 +21,7 @@ PsuId = Annotated[str, Parameter(description="The client's own reference of the 
 @get(
     "/v1/psus/{psu_id:str}",
     guards=[needs(Scope.CHALLENGES)],
+    security=asks_for(Scope.CHALLENGES),
     tags=_TAGS,
     operation_id="get_payer",
     summary="Whether a payer is blocked",
@@ -35,6 +37,7 @@ async def get_payer(
 @post(
     "/v1/psus/{psu_id:str}/unblock",
     guards=[needs(Scope.ADMIN)],
+    security=asks_for(Scope.ADMIN),
     tags=_TAGS,
     operation_id="unblock_payer",
     summary="Lift a payer's block",

@@ -10,8 +10,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import POSTGRES_AWAY
-from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
 
 _VALID_KEYS = """
@@ -21,7 +20,8 @@ _VALID_KEYS = """
 """
 
 _EVENTS = """
-    SELECT event.txid::text AS txid, event.position, event.body, leaf.index
+    SELECT event.txid::text AS txid, event.position, event.body, leaf.index,
+           event.txid < pg_snapshot_xmin(pg_current_snapshot()) AS is_settled
     FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
     WHERE ($1::text[] IS NULL OR event.psu = ANY($1))
       AND ($2::text IS NULL OR event.challenge_id = $2)
@@ -61,11 +61,15 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event as it is read: its text, its index once it has one, and its place for the next page."""
+    """One event as it is read: its text, its index once it has one, and its place for the next page.
+
+    Once it is settled no other event can come before it any more.
+    """
 
     body: str
     index: int | None
     place: tuple[str, int]
+    is_settled: bool
 
 
 class ClientStore:
@@ -76,10 +80,7 @@ class ClientStore:
 
     async def valid_keys(self) -> list[ClientRow]:
         """Every client that may call, once per valid key. Raises StoreUnavailable."""
-        try:
-            return [_client(row, row["hash"]) for row in await self._pool.fetch(_VALID_KEYS)]
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
+        return [_client(row, row["hash"]) for row in await in_time(self._pool.fetch(_VALID_KEYS))]
 
     async def all(self) -> list[ClientRow]:
         """All clients, the oldest first."""
@@ -140,8 +141,8 @@ class EventReader:
     async def page(self, wanted: EventFilter, *, most: int) -> list[EventRow]:
         """Events in the order of the log, at most `most`. Raises StoreUnavailable."""
         txid, position = wanted.after or (None, None)
-        try:
-            rows = await self._pool.fetch(
+        rows = await in_time(
+            self._pool.fetch(
                 _EVENTS,
                 wanted.payers,
                 wanted.challenge,
@@ -153,16 +154,15 @@ class EventReader:
                 position,
                 most,
             )
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
-        return [EventRow(row["body"], row["index"], (row["txid"], row["position"])) for row in rows]
+        )
+        return [
+            EventRow(row["body"], row["index"], (row["txid"], row["position"]), row["is_settled"])
+            for row in rows
+        ]
 
     async def client_ids(self) -> list[str]:
         """The ids of all clients there have ever been. Raises StoreUnavailable."""
-        try:
-            return [row["id"] for row in await self._pool.fetch("SELECT id FROM clients")]
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
+        return [row["id"] for row in await in_time(self._pool.fetch("SELECT id FROM clients"))]
 
 
 async def _log(

@@ -81,9 +81,8 @@ def problem_pages() -> list[ProblemPage]:
 
 def problem(error: errors.ScaError, *, path: str, request_id: str) -> HttpAnswer:
     """The answer that tells a caller of an error."""
-    kind = next(kind for kind in type(error).__mro__ if kind in PROBLEMS)
+    kind = _kind(error)
     status = PROBLEMS[kind]
-    mistakes = error.mistakes if isinstance(error, errors.InvalidInput) else ()
     body = ProblemBody(
         type=f"/problems/{kind.code}",
         title=kind.title,
@@ -92,7 +91,7 @@ def problem(error: errors.ScaError, *, path: str, request_id: str) -> HttpAnswer
         instance=path,
         code=kind.code,
         request_id=request_id,
-        errors=tuple(MistakeBody(mistake.pointer, mistake.detail) for mistake in mistakes),
+        errors=tuple(MistakeBody(mistake.pointer, mistake.detail) for mistake in _mistakes(error)),
     )
     REQUESTS_FAILED.labels(kind.code).inc()
     return HttpAnswer(status, msgspec.json.encode(body), _headers(error), PROBLEM_JSON)
@@ -108,12 +107,33 @@ def as_sca_error(error: Exception) -> errors.ScaError:
         case NotFoundException():
             return errors.NotFound()
         case MethodNotAllowedException():
-            return errors.MethodNotAllowed()
+            return errors.MethodNotAllowed((error.headers or {}).get("allow", ""))
         case HTTPException(status_code=status) if status == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
             return errors.BodyTooLarge()
         case HTTPException(status_code=status) if 400 <= status < 500:
             return errors.MalformedRequest("the request is not well-formed HTTP for this service")
     return errors.ScaError()
+
+
+def is_ours(error: errors.ScaError) -> bool:
+    """Whether the fault is one that nobody foresaw: ours, and to be looked into."""
+    return _kind(error) is errors.ScaError
+
+
+def _kind(error: errors.ScaError) -> type[errors.ScaError]:
+    return next(kind for kind in type(error).__mro__ if kind in PROBLEMS)
+
+
+def _mistakes(error: errors.ScaError) -> tuple[errors.Mistake, ...]:
+    """Every 422 says where: a body that cannot be read is wrong as a whole."""
+    match error:
+        case errors.InvalidInput():
+            return error.mistakes
+        case errors.MalformedRequest():
+            return (errors.Mistake("", error.detail),)
+        case errors.IdempotencyKeyReused():
+            return (errors.Mistake("/Idempotency-Key", "belongs to another body"),)
+    return ()
 
 
 def _query_mistakes(error: ValidationException) -> list[errors.Mistake]:
@@ -132,4 +152,6 @@ def _headers(error: errors.ScaError) -> tuple[tuple[str, str], ...]:
             return (("Retry-After", str(max(error.retry_after_seconds, 1))),)
         case errors.Unauthorized():
             return (("WWW-Authenticate", 'Bearer realm="sca"'),)
+        case errors.MethodNotAllowed():
+            return (("Allow", error.allowed),)
     return ()

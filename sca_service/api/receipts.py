@@ -48,7 +48,7 @@ class ReceiptOperations:
     operation_id="take_receipt",
     summary="A supplier's delivery receipt",
     status_code=204,
-    responses=problems(404, 422),
+    responses=problems(401, 404, 413, 422, keyed=False),
 )
 async def take_receipt(
     request: Request[Any, Any, Any], receipts: ReceiptOperations, supplier: str

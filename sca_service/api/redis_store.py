@@ -16,10 +16,14 @@ LEASE_MS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim came to: `claimed`, `in_flight`, `reused`, or `done` with the sealed answer."""
+    """What a claim came to: `claimed`, `in_flight`, `reused`, or `done` with the sealed answer.
+
+    `since_ms` is when the key was claimed first; it stays the same for as long as the key lives.
+    """
 
     word: str
     answer: str = ""
+    since_ms: int = 0
 
 
 class IdempotencyStore:
@@ -31,11 +35,18 @@ class IdempotencyStore:
     async def claim(self, name: str, fingerprint: str) -> Claim:
         """Claim the key called `name` for a request. Raises StoreUnavailable."""
         reply = await self._redis.call(_CLAIM, (_key(name),), (fingerprint, LEASE_MS, KEY_LIFETIME_MS))
+        if reply[0] == b"claimed":
+            return Claim("claimed", since_ms=reply[1])
         return Claim(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "")
 
     async def finish(self, name: str, fingerprint: str, answer: str) -> None:
         """Keep the answer for those who ask again. Raises StoreUnavailable."""
         record = msgspec.msgpack.encode({"fingerprint": fingerprint, "answer": answer})
+        await self._redis.command("SET", _key(name), record, "PX", KEY_LIFETIME_MS)
+
+    async def give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+        """End the lease of a request that may have done its work, so that it is sent again. Raises StoreUnavailable."""
+        record = msgspec.msgpack.encode({"fingerprint": fingerprint, "since": since_ms, "lease_ends_at": 0})
         await self._redis.command("SET", _key(name), record, "PX", KEY_LIFETIME_MS)
 
     async def release(self, name: str) -> None:

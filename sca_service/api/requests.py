@@ -6,10 +6,12 @@ every mistake of meaning is told at once.
 
 import ipaddress
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 from babel import Locale, UnknownLocaleError
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, ValidationError, convert
 
 from sca_service.challenges import code
 from sca_service.challenges.issue import ChallengeOrder, WantedStep
@@ -26,6 +28,7 @@ from sca_service.policy.model import Channel, Purpose
 T = TypeVar("T")
 
 _MOST_METADATA = 20
+_Moment = Annotated[datetime, Meta(tz=True)]
 _PsuId = Annotated[
     str, Meta(min_length=1, max_length=128, description="The client's own reference of the payer.")
 ]
@@ -130,7 +133,7 @@ class UnblockForm(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a payer is unblocked, and whose payer it is when the operator acts for another client."""
 
     reason: Annotated[str, Meta(max_length=512)]
-    client: Annotated[str, Meta(max_length=40)] | None = None
+    client: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{1,39}$")] | None = None
 
 
 class Mistakes:
@@ -193,9 +196,17 @@ def answer_of(form: AnswerForm, *, key: str) -> Answer:
     return Answer(presented, transaction, key)
 
 
-def psu_id_of(text: str) -> str:
-    """A payer's reference, 1 to 128 characters. Raises InvalidInput."""
-    return clean_text(text, pointer="", most=128)
+def psu_id_of(text: str, pointer: str = "") -> str:
+    """A payer's reference, 1 to 128 characters. Raises InvalidInput at `pointer`."""
+    return clean_text(text, pointer=pointer, most=128)
+
+
+def moment_of(text: str, pointer: str) -> datetime:
+    """An RFC 3339 time, in UTC. Raises InvalidInput at `pointer`, also for a time that does not say its offset."""
+    try:
+        return convert(text, _Moment).astimezone(UTC)
+    except (ValidationError, OverflowError) as error:
+        raise InvalidInput.at(pointer, "must be an RFC 3339 time such as 2026-11-22T10:15:00Z") from error
 
 
 def transaction_for(purpose: Purpose, form: TransactionForm | None) -> Transaction | None:
@@ -267,6 +278,7 @@ def _optional_text(text: str | None, most: int) -> str | None:
     return None if text is None else clean_text(text, pointer="", most=most)
 
 
+@lru_cache(maxsize=512)
 def _locale(tag: str | None) -> str | None:
     if tag is None:
         return None

@@ -1,36 +1,43 @@
 """What the framework's routes share: strict bodies, known query parameters, the client, answers and problems."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from litestar import MediaType, Request, Response
 from litestar.connection import ASGIConnection
+from litestar.constants import RESERVED_KWARGS
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter
 from litestar.types import Guard
 
 from sca_service.api.answer import JSON, HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY
 from sca_service.api.clients import ClientDirectory, Scope
-from sca_service.api.json_body import parse_json
-from sca_service.api.problems import ProblemBody, as_sca_error, problem
-from sca_service.kernel.errors import InvalidInput, Mistake, ScaError, UnsupportedMediaType
+from sca_service.api.json_body import escaped, parse_json
+from sca_service.api.problems import ProblemBody, as_sca_error, is_ours, problem
+from sca_service.kernel.errors import InvalidInput, Mistake, UnsupportedMediaType
 from sca_service.kernel.telemetry import log_failure
 
 
 class StrictRequest(Request[Any, Any, Any]):
     """Reads a body as the shape its route wants, by our own strict parser instead of the framework's lenient one."""
 
+    async def body(self) -> bytes:
+        """The body as it was sent; an empty object when there is none, or the framework would not ask for `json`."""
+        return await super().body() or b"{}"
+
     async def json(self) -> Any:
         """The body, parsed. Raises MalformedRequest, InvalidInput, UnsupportedMediaType."""
         field = self.scope["route_handler"].parsed_data_field
-        body = await self.body()
+        body = await super().body()
         check_media_type(self.headers.get("content-type"), body)
-        return parse_json(body or b"{}", field.annotation if field else dict)
+        return parse_json(body, field.annotation if field else dict)
 
 
 def check_media_type(content_type: str | None, body: bytes) -> None:
     """Raises UnsupportedMediaType for a body that says it is something else than JSON."""
-    if body and content_type and not content_type.lower().startswith(JSON):
+    if body and content_type and content_type.partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType
 
 
@@ -50,14 +57,25 @@ def needs(*scopes: Scope) -> Guard:
 def refuse_unknown_parameters(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
-    """Raises InvalidInput for a query parameter that the route does not have: a filter is never ignored."""
-    known = {
-        getattr(field.kwarg_definition, "query", None) or name
-        for name, field in handler.parsed_fn_signature.parameters.items()
-    }
-    unknown = [name for name in connection.query_params if name not in known]
-    if unknown:
-        raise InvalidInput(*(Mistake(f"/{name[:64]}", "is not a parameter of this call") for name in unknown))
+    """Raises InvalidInput for a query parameter that the route does not have or gets twice: no filter is ignored."""
+    sent = connection.query_params
+    if not sent:
+        return
+    known = set(_query_parameters(handler, connection.path_params))
+    mistakes = [
+        Mistake(f"/{escaped(name)}", "is not a parameter of this call") for name in sent if name not in known
+    ]
+    mistakes += [Mistake(f"/{name}", "is given twice") for name in known if len(sent.getall(name, [])) > 1]
+    if mistakes:
+        raise InvalidInput(*mistakes)
+
+
+def _query_parameters(handler: BaseRouteHandler, path_parameters: Iterable[str]) -> Iterator[str]:
+    elsewhere = {*RESERVED_KWARGS, *handler.resolve_dependencies(), *path_parameters}
+    for name, field in handler.parsed_fn_signature.parameters.items():
+        said = field.kwarg_definition
+        if name not in elsewhere and not isinstance(said, HeaderParameter):
+            yield getattr(said, "name", None) or name
 
 
 def respond(answer: HttpAnswer) -> Response[Any]:
@@ -70,14 +88,14 @@ def respond(answer: HttpAnswer) -> Response[Any]:
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Every exception becomes a problem document; what nobody foresaw is logged by type and place, and counted."""
     fault = as_sca_error(error)
-    if type(fault) is ScaError:
+    if is_ours(fault):
         log_failure(error)
     request_id = str(cast("dict[str, Any]", request.scope).get(REQUEST_ID_KEY, ""))
     return respond(problem(fault, path=request.scope["path"], request_id=request_id))
 
 
-def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problem responses of a route, for its OpenAPI entry; those every route has included."""
+def problems(*statuses: int, keyed: bool = True) -> dict[int, ResponseSpec]:
+    """The problem responses of a route, for its OpenAPI entry; `keyed` adds those of a route that takes an API key."""
     said = {
         401: "No valid API key",
         403: "The API key lacks a scope",
@@ -89,7 +107,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
         429: "A limit; see Retry-After",
         503: "A store is away; nothing was approved",
     }
-    wanted = sorted({401, 403, 503, *statuses})
+    wanted = sorted({503, *statuses, *((401, 403) if keyed else ())})
     return {
         status: ResponseSpec(
             ProblemBody,

@@ -86,7 +86,7 @@ _PENDING = ChallengeBody(
         reference="pay_2026_001",
         digest="sha256:…",
     ),
-    message_shown="49,99 € to ACME GmbH …3000",
+    message_shown="49,99 € an ACME GmbH …3000",
     channel=Channel.PUSH,
     next_channel_at="2026-11-22T10:15:20.123Z",
     deliveries=(_QUEUED,),
@@ -120,7 +120,7 @@ _APPROVED = msgspec.structs.replace(
 ANSWERS: Mapping[str, object] = {
     "ChallengeBody": _PENDING,
     "VerifyBody": VerifyBody(Outcome.APPROVED, 4, "eyJhbGciOiJFZERTQSIs…", _APPROVED),
-    "PayerBody": PayerBody("cust_8841", blocked=True, blocked_until="2026-11-22T10:35:00.000Z", failures=5),
+    "PayerBody": PayerBody("cust_8841", blocked=True, blocked_until="2026-11-22T10:35:00.000Z", failures=0),
     "AuditEventListBody": AuditEventListBody(
         data=(
             {

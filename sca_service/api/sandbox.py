@@ -10,7 +10,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import Parameter
 
 from sca_service.api.answer import HttpAnswer
-from sca_service.api.routes import refuse_unknown_parameters, respond
+from sca_service.api.routes import problems, refuse_unknown_parameters, respond
 from sca_service.delivery.dispatch import Book
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.delivery.supplier import ReceiptStatus
@@ -21,6 +21,7 @@ from sca_service.sandbox.mailbox import AsyncMailbox, Behaviour, ReceivedMessage
 from sca_service.sandbox.suppliers import supplier_named
 
 _TAGS = ["sandbox"]
+_OWN_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 class ScriptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +92,8 @@ def _on_loopback(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     host = connection.client.host if connection.client else ""
     if not host or not ipaddress.ip_address(host).is_loopback:
         raise NotFound
+    if connection.base_url.hostname not in _OWN_NAMES:  # a page elsewhere whose name was made to point here
+        raise NotFound
     refuse_unknown_parameters(connection, handler)
 
 
@@ -100,6 +103,7 @@ def _on_loopback(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     tags=_TAGS,
     operation_id="sandbox_messages",
     summary="What the sandbox suppliers received",
+    responses=problems(404, 422, keyed=False),
 )
 async def sandbox_messages(
     sandbox: SandboxOperations,
@@ -118,6 +122,7 @@ async def sandbox_messages(
     operation_id="sandbox_script",
     summary="Script a sandbox supplier",
     status_code=200,
+    responses=problems(404, 413, 415, 422, keyed=False),
 )
 async def sandbox_script(
     request: Request[Any, Any, Any], data: ScriptForm, sandbox: SandboxOperations, name: str
@@ -133,6 +138,7 @@ async def sandbox_script(
     operation_id="sandbox_receipt",
     summary="Send a receipt by hand",
     status_code=202,
+    responses=problems(404, 413, 415, 422, keyed=False),
 )
 async def sandbox_receipt(
     request: Request[Any, Any, Any], data: ReceiptForm, sandbox: SandboxOperations

@@ -73,6 +73,8 @@ class Drain:
             self._outbox.forget(partition, done)
             drained += len(done)
             for error in results:
+                if isinstance(error, StoreUnavailable):
+                    raise error
                 if error is not None:  # it stays in the outbox and is told again until somebody looks
                     log.error("drain.stumbled", partition=partition, exc=error)
         if drained:

@@ -41,7 +41,7 @@ class Outbox:
     async def left_behind(self, partition: int, *, before_ms: int, most: int) -> list[tuple[bytes, bytes]]:
         """Places and texts of the events older than `before_ms`, oldest first. Raises StoreUnavailable."""
         entries = await self._redis.command("XRANGE", outbox_key(partition), "-", before_ms, "COUNT", most)
-        return [(place, members[b"event"]) for place, members in entries]
+        return [(place, text) for place, (_, text) in entries]  # each has the one member `event`
 
     async def now_ms(self) -> int:
         """The time by Redis, which also dates the places. Raises StoreUnavailable."""

@@ -23,13 +23,14 @@ class ChallengeBook:
     """Keeps the deliveries of challenges. A class because it holds the stores and the keyring."""
 
     def __init__(
-        self, *, policy: Policy, keyring: Keyring, store: ChallengeStore, recorder: Recorder
+        self, *, policy: Policy, keyring: Keyring, store: ChallengeStore, recorder: Recorder, actor: str
     ) -> None:
+        """`actor` is the role that the events name: `worker`, or `api` for receipts."""
         self._policy = policy
         self._keyring = keyring
         self._store = store
         self._recorder = recorder
-        self._members = EventMembers("worker", policy=policy.digest)
+        self._members = EventMembers(actor, policy=policy.digest)
 
     async def claim(self, partition: int, *, most: int) -> list[str]:
         """Lease the challenges of a partition whose time has come. Raises StoreUnavailable."""

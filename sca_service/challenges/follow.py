@@ -11,7 +11,8 @@ from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import NoMoreChannels, NotFound, NotPending, ResendCooldown, TooEarly
 from sca_service.kernel.keyring import Keyring
-from sca_service.limits.model import limits_for
+from sca_service.limits.model import limits_for, observing, refusing
+from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import LimitedAction, LimitScope, Policy
 
 
@@ -25,22 +26,29 @@ class Follower:
         keyring: Keyring,
         store: ChallengeStore,
         archive: ChallengeArchive,
+        limits: LimitStore,
         recorder: Recorder,
     ) -> None:
         self._policy = policy
         self._keyring = keyring
         self._store = store
         self._archive = archive
+        self._limits = limits
         self._recorder = recorder
 
     async def get(self, client: str, challenge: ChallengeId) -> ChallengeView:
-        """A client's challenge in whatever state. Raises NotFound, StoreUnavailable."""
+        """A client's challenge in whatever state. Raises NotFound, StoreUnavailable.
+
+        An approval is told once it is on record, here as in the answer to a verify.
+        """
         state = await self._store.get(challenge)
         if state is None or state.client != client:
             archived = await self._archive.get(challenge.text, client)
             if archived is None:
                 raise NotFound
             state = as_archived(archived)
+        elif state.status is Status.APPROVED:
+            await self._recorder.expect(state)
         return ChallengeView.open(state, self._keyring)
 
     async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeView]:
@@ -59,12 +67,14 @@ class Follower:
         if state is None or state.client != caller.client:
             await self.get(caller.client, challenge)
             raise NotPending
+        limits = limits_for(self._policy, LimitedAction.RESEND, LimitScope.PAYER, state.payer)
+        await self._limits.spend(observing(limits))
         reply = await self._store.step(
             challenge,
             caller.event_members(self._policy),
             client=caller.client,
             resend=self._policy.resend,
-            limits=limits_for(self._policy, LimitedAction.RESEND, LimitScope.PAYER, state.payer),
+            limits=refusing(limits),
         )
         if reply.wait_ms:
             seconds = -(-reply.wait_ms // 1000)
@@ -81,7 +91,7 @@ class Follower:
     async def cancel(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
         """Cancel a pending challenge; a final one stays as it is. Raises NotFound, StoreUnavailable."""
         reply = await self._store.cancel(challenge, caller.event_members(self._policy), client=caller.client)
-        if reply.state is None:
+        if reply.state is None or reply.word == "final":
             return await self.get(caller.client, challenge)
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
@@ -91,4 +101,6 @@ class Follower:
             return state
         challenge = ChallengeId.parse(state.id)
         hot = await self._store.get(challenge) if challenge else None
-        return hot or as_archived(state)
+        if hot is None:
+            return as_archived(state)
+        return state if hot.status is Status.APPROVED else hot  # not on record when the archive was read

@@ -35,21 +35,20 @@ state.attempts_left = most_failures - tonumber(redis.call('HGET', lockout_key(st
 emit(event_id, head, 'challenge.issued', state, members .. member('expires_at_ms', state.expires_at))
 
 local pending = pending_key(state)
-redis.call('ZREMRANGEBYSCORE', pending, '-inf', now)
 local superseded
-if redis.call('ZCARD', pending) >= most_pending then
+while not superseded and redis.call('ZCARD', pending) >= most_pending do
   local oldest = redis.call('ZRANGE', pending, 0, 0)[1]
   local oldest_key = partition .. 'challenge:' .. oldest
   local old = load_state(oldest_key)
   redis.call('ZREM', pending, oldest)
-  if old and old.status == 'pending' then
+  if old and old.status == 'pending' and now < old.expires_at then
     settle_challenge(old, 'cancelled')
     old.why = 'superseded'
     superseded = save_state(oldest_key, old)
     emit(event_id, head, 'challenge.cancelled', old, member('reason', 'superseded'))
   end
 end
-redis.call('ZADD', pending, state.expires_at, state.id)
+redis.call('ZADD', pending, now, state.id)
 redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
 redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
 

@@ -26,7 +26,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
 from sca_service.kernel.transaction import Transaction
-from sca_service.limits.model import limits_for
+from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import Channel, Ladder, LadderStep, LimitedAction, LimitScope, Policy, Purpose
 
@@ -117,9 +117,35 @@ class Issuer:
             digits=self._policy.code.digits,
             unique=unique,
         )
-        state = self._state(caller, order, challenge, payer, steps)
+        private = self._private(order)
+        fixed = Fixed(
+            purpose=order.purpose,
+            method=Method.ONE_TIME_CODE,
+            elements=_elements(order),
+            policy=self._policy.digest,
+            sealed=self._keyring.seal(msgspec.json.encode(private), challenge.text),
+        )
+        state = ChallengeState(
+            id=challenge.text,
+            client=caller.client,
+            payer=payer,
+            status=Status.PENDING,
+            revision=0,
+            digest=order.transaction.digest() if order.transaction else "",
+            created_at=0,
+            expires_at=0,
+            attempts_left=self._policy.lockout.most_failures,
+            ladder=[
+                LadderState(step.channel, (step.timeout_seconds or 0) * 1000, step.until) for step in steps
+            ],
+            step=0,
+            deliveries=[],
+            fixed=msgspec.json.encode(fixed).decode(),
+        )
 
+        payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
         await self._spend_shared_limits(caller, order)
+        await self._limits.spend(observing(payer_limits))
         reply = await self._store.add(
             challenge,
             NewChallenge(
@@ -128,7 +154,7 @@ class Issuer:
                 lifetime_ms=lifetime_seconds * 1000,
                 most_pending=self._policy.most_pending,
                 most_failures=self._policy.lockout.most_failures,
-                limits=limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer),
+                limits=refusing(payer_limits),
             ),
             caller.event_members(self._policy),
         )
@@ -140,7 +166,7 @@ class Issuer:
             return ChallengeView.open(reply.state, self._keyring)
         await self._recorder.commit(challenge.partition, reply)
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
-        return ChallengeView.open(reply.state, self._keyring)
+        return ChallengeView(reply.state, fixed, private)
 
     def _steps(self, order: ChallengeOrder) -> tuple[LadderStep, ...]:
         """The ladder of this challenge: the policy's, or what the client wants of it."""
@@ -170,39 +196,6 @@ class Issuer:
                 f"must be {code.shortest_lifetime_seconds} to {code.longest_lifetime_seconds} seconds",
             )
         return order.lifetime_seconds
-
-    def _state(
-        self,
-        caller: Caller,
-        order: ChallengeOrder,
-        challenge: ChallengeId,
-        payer: str,
-        steps: Sequence[LadderStep],
-    ) -> ChallengeState:
-        fixed = Fixed(
-            purpose=order.purpose,
-            method=Method.ONE_TIME_CODE,
-            elements=_elements(order),
-            policy=self._policy.digest,
-            sealed=self._keyring.seal(msgspec.json.encode(self._private(order)), challenge.text),
-        )
-        return ChallengeState(
-            id=challenge.text,
-            client=caller.client,
-            payer=payer,
-            status=Status.PENDING,
-            revision=0,
-            digest=order.transaction.digest() if order.transaction else "",
-            created_at=0,
-            expires_at=0,
-            attempts_left=self._policy.lockout.most_failures,
-            ladder=[
-                LadderState(step.channel, (step.timeout_seconds or 0) * 1000, step.until) for step in steps
-            ],
-            step=0,
-            deliveries=[],
-            fixed=msgspec.json.encode(fixed).decode(),
-        )
 
     def _private(self, order: ChallengeOrder) -> Private:
         return Private(

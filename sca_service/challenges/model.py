@@ -24,10 +24,12 @@ import msgspec
 
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
+from sca_service.policy.bounds import bound_for
 from sca_service.policy.model import Channel, Purpose
 
 PARTITIONS = 64
 _PURPOSES = tuple(Purpose)
+_DIGITS = bound_for("code.toml", "digits")
 _CHALLENGE_ID = re.compile(r"chl_[0-9a-f]{38}", re.ASCII)
 
 
@@ -126,9 +128,14 @@ class ChallengeId:
         if not _CHALLENGE_ID.fullmatch(text):
             return None
         partition, purpose = int(text[4:6], 16), int(text[6], 16)
-        if partition >= PARTITIONS or purpose >= len(_PURPOSES):
+        digits = int(text[9], 16)
+        if (
+            partition >= PARTITIONS
+            or purpose >= len(_PURPOSES)
+            or not _DIGITS.least <= digits <= _DIGITS.most
+        ):
             return None
-        return cls(text, partition, _PURPOSES[purpose], int(text[7:9], 16), int(text[9], 16))
+        return cls(text, partition, _PURPOSES[purpose], int(text[7:9], 16), digits)
 
 
 def partition_of(payer: str) -> int:

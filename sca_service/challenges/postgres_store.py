@@ -10,19 +10,19 @@ import msgspec
 
 from sca_service.audit.model import Snapshot
 from sca_service.challenges.model import ChallengeState, Status, decode_state
-from sca_service.kernel.connections import POSTGRES_AWAY
-from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.connections import in_time
 from sca_service.policy.model import Purpose
 
-# A final status is never replaced by another one, an older revision never replaces a newer.
+# A final status is never replaced by another one, an older revision never replaces a newer one of the same status. A
+# final status replaces `pending` whatever the revisions: they fall back when Redis loses its tail, what is final stays.
 _SAVE = """
     INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
                          $7::timestamptz[], $8::int[], $9::bytea[])
     ON CONFLICT (id) DO UPDATE
         SET status = excluded.status, revision = excluded.revision, state = excluded.state
-        WHERE challenges.revision < excluded.revision
-          AND (challenges.status = 'pending' OR challenges.status = excluded.status)
+        WHERE (challenges.status = 'pending' AND excluded.status <> 'pending')
+           OR (challenges.status = excluded.status AND challenges.revision < excluded.revision)
 """
 
 _LIST = """
@@ -46,7 +46,7 @@ class ChallengeFilter:
     payer: str | None = None
     status: Status | None = None
     purpose: Purpose | None = None
-    created_after_ms: int | None = None
+    created_after: datetime | None = None
     after: tuple[int, str] | None = None
 
 
@@ -80,37 +80,31 @@ class ChallengeArchive:
 
     async def get(self, challenge_id: str, client: str) -> ChallengeState | None:
         """A client's challenge, or None for an unknown id and for another client's. Raises StoreUnavailable."""
-        try:
-            packed = await self._pool.fetchval(
+        packed = await in_time(
+            self._pool.fetchval(
                 "SELECT state FROM challenges WHERE id = $1 AND client_id = $2", challenge_id, client
             )
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
+        )
         return decode_state(packed) if packed else None
 
     async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeState]:
         """The newest first, at most `most`. Raises StoreUnavailable."""
         at_ms, challenge_id = wanted.after or (None, None)
-        try:
-            rows = await self._pool.fetch(
+        rows = await in_time(
+            self._pool.fetch(
                 _LIST,
                 wanted.client,
                 wanted.payer,
                 wanted.status,
                 wanted.purpose,
-                _moment_or_none(wanted.created_after_ms),
-                _moment_or_none(at_ms),
+                wanted.created_after,
+                None if at_ms is None else _moment(at_ms),
                 challenge_id,
                 most,
             )
-        except POSTGRES_AWAY as error:
-            raise StoreUnavailable("PostgreSQL does not answer") from error
+        )
         return [decode_state(row["state"]) for row in rows]
 
 
 def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def _moment_or_none(at_ms: int | None) -> datetime | None:
-    return None if at_ms is None else _moment(at_ms)

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
-from sca_service.challenges.model import ChallengeId, ChallengeState
+from sca_service.challenges.model import ChallengeId, ChallengeState, Status
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.kernel.errors import StoreUnavailable
@@ -25,7 +26,6 @@ class Recorder:
         self._outbox = outbox
         self._archive = archive
         self._store = store
-        self._under_way: set[asyncio.Task[None]] = set()
 
     async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
         """Durable when this returns. False when the reply approves a challenge that was approved before.
@@ -40,32 +40,34 @@ class Recorder:
         accepted = await self._writer.commit(Record(reply.events, _acceptance(reply), tuple(snapshots)))
         if reply.places:
             self._outbox.forget(partition, reply.places)
-        if reply.state and reply.state.awaits_release:
+        if reply.state and reply.state.awaits_release and _queued_by(reply):
             self._release(reply.state)
         return accepted
 
     def _release(self, state: ChallengeState) -> None:
         """Let the newest delivery go, without waiting for it: what is not released goes by its timer."""
-        task = asyncio.get_running_loop().create_task(self._try_release(state))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
-    async def _try_release(self, state: ChallengeState) -> None:
         with contextlib.suppress(StoreUnavailable):
-            await self._store.release(state)
+            self._store.release(state).add_done_callback(_forget_failure)
 
     async def commit_event(self, event: AuditEvent) -> None:
         """Put one event on record that no script made. Raises StoreUnavailable."""
         await self._writer.commit(Record((event,)))
 
-    async def expect(self, state: ChallengeState) -> None:
+    async def expect(self, state: ChallengeState) -> bool:
         """Make sure that a decision taken by an earlier request is on record, before it is told again.
 
-        Raises StoreUnavailable while it is not: what a killed process left in the outbox is there within seconds.
+        False when the record holds another approval of this challenge than the state does (decision 6). Raises
+        StoreUnavailable while it holds none: what a killed process left in the outbox is there within seconds.
         """
+        if state.status is Status.APPROVED:  # a snapshot may say so before the acceptance is there
+            accepted_by = await self._writer.accepted_by(state.id)
+            if accepted_by is None:
+                raise StoreUnavailable("what was decided is being put on record")
+            return accepted_by == state.answer_event
         recorded = await self._archive.get(state.id, state.client)
         if recorded is None or recorded.status != state.status:
             raise StoreUnavailable("what was decided is being put on record")
+        return True
 
 
 class StateSource:
@@ -78,6 +80,18 @@ class StateSource:
         """The challenge's state in Redis, or None when it is not there (any more)."""
         challenge = ChallengeId.parse(event.head.challenge or "")
         return await self._store.get(challenge) if challenge else None
+
+
+def _forget_failure(released: "asyncio.Future[Any]") -> None:
+    """A release that failed is no fault of anybody's: the delivery's own timer is the way out."""
+    if not released.cancelled():
+        released.exception()
+
+
+def _queued_by(reply: Reply) -> bool:
+    """Whether this very decision queued the newest delivery: another one's may not be on record yet."""
+    queued_at = reply.state.deliveries[-1].queued_at if reply.state else 0
+    return any(event.head.at_ms == queued_at for event in reply.events)
 
 
 def _acceptance(reply: Reply) -> Acceptance | None:

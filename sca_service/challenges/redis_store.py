@@ -3,9 +3,11 @@
 All keys of a payer carry the hash tag of the payer's partition, so each call runs on one slot of a cluster.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -226,11 +228,14 @@ class ChallengeStore:
             )
         )
 
-    async def release(self, state: ChallengeState) -> bool:
-        """The newest delivery is on record and may be sent now; False when a worker has it already."""
+    def release(self, state: ChallengeState) -> "asyncio.Future[Any]":
+        """The newest delivery is on record and may be sent now; does nothing when a worker has it already.
+
+        Nobody has to wait for it: the future is done when Redis has heard. Raises StoreUnavailable.
+        """
         challenge_id, queued_at = state.id, state.deliveries[-1].queued_at
         due_key = _due_key(int(challenge_id[4:6], 16))
-        return bool(await self._redis.call(_RELEASE, (due_key,), (challenge_id, queued_at, RECORD_MS)))
+        return self._redis.submit(_RELEASE, (due_key,), (challenge_id, queued_at, RECORD_MS))
 
     async def lockout(self, payer: str) -> Lockout:
         """Where a payer stands (a block that is over counts as none)."""

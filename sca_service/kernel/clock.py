@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -22,5 +23,10 @@ class SystemClock:
 
 def timestamp(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds and `Z`: `2026-11-22T10:15:00.123Z`."""
-    whole = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{_whole_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _whole_second(at_seconds: int) -> str:
+    """Remembered because a response names the same few seconds several times, and strftime takes 3 µs."""
+    return f"{datetime.fromtimestamp(at_seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -125,7 +125,13 @@ class MethodNotAllowed(ScaError):
 
     code = "method-not-allowed"
     title = "Method not allowed"
-    meaning = "The path exists, but not with this method; see `/docs`."
+    meaning = (
+        "The path exists, but not with this method; `Allow` names those it has, and `/docs` explains them."
+    )
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__()
+        self.allowed = allowed
 
 
 class RequestInFlight(ScaError):
@@ -151,7 +157,7 @@ class NoMoreChannels(ScaError):
 
     code = "no-more-channels"
     title = "No channel is left"
-    meaning = "Every channel of the ladder has been used. Wait for the last delivery, or cancel and issue a new challenge."
+    meaning = "Every channel of the ladder was used. Wait for the last delivery, or cancel and issue a new challenge."
 
 
 class NotPending(ScaError):

@@ -101,11 +101,11 @@ class Keyring:
 
     def open(self, sealed: str, record_id: str) -> bytes:
         """Decrypt what `seal` closed for the same record. Raises SealBroken."""
-        raw = base64.urlsafe_b64decode(sealed)
-        nonce, closed = raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :]
         try:
+            raw = base64.urlsafe_b64decode(sealed)
+            nonce, closed = raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :]
             return self._record_cipher(raw[0], record_id).decrypt(nonce, closed, record_id.encode())
-        except (InvalidTag, KeyError) as error:
+        except (InvalidTag, LookupError, ValueError) as error:
             raise SealBroken("sealed bytes do not open") from error
 
     def _record_cipher(self, version: int, record_id: str) -> AESGCM:

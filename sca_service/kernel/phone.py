@@ -96,23 +96,16 @@ def _parse(text: str) -> PhoneNumber:
     match = _INTERNATIONAL.fullmatch(spelling.translate(_SPELLING))
     if match is None:
         raise InvalidInput.at("", "must be an international number: +, country code, number, no extension")
-    number = _in_numbering_plan("+" + match[1])
+    try:
+        number = phonenumbers.parse("+" + match[1])  # without a trunk prefix: `+49 (0)151…`
+    except phonenumbers.NumberParseException:
+        raise InvalidInput.at("", "must be a valid phone number of a country") from None
     country = phonenumbers.region_code_for_number(number)
-    if country is None or country == _NO_COUNTRY:
+    number_type = phonenumbers.number_type(number)  # unknown for a number that its plan does not have
+    if country is None or country == _NO_COUNTRY or number_type == PhoneNumberType.UNKNOWN:
         raise InvalidInput.at("", "must be a valid phone number of a country")
-    kind = _KINDS.get(phonenumbers.number_type(number))
+    kind = _KINDS.get(number_type)
     if kind is None:
         raise InvalidInput.at("", "must be a mobile or landline number, not a service number")
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     return PhoneNumber(e164=e164, country=country, kind=kind, calling_code=str(number.country_code))
-
-
-def _in_numbering_plan(international: str) -> phonenumbers.PhoneNumber:
-    """The number without a trunk prefix (`+49 (0)151…`), valid in its plan, or `InvalidInput`."""
-    try:
-        number = phonenumbers.parse(international)
-    except phonenumbers.NumberParseException:
-        raise InvalidInput.at("", "must be a valid phone number of a country") from None
-    if not phonenumbers.is_valid_number(number):
-        raise InvalidInput.at("", "must be a valid phone number of a country")
-    return number

@@ -44,9 +44,18 @@ def configure_logging(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     # Libraries log what passes through them (uvicorn the URL, redis-py and asyncpg arguments): nothing below a warning.
-    logging.basicConfig(
-        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Wordless())
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+class _Wordless(logging.Formatter):
+    """A library's line: level, logger and the type of an exception, whose text may hold what a caller sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line. `record.msg`, its arguments and tracebacks stay out of it."""
+        error = record.exc_info[1] if record.exc_info else None
+        return f"{record.levelname} {record.name}" + (f" {type(error).__name__}" if error else "")
 
 
 def _exception_by_type(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

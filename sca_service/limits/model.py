@@ -4,6 +4,7 @@ The generic cell rate algorithm (ITU-T I.371) keeps one number per limit: the th
 which the limit is spent. The scripts hold the same few lines; `tests/properties` compares the two.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sca_service.policy.model import AtLimit, LimitedAction, LimitRule, LimitScope, Policy
@@ -47,3 +48,13 @@ def spend(limit: Limit, tat_ms: int, now_ms: int) -> Decision:
 def limits_for(policy: Policy, action: LimitedAction, scope: LimitScope, subject: str) -> tuple[Limit, ...]:
     """The policy's limits on an action that count by this scope, for one subject."""
     return tuple(Limit.of(rule, subject) for rule in policy.limits_on(action) if rule.scope is scope)
+
+
+def refusing(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    """Those that refuse once they are spent."""
+    return tuple(limit for limit in limits if limit.refuses)
+
+
+def observing(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    """Those that only count and log."""
+    return tuple(limit for limit in limits if not limit.refuses)

@@ -7,6 +7,8 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 
+from sca_service.kernel.errors import StoreUnavailable
+
 _MIGRATION_LOCK = 0x5CA_0
 _HERE = Path(__file__).parent
 
@@ -14,9 +16,17 @@ _HERE = Path(__file__).parent
 def migrate(url: str) -> None:
     """Bring the database at `url` (postgresql://…) to the newest schema; several at once wait for each other.
 
-    Raises asyncpg errors when the database cannot be reached.
+    Raises StoreUnavailable when the database cannot be reached.
     """
-    asyncio.run(_locked(url))
+    try:
+        asyncio.run(_locked(url))
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+    ) as error:
+        raise StoreUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
 
 
 async def _locked(url: str) -> None:
@@ -31,5 +41,5 @@ async def _locked(url: str) -> None:
 def _upgrade(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_HERE))
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    config.attributes["url"] = url
     command.upgrade(config, "head")

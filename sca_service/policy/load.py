@@ -217,6 +217,12 @@ def _limit(table: Table) -> LimitRule:
         table.note(
             "name", "is no name for a limit; allowed: lower-case letters, digits and hyphens, at most 40"
         )
+    if (
+        table.is_sound("on", "scope")
+        and limit.on is LimitedAction.RESEND
+        and limit.scope is not LimitScope.PAYER
+    ):
+        table.note("scope", 'does not fit on = "resend"; allowed: "payer"')
     if table.is_sound("count", "burst") and limit.burst > limit.count:
         table.note("burst", f"{limit.burst} is more than count; allowed: 1 to {limit.count}")
     if table.is_sound("count", "per_seconds") and limit.count > limit.per_seconds * 1000:

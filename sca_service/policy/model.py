@@ -154,10 +154,10 @@ class ResendPolicy:
     factor: int
     most_seconds: int
 
-    def wait_seconds(self, messages_sent: int) -> int:
-        """Seconds from the latest of `messages_sent` messages (one or more) until the next is allowed."""
+    def wait_seconds(self, resends: int) -> int:
+        """Seconds from the latest of `resends` messages (one or more) until the next is allowed."""
         wait = self.first_seconds
-        for _ in range(messages_sent - 1):
+        for _ in range(resends - 1):
             if wait >= self.most_seconds or self.factor == 1:
                 break
             wait *= self.factor

@@ -89,6 +89,11 @@ class ServerProcess:
         """The process id of the server that was started last."""
         return self._child.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server that was started last runs no more."""
+        return self._child.ended.is_set()
+
     @contextlib.contextmanager
     def starting(self, folder: Path) -> Iterator[Place]:
         """Take the folder, end what a crash of ours has left on it, and clean up if the start fails.

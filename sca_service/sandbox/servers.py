@@ -60,6 +60,16 @@ class ValkeyProcess:
         self._server = ServerProcess("Valkey")
 
     @property
+    def title(self) -> str:
+        """What it is called."""
+        return self._server.title
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._server.has_ended
+
+    @property
     def url(self) -> str:
         """`unix://…`, as redis-py reads it; the same at each start on the same folder."""
         return f"unix://{self.socket}"
@@ -105,6 +115,16 @@ class PostgresProcess:
 
     def __init__(self) -> None:
         self._server = ServerProcess("PostgreSQL")
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self._server.title
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._server.has_ended
 
     @property
     def url(self) -> str:
@@ -159,6 +179,14 @@ class Servers:
 
     valkey: ValkeyProcess
     postgres: PostgresProcess
+
+    @property
+    def ended(self) -> str | None:
+        """The title of a server that runs no more although nobody stopped it, or None."""
+        for server in (self.valkey, self.postgres):
+            if server.has_ended:
+                return server.title
+        return None
 
     def stop(self) -> None:
         """Stop both, at the same time."""
