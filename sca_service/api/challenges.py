@@ -8,8 +8,9 @@ from litestar.params import HeaderParameter, Parameter
 from sca_service.api.call import call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
+from sca_service.api.forms import AnswerForm, CancelForm, CreateChallenge, NextForm
 from sca_service.api.operations import ChallengeOperations
-from sca_service.api.requests import AnswerForm, CancelForm, CreateChallenge, NextForm, moment_of
+from sca_service.api.requests import moment_of
 from sca_service.api.responses import ChallengeBody, ChallengeListBody, VerifyBody
 from sca_service.api.routes import needs, problems, respond
 from sca_service.challenges.model import Status

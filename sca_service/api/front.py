@@ -17,10 +17,10 @@ from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY, Call, request_id_of
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.clients import Scope as ClientScope
+from sca_service.api.forms import AnswerForm, CreateChallenge
 from sca_service.api.json_body import MOST_BYTES, parse_json
 from sca_service.api.operations import ChallengeOperations
 from sca_service.api.problems import as_sca_error, is_ours, problem
-from sca_service.api.requests import AnswerForm, CreateChallenge
 from sca_service.api.routes import check_media_type
 from sca_service.kernel.errors import BodyTooLarge, MalformedRequest
 from sca_service.kernel.telemetry import log_failure

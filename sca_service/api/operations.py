@@ -8,8 +8,9 @@ import msgspec
 
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import Call
+from sca_service.api.forms import AnswerForm, CreateChallenge, UnblockForm
 from sca_service.api.idempotency import Idempotency
-from sca_service.api.requests import AnswerForm, CreateChallenge, UnblockForm, answer_of, order_of, psu_id_of
+from sca_service.api.requests import answer_of, order_of, psu_id_of
 from sca_service.api.responses import ChallengeListBody, PayerBody, VerifyBody, challenge_body
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.issue import Issuer

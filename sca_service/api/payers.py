@@ -8,8 +8,8 @@ from litestar.params import Parameter
 from sca_service.api.call import call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
+from sca_service.api.forms import UnblockForm
 from sca_service.api.operations import PayerOperations
-from sca_service.api.requests import UnblockForm
 from sca_service.api.responses import PayerBody
 from sca_service.api.routes import needs, problems, respond
 

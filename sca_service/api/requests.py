@@ -1,21 +1,24 @@
-"""What clients send: the shapes of the contract, and how they become values.
-
-Requests are strict: an unknown member, a wrong type or a value out of bounds is refused with its JSON pointer, and
-every mistake of meaning is told at once.
-"""
+"""How what clients send (`forms.py`) becomes values: every mistake is told at once, with its JSON pointer."""
 
 import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from babel import Locale, UnknownLocaleError
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, ValidationError, convert
 
+from sca_service.api.forms import (
+    AmountForm,
+    AnswerForm,
+    CreateChallenge,
+    PayeeForm,
+    SignalsForm,
+    TransactionForm,
+)
 from sca_service.challenges import code
 from sca_service.challenges.issue import ChallengeOrder, WantedStep
-from sca_service.challenges.model import Element, Method
 from sca_service.challenges.verify import Answer
 from sca_service.kernel.account import Account
 from sca_service.kernel.errors import InvalidInput, Mistake
@@ -23,117 +26,12 @@ from sca_service.kernel.money import Amount
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.text import clean_text
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
-from sca_service.policy.model import Channel, Purpose
+from sca_service.policy.model import Purpose
 
 T = TypeVar("T")
 
 _MOST_METADATA = 20
 _Moment = Annotated[datetime, Meta(tz=True)]
-_PsuId = Annotated[
-    str, Meta(min_length=1, max_length=128, description="The client's own reference of the payer.")
-]
-
-
-class AmountForm(Struct, frozen=True, forbid_unknown_fields=True, rename={"minor": "amount"}):
-    """Money as in ISO 20022: a decimal string with at most the minor digits of its currency."""
-
-    currency: Annotated[str, Meta(max_length=8, examples=["EUR"])]
-    minor: Annotated[str, Meta(max_length=32, examples=["49.99"])]
-
-
-class AccountForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The payee's account: exactly one of its two names."""
-
-    iban: Annotated[str, Meta(max_length=64, examples=["DE89370400440532013000"])] | None = None
-    bban: Annotated[str, Meta(max_length=64)] | None = None
-
-
-class PayeeForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is meant to receive."""
-
-    name: Annotated[str, Meta(max_length=600, examples=["ACME GmbH"])]
-    account: AccountForm | None = None
-
-
-class ShareForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """One payee of a batch and what it receives."""
-
-    payee: PayeeForm
-    amount: AmountForm
-
-
-class TransactionForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the payer agrees to: `amount` and `payee`, or `total` and `payees` for a batch."""
-
-    amount: AmountForm | None = None
-    payee: PayeeForm | None = None
-    total: AmountForm | None = None
-    payees: Annotated[list[ShareForm], Meta(min_length=1, max_length=1000)] | None = None
-    reference: Annotated[str, Meta(max_length=600)] | None = None
-    kind: Literal["payment", "preauthorisation"] | None = None
-
-
-class PsuForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The payer."""
-
-    id: _PsuId
-    phone: Annotated[str, Meta(max_length=64, examples=["+4915112345678"])] | None = None
-    locale: Annotated[str, Meta(max_length=35, examples=["de-DE"])] | None = None
-
-
-class StepForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """One channel of the ladder, and how long to wait before the next."""
-
-    channel: Channel
-    timeout_s: Annotated[int, Meta(ge=1, le=300)] | None = None
-
-
-class SignalsForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the client knows of the payer's session."""
-
-    ip: Annotated[str, Meta(max_length=64, examples=["203.0.113.7"])] | None = None
-    device_id: Annotated[str, Meta(max_length=256)] | None = None
-    user_agent: Annotated[str, Meta(max_length=1024)] | None = None
-    session_id: Annotated[str, Meta(max_length=256)] | None = None
-
-
-class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
-    """A challenge to be issued."""
-
-    psu: PsuForm
-    purpose: Purpose
-    transaction: TransactionForm | None = None
-    method: Method = Method.ONE_TIME_CODE
-    channels: Annotated[list[StepForm], Meta(min_length=1, max_length=10)] | None = None
-    elements_presented: Annotated[list[Element], Meta(max_length=3)] | None = None
-    signals: SignalsForm | None = None
-    expires_in_s: int | None = None
-    reference: Annotated[str, Meta(max_length=600)] | None = None
-    metadata: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]] | None = None
-
-
-class AnswerForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer to a challenge; for a payment with the transaction that is about to be executed."""
-
-    code: Annotated[str, Meta(max_length=64, examples=["693554"])]
-    transaction: TransactionForm | None = None
-
-
-class NextForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why the next channel is wanted."""
-
-    reason: Literal["user_request"] = "user_request"
-
-
-class CancelForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing has to be said to cancel."""
-
-
-class UnblockForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a payer is unblocked, and whose payer it is when the operator acts for another client."""
-
-    reason: Annotated[str, Meta(max_length=512)]
-    client: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{1,39}$")] | None = None
 
 
 class Mistakes:

@@ -1,7 +1,9 @@
 """What clients get: the shapes of the contract, made from what the service decided."""
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sca_service.challenges.model import Element, Method, Outcome, Status, is_sca
 from sca_service.challenges.view import ChallengeView
@@ -48,7 +50,10 @@ class TransactionBody(Struct, omit_defaults=True):
     payees: tuple[ShareBody, ...] | None = None
     kind: str | None = None
     reference: str | None = None
-    digest: str = ""
+    digest: Annotated[
+        str,
+        Meta(description="Of the transaction that the code is bound to."),
+    ] = ""
 
 
 class PsuBody(Struct, frozen=True):
@@ -63,10 +68,16 @@ class DeliveryBody(Struct, frozen=True):
     id: str
     channel: Channel
     status: DeliveryStatus
-    to: str
+    to: Annotated[
+        str,
+        Meta(description="Masked."),
+    ]
     supplier: str | None
     reason: str | None
-    segments: int | None
+    segments: Annotated[
+        int | None,
+        Meta(description="How many messages it is charged for."),
+    ]
     cost: AmountBody | None
     queued_at: str
     sent_at: str | None
@@ -96,17 +107,41 @@ class ChallengeBody(Struct, frozen=True):
     method: Method
     psu: PsuBody
     transaction: TransactionBody | None
-    message_shown: str
-    channel: Channel | None
-    next_channel_at: str | None
+    message_shown: Annotated[
+        str,
+        Meta(description="What the payer is shown of the transaction, without the code."),
+    ]
+    channel: Annotated[
+        Channel | None,
+        Meta(description="Of the newest delivery."),
+    ]
+    next_channel_at: Annotated[
+        str | None,
+        Meta(description="When the next channel follows, unless the payer answers before."),
+    ]
     deliveries: tuple[DeliveryBody, ...]
-    attempts_left: int
+    attempts_left: Annotated[
+        int,
+        Meta(description="Wrong answers that remain before the payer is blocked."),
+    ]
     created_at: str
     expires_at: str
-    settled_at: str | None
-    blocked_until: str | None
-    elements: tuple[Element, ...]
-    sca: bool
+    settled_at: Annotated[
+        str | None,
+        Meta(description="When it reached its final status."),
+    ]
+    blocked_until: Annotated[
+        str | None,
+        Meta(description="Until when the payer is blocked."),
+    ]
+    elements: Annotated[
+        tuple[Element, ...],
+        Meta(description="What an approval establishes."),
+    ]
+    sca: Annotated[
+        bool,
+        Meta(description="Whether these are two different elements."),
+    ]
     risk: RiskBody
     policy: PolicyBody
     reference: str | None
@@ -125,7 +160,10 @@ class VerifyBody(Struct, frozen=True):
 
     outcome: Outcome
     attempts_left: int
-    authentication_code: str | None
+    authentication_code: Annotated[
+        str | None,
+        Meta(description="Of an approval: a signed JWS, the proof to keep."),
+    ]
     challenge: ChallengeBody
 
 
@@ -135,7 +173,10 @@ class PayerBody(Struct, frozen=True):
     id: str
     blocked: bool
     blocked_until: str | None
-    failures: int
+    failures: Annotated[
+        int,
+        Meta(description="Counted in a row, over every challenge."),
+    ]
 
 
 class AuditEventListBody(Struct, frozen=True):

@@ -18,12 +18,13 @@ from litestar.openapi.config import OpenAPIConfig
 
 from sca_service.api import audit, challenges, operation_routes, payers, receipts, sandbox
 from sca_service.api.document import KEYED, openapi_document
+from sca_service.api.forms import AnswerForm, CreateChallenge, NextForm, UnblockForm
 from sca_service.api.json_body import parse_json
 from sca_service.api.pages import docs_page, errors_markdown, problem_page, problems_page
 from sca_service.api.problems import PROBLEMS as PROBLEM_STATUSES
 from sca_service.api.problems import ProblemPage, problem, problem_pages
 from sca_service.api.reference import Operation, Reference, read_reference
-from sca_service.api.requests import AnswerForm, CreateChallenge, NextForm, UnblockForm, answer_of, order_of
+from sca_service.api.requests import answer_of, order_of
 from sca_service.api.responses import ChallengeBody, ChallengeListBody, PayerBody, VerifyBody
 from sca_service.api.routes import StrictRequest
 from sca_service.api.samples import ANSWERS, REQUESTS, curl, sample_of
