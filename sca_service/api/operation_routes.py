@@ -1,11 +1,12 @@
 """What operators and machines ask: alive, ready, metrics, keys, and the pages of problems and of the API."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -80,13 +81,13 @@ def jwks(public_keys: dict[str, object]) -> Response[dict[str, object]]:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[Any]:
     """The OpenAPI 3.1 document, generated from the routes."""
-    return respond(HttpAnswer(200, msgspec.json.encode(openapi_document(request.app))))
+    return respond(HttpAnswer(200, msgspec.json.encode(_document(request.app))))
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The API's reference as a page."""
-    return _page(docs_page(openapi_document(request.app)))
+    return _page(_docs(request.app))
 
 
 @get("/problems", include_in_schema=False, sync_to_thread=False)
@@ -133,6 +134,17 @@ ROUTES = (
     problem_by_code,
     static_file,
 )
+
+
+@cache
+def _document(app: Litestar) -> dict[str, Any]:
+    """Made once: it takes as long as a hundred verifications."""
+    return openapi_document(app)
+
+
+@cache
+def _docs(app: Litestar) -> str:
+    return docs_page(_document(app))
 
 
 def _page(html: str) -> Response[str]:

@@ -36,16 +36,22 @@ emit(event_id, head, 'challenge.issued', state, members .. member('expires_at_ms
 
 local pending = pending_key(state)
 local superseded
-while not superseded and redis.call('ZCARD', pending) >= most_pending do
-  local oldest = redis.call('ZRANGE', pending, 0, 0)[1]
-  local oldest_key = partition .. 'challenge:' .. oldest
-  local old = load_state(oldest_key)
-  redis.call('ZREM', pending, oldest)
-  if old and old.status == 'pending' and now < old.expires_at then
-    settle_challenge(old, 'cancelled')
-    old.why = 'superseded'
-    superseded = save_state(oldest_key, old)
-    emit(event_id, head, 'challenge.cancelled', old, member('reason', 'superseded'))
+if redis.call('ZCARD', pending) >= most_pending then
+  local open = {} -- the oldest first; one whose time is over does not count, though no worker has seen it yet
+  for _, id in ipairs(redis.call('ZRANGE', pending, 0, -1)) do
+    local old = load_state(partition .. 'challenge:' .. id)
+    if old and old.status == 'pending' and now < old.expires_at then
+      open[#open + 1] = old
+    else
+      redis.call('ZREM', pending, id)
+    end
+  end
+  if #open >= most_pending then
+    local oldest = open[1]
+    settle_challenge(oldest, 'cancelled')
+    oldest.why = 'superseded'
+    superseded = save_state(partition .. 'challenge:' .. oldest.id, oldest)
+    emit(event_id, head, 'challenge.cancelled', oldest, member('reason', 'superseded'))
   end
 end
 redis.call('ZADD', pending, now, state.id)
