@@ -18,6 +18,15 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
+def quiet_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Stores of their own that no role ever works on: nothing but the test touches what is in them."""
+    deployment = Deployment(tmp_path_factory.mktemp("quiet"))
+    deployment.start_stores()
+    yield deployment
+    deployment.stop()
+
+
+@pytest.fixture(scope="session")
 def service(stores: Deployment) -> Deployment:
     """The whole service: one api, one worker, one log."""
     stores.start_all()
