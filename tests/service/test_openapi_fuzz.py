@@ -1,0 +1,160 @@
+"""The running service against its own OpenAPI document: requests made up from its schemas, right and wrong ones.
+
+Whatever is sent, the service does not fail, answers with a status, a media type and a body that it documents, asks for
+its keys, refuses what the document does not allow, and tells of every fault in a problem document. The requests are
+the same in each run.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core import NOT_SET
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.harness import TRANSACTION, Deployment, order
+
+EXAMPLES = 25
+FUZZED = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    ignored_auth,
+]
+HOLDERS = {"challenges": "bank", "admin": "operator", "audit": "auditor"}
+OPERATIONS = (
+    "create_challenge", "list_challenges", "get_challenge", "verify_challenge", "next_channel", "cancel_challenge",
+    "get_payer", "unblock_payer", "list_audit_events", "take_receipt", "healthz", "readyz", "metrics", "jwks",
+    "sandbox_messages", "sandbox_script", "sandbox_receipt",
+)  # fmt: skip
+NOTHING_TO_GET_WRONG = ("take_receipt", "healthz", "readyz", "metrics", "jwks")
+MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
+    (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG
+]
+Case = schemathesis.Case[Any]
+
+
+class Caller:
+    """Sends what was made up, with the key that its operation asks for. A class because it holds the connection."""
+
+    def __init__(self, service: Deployment) -> None:
+        document = httpx.get(f"{service.api.url}/openapi.json", trust_env=False).json()
+        schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config())
+        self.operations = {
+            operation["operationId"]: schema[path][method.upper()]
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+        }
+        self._scopes = {
+            operation["operationId"]: scopes[0]
+            for item in document["paths"].values()
+            for operation in item.values()
+            for requirement in operation.get("security", ())
+            for scopes in requirement.values()
+        }
+        self._service = service
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def send(self, name: str, case: Case) -> schemathesis.Response:
+        """Send a case and check the answer; a 4xx has to be a problem document with the right status."""
+        scope = self._scopes.get(name)
+        headers = {"Authorization": f"Bearer {self._service.keys[HOLDERS[scope]]}"} if scope else {}
+        response = case.call(base_url=self._service.api.url, session=self._session, headers=headers)
+        # A query cannot be of the wrong type: what is made up as a list arrives as a text. A body can.
+        refuses = case.method == "POST" and response.status_code != 413
+        case.validate_response(
+            response, checks=[*CHECKS, negative_data_rejection] if refuses else CHECKS, headers=headers
+        )
+        assert len(response.headers["x-request-id"]) == 1
+        if 400 <= response.status_code < 500:
+            assert response.headers["content-type"] == ["application/problem+json"]
+            assert response.json()["status"] == response.status_code
+        return response
+
+    def close(self) -> None:
+        """End the connections, and let the suppliers deliver again."""
+        for supplier in ("sms", "voice", "push"):
+            self._session.post(
+                f"{self._service.api.url}/sandbox/suppliers/{supplier}", json={"behaviour": "deliver"}
+            )
+        self._session.close()
+
+
+@pytest.fixture(scope="module")
+def caller(service: Deployment) -> Iterator[Caller]:
+    """One for all requests."""
+    caller = Caller(service)
+    yield caller
+    caller.close()
+
+
+def test_every_operation_is_called(caller: Caller) -> None:
+    """The list above has every operation of the document."""
+    assert set(caller.operations) == set(OPERATIONS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "mode"), MADE_UP, ids=[f"{name}-{mode}" for name, mode in MADE_UP])
+def test_made_up_requests(caller: Caller, name: str, mode: GenerationMode) -> None:
+    """Requests made up from the document's schemas, by their rules and against them."""
+
+    @FUZZED
+    @given(case=caller.operations[name].as_strategy(generation_mode=mode))
+    def send(case: Case) -> None:
+        caller.send(name, case)
+
+    send()
+
+
+@pytest.mark.parametrize("purpose", ["payment", "login"])
+def test_good_requests_fit_the_document(caller: Caller, service: Deployment, purpose: str) -> None:
+    """A challenge's whole life is answered as the document says: each body has the members and types of its schema."""
+    transaction = TRANSACTION if purpose == "payment" else None
+    answer: dict[str, Any] = {"code": "123456"} | ({"transaction": TRANSACTION} if transaction else {})
+    body = order(
+        purpose=purpose, transaction=transaction, channels=[{"channel": "sms"}, {"channel": "voice"}]
+    )
+    created = caller.send("create_challenge", caller.operations["create_challenge"].Case(body=body))
+    place: dict[str, Any] = {"challenge_id": created.json()["id"]}
+    steps: list[tuple[str, Any]] = [
+        ("get_challenge", NOT_SET),
+        ("verify_challenge", answer),
+        ("next_channel", {"reason": "user_request"}),
+        ("cancel_challenge", {}),
+        ("verify_challenge", answer),
+    ]
+    for name, content in steps:
+        response = caller.send(name, caller.operations[name].Case(path_parameters=place, body=content))
+        assert response.status_code == 200, response.text
+    for name, filters in (
+        ("list_challenges", {"psu": body["psu"]["id"]}),
+        ("list_audit_events", {"challenge": place["challenge_id"]}),
+        ("sandbox_messages", {"to": body["psu"]["phone"]}),
+    ):
+        listed = caller.send(name, caller.operations[name].Case(query=filters))
+        assert listed.status_code == 200, listed.text
+
+    assert created.status_code == 201
