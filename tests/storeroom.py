@@ -1,0 +1,141 @@
+"""Challenges put straight into the stores: what tests of stores and scripts have in common."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+import msgspec
+
+from sca_service.audit.model import AuditEvent
+from sca_service.challenges.model import (
+    ChallengeId,
+    ChallengeState,
+    Element,
+    Fixed,
+    LadderState,
+    Method,
+    Status,
+    partition_of,
+)
+from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge, Reply
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.ids import new_id
+from sca_service.limits.model import Limit
+from sca_service.policy.model import Channel, LockoutPolicy, Purpose
+
+CLIENT = "bank"
+DIGEST = "sha256:" + "0" * 64
+HEAD = EventMembers(f"client:{CLIENT}", "req_storeroom", "sha256:" + "1" * 64)
+LOCKOUT = LockoutPolicy(most_failures=5, window_seconds=86_400, block_seconds=(900, 3_600, 14_400, 86_400))
+SMS_ONLY = (LadderState(Channel.SMS, 0, "delivered"),)
+THREE_STEPS = (
+    LadderState(Channel.PUSH, 20_000, "delivered"),
+    LadderState(Channel.SMS, 45_000, "sent"),
+    LadderState(Channel.VOICE, 0, "delivered"),
+)
+
+
+def new_payer(partition: int | None = None) -> str:
+    """A pseudonym that no other test has, in a partition of one's choice."""
+    first = secrets.randbelow(256) if partition is None else partition
+    return f"{first:02x}{secrets.token_hex(15)}"
+
+
+def new_challenge(
+    payer: str,
+    *,
+    ladder: Sequence[LadderState] = SMS_ONLY,
+    lifetime_ms: int = 300_000,
+    most_pending: int = 20,
+    limits: Sequence[Limit] = (),
+    client: str = CLIENT,
+) -> tuple[ChallengeId, NewChallenge]:
+    """A challenge that is ready to be added. What is sealed in it nobody opens."""
+    challenge = ChallengeId.new(
+        partition=partition_of(payer), purpose=Purpose.PAYMENT, key_version=1, digits=6
+    )
+    fixed = Fixed(Purpose.PAYMENT, Method.ONE_TIME_CODE, (Element.POSSESSION,), HEAD.policy or "", "sealed")
+    state = ChallengeState(
+        id=challenge.text,
+        client=client,
+        payer=payer,
+        status=Status.PENDING,
+        revision=0,
+        digest=DIGEST,
+        created_at=0,
+        expires_at=0,
+        attempts_left=LOCKOUT.most_failures,
+        ladder=list(ladder),
+        step=0,
+        deliveries=[],
+        fixed=msgspec.json.encode(fixed).decode(),
+    )
+    return challenge, NewChallenge(
+        state=state,
+        event=b'{"purpose":"payment"}',
+        lifetime_ms=lifetime_ms,
+        most_pending=most_pending,
+        most_failures=LOCKOUT.most_failures,
+        limits=limits,
+    )
+
+
+async def issued(store: ChallengeStore, payer: str, *, lifetime_ms: int = 300_000) -> ChallengeId:
+    """A pending challenge."""
+    challenge, new = new_challenge(payer, lifetime_ms=lifetime_ms)
+    reply = await store.add(challenge, new, HEAD)
+    assert reply.word == "issued"
+    return challenge
+
+
+async def answered(
+    store: ChallengeStore,
+    challenge: ChallengeId,
+    *,
+    right: bool,
+    digest: str = DIGEST,
+    key: str = "",
+    client: str = CLIENT,
+    lockout: LockoutPolicy = LOCKOUT,
+) -> Reply:
+    """What one answer comes to."""
+    return await store.answer(
+        challenge,
+        HEAD,
+        client=client,
+        code_matches=right,
+        digest=digest,
+        answer_key=key,
+        lockout=lockout,
+    )
+
+
+def an_event(kind: str = "challenge.answered", **members: object) -> AuditEvent:
+    """An event nobody else has."""
+    return AuditEvent.create(
+        event_id=new_id("evt"), kind=kind, at_ms=time.time_ns() // 1_000_000, members=members
+    )
+
+
+async def events_of(pool: asyncpg.Pool, challenge: str) -> list[AuditEvent]:
+    """The events on record about a challenge, in the order they were put there."""
+    rows = await pool.fetch(
+        "SELECT body FROM audit_events WHERE challenge_id = $1 ORDER BY txid, position", challenge
+    )
+    return [AuditEvent.parse(row["body"]) for row in rows]
+
+
+async def now_ms(redis: RedisConnection) -> int:
+    """The time by Redis."""
+    seconds, microseconds = await redis.command("TIME")
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 10.0) -> None:
+    """Wait until a claim holds. Raises AssertionError when it does not, in time."""
+    deadline = time.monotonic() + seconds
+    while not await claim():
+        assert time.monotonic() < deadline, "it never came to hold"
+        await asyncio.sleep(0.01)
