@@ -192,6 +192,7 @@ POSTGRES_AWAY = (
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.InternalClientError,  # a COPY whose connection was cut
 )
 """What asyncpg raises when the server is not there, is shutting down or is full."""
 

@@ -1,0 +1,51 @@
+"""The api with one step taken out, to show that the checker notices: `python -m tests.faults.broken <fault> <config>`.
+
+hasty      answers before the commit, instead of after it
+forgetful  takes an event out of the outbox before the commit, instead of after it
+"""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+from sca_service import app
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import Reply
+from sca_service.kernel.errors import StoreUnavailable
+from sca_service.settings import read_settings
+
+_commits: set[asyncio.Task[None]] = set()
+
+
+class HastyRecorder(Recorder):
+    """Says that a decision is on record while it is being put there."""
+
+    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+        """True at once."""
+        task = asyncio.get_running_loop().create_task(self._commit_later(partition, reply, with_snapshot))
+        _commits.add(task)
+        task.add_done_callback(_commits.discard)
+        return True
+
+    async def _commit_later(self, partition: int, reply: Reply, with_snapshot: bool) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await super().commit(partition, reply, with_snapshot=with_snapshot)
+
+
+class ForgetfulRecorder(Recorder):
+    """Takes a decision out of the outbox and only then puts it on record."""
+
+    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+        """What the commit comes to."""
+        self._outbox.forget(partition, reply.places)
+        await asyncio.sleep(0.2)  # it forgets in the background, a few at a time
+        return await super().commit(partition, reply, with_snapshot=with_snapshot)
+
+
+FAULTS = {"hasty": HastyRecorder, "forgetful": ForgetfulRecorder}
+
+
+if __name__ == "__main__":
+    app.Recorder = FAULTS[sys.argv[1]]  # type: ignore[misc]
+    app.run_role("api", read_settings(Path(sys.argv[2])))

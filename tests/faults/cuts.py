@@ -1,0 +1,155 @@
+"""Ways to cut: hold back a commit, stop a process, end a lease before its time, let Redis lose its tail."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from redis import Redis
+
+from sca_service.challenges.model import ChallengeState, decode_state
+from sca_service.sandbox.server_process import launcher
+from tests.harness import Deployment, Role, await_ready
+
+PATIENCE_SECONDS = 20.0
+_ROOT = Path(__file__).parents[2]
+_STARTED = ".starting"  # ends the name of what each role logs once it has its stores
+
+
+def await_true(holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds. Raises AssertionError when it does not, in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.005)
+
+
+async def until(holds: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
+    """The same for what has to be awaited."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not await holds():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        await asyncio.sleep(0.01)
+
+
+def restart(deployment: Deployment, role: Role) -> Role:
+    """Start a role that was killed, where it was, and wait until it works."""
+    deployment.forget(role)
+    log = deployment.folder / f"{role.name}-{role.port}.log"
+    starts = log.read_text().count(_STARTED)
+    started = deployment.start(role.name, port=role.port)
+    await_true(lambda: log.read_text().count(_STARTED) > starts, f"the {role.name} has started")
+    return started
+
+
+def start_broken(deployment: Deployment, fault: str) -> Role:
+    """Start an api with one step taken out (`tests/faults/broken.py`), in the place of the first api."""
+    port = deployment.api.port
+    command = [sys.executable, "-m", "tests.faults.broken", fault, str(deployment.config(port))]
+    with (deployment.folder / f"broken-{port}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*launcher(death_signal="KILL"), *command],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        )
+    role = Role("api", port, process)
+    deployment.roles.append(role)
+    await_ready(role)
+    return role
+
+
+@contextlib.asynccontextmanager
+async def commits_held_back(deployment: Deployment) -> AsyncIterator[None]:
+    """No audit event is committed while this lasts: what a script has decided stays in the outbox."""
+    connection = await asyncpg.connect(deployment.servers.postgres.url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE audit_events IN EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+@contextlib.contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Processes that are there and do not answer (SIGSTOP), as behind a cut network; then they go on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def postgres_pids(deployment: Deployment) -> list[int]:
+    """The postmaster and all of its children."""
+    postmaster = deployment.servers.postgres.pid
+    return [postmaster, *(pid for pid, parent in parents().items() if parent == postmaster)]
+
+
+def parents() -> dict[int, int]:
+    """The parent of every process."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):  # it ended while we looked
+                status = (folder / "stat").read_text(errors="replace")
+                found[int(folder.name)] = int(status.rpartition(")")[2].split()[1])
+    return found
+
+
+def redis_of(deployment: Deployment) -> "Redis":
+    """A connection to the deployment's Redis."""
+    return Redis.from_url(deployment.servers.valkey.url)
+
+
+def challenge_key(challenge: str) -> str:
+    """Where a challenge's state lies in Redis."""
+    return f"{{p{int(challenge[4:6], 16):02d}}}:challenge:{challenge}"
+
+
+def due_key(challenge: str) -> str:
+    """Where the timer of a challenge stands in Redis."""
+    return f"{{p{int(challenge[4:6], 16):02d}}}:due"
+
+
+def state_of(deployment: Deployment, challenge: str) -> ChallengeState:
+    """A challenge's state as it lies in Redis."""
+    with redis_of(deployment) as redis:
+        packed: Any = redis.get(challenge_key(challenge))
+    assert packed, "Redis does not have the challenge"
+    return decode_state(packed)
+
+
+def end_lease(deployment: Deployment, challenge: str) -> None:
+    """Bring a challenge's timer forward to now, as if its lease of 20 s were over."""
+    with redis_of(deployment) as redis:
+        redis.zadd(due_key(challenge), {challenge: 1}, xx=True)
+
+
+class Tail:
+    """What Redis writes from now on, to be lost later: the end of its append-only file."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        with redis_of(deployment) as redis:
+            redis.execute_command("WAITAOF", 1, 0, 5000)  # all that was decided so far is in the file
+        folder = deployment.folder / "valkey" / "appendonlydir"
+        self._lengths = {path: path.stat().st_size for path in folder.iterdir()}
+
+    def lose(self) -> None:
+        """Kill Redis, cut the file back to where it was, and start it again."""
+        valkey = self._deployment.servers.valkey
+        valkey.kill()
+        for path, length in self._lengths.items():
+            os.truncate(path, length)
+        valkey.start(self._deployment.folder / "valkey")

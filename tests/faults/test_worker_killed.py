@@ -1,0 +1,193 @@
+"""`kill -9` of the worker: a delivery is taken up again under the same reference, and the log says so."""
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from sca_service.sandbox.mailbox import MAILBOX_FILE, Mailbox
+from tests.faults.checker import read, violations, violations_in
+from tests.faults.cuts import (
+    challenge_key,
+    commits_held_back,
+    due_key,
+    end_lease,
+    redis_of,
+    restart,
+    state_of,
+    until,
+)
+from tests.faults.traffic import Traffic
+from tests.harness import Bank, Deployment, Role, code_in, free_port, unique_psu
+
+
+@pytest.fixture
+def worker(deployment: Deployment) -> Role:
+    """The worker, started again if a test that failed has left none."""
+    worker = next(role for role in deployment.roles if role.name == "worker")
+    return worker if worker.process.poll() is None else restart(deployment, worker)
+
+
+async def test_killed_between_claim_and_send(deployment: Deployment) -> None:
+    """The attempt is decided but not on record when the worker dies: the message is sent once, by the next one."""
+    worker = _kill_worker(deployment)
+    async with deployment.bank() as bank:
+        psu = unique_psu()
+        challenge = (await bank.issue(psu=psu))["id"]
+        async with commits_held_back(deployment):
+            worker = restart(deployment, worker)
+            await _until_tried(deployment, challenge)
+            worker.kill()
+        assert await bank.messages(psu["phone"]) == []
+        restart(deployment, worker)
+        end_lease(deployment, challenge)
+        messages = await _messages_when_delivered(bank, challenge, psu["phone"])
+        assert len(messages) == 1
+        assert await _tries(deployment, challenge) == [1, 2]
+        assert (await bank.verify(challenge, code_in(messages[0]["text"])))["outcome"] == "approved"
+    assert await violations(deployment) == []
+
+
+async def test_killed_while_sending(deployment: Deployment, worker: Role) -> None:
+    """The supplier has not taken the message yet when the worker dies: it is sent once, by the next worker."""
+    async with deployment.bank() as bank:
+        await bank.script("sms", "slow", delay_ms=60_000, next=1)
+        psu = unique_psu()
+        challenge = (await bank.issue(psu=psu))["id"]
+        await until(lambda: _is_attempted(deployment, challenge), "the attempt is on record")
+        worker.kill()
+        restart(deployment, worker)
+        end_lease(deployment, challenge)
+        messages = await _messages_when_delivered(bank, challenge, psu["phone"])
+        assert len(messages) == 1
+        assert await _tries(deployment, challenge) == [1, 2]
+    assert await violations(deployment) == []
+
+
+async def test_killed_after_the_supplier_took_the_message(deployment: Deployment) -> None:
+    """Nobody put down that the message was sent: one duplicate under the same reference, marked as the second try."""
+    worker = _kill_worker(deployment)
+    async with deployment.bank() as bank:
+        await bank.script("sms", "slow", delay_ms=300, next=1)
+        psu = unique_psu()
+        challenge = (await bank.issue(psu=psu))["id"]
+        deployment.forget(worker)
+        unheard = deployment.start("worker", port=free_port())  # its receipts reach nobody
+        await _until_tried(deployment, challenge)
+        with redis_of(deployment) as redis:
+            redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")  # what became of it cannot be put down
+            await until(lambda: _has_arrived(deployment, psu["phone"]), "the supplier took the message")
+            unheard.kill()
+            redis.execute_command("CLIENT", "UNPAUSE")
+        deployment.forget(unheard)
+        deployment.start("worker", port=worker.port)
+        end_lease(deployment, challenge)
+        messages = await _messages_when_delivered(bank, challenge, psu["phone"])
+        assert [one["delivery"] for one in messages] == [messages[0]["delivery"]] * 2
+        assert len({one["text"] for one in messages}) == 1
+        assert await _tries(deployment, challenge) == [1, 2]
+    assert await violations(deployment) == []
+
+
+async def test_a_supplier_that_never_answers_does_not_hold_the_challenge(
+    deployment: Deployment, worker: Role
+) -> None:
+    """The worker dies while one channel's supplier keeps it waiting: the ladder goes on to the next channel by time."""
+    async with deployment.bank() as bank:
+        await bank.script("sms", "timeout", delay_ms=60_000, next=1)
+        psu = unique_psu()
+        ladder = [{"channel": "sms", "timeout_s": 2}, {"channel": "voice"}]
+        challenge = (await bank.issue(psu=psu, channels=ladder))["id"]
+        await until(lambda: _is_attempted(deployment, challenge), "the attempt is on record")
+        worker.kill()
+        restart(deployment, worker)
+        body = await bank.settled(challenge, status="answered")
+        assert [one["channel"] for one in body["deliveries"]] == ["sms", "voice"]
+        (message,) = await bank.messages(psu["phone"])
+        assert message["channel"] == "voice"
+        assert (await bank.verify(challenge, code_in(message["text"])))["outcome"] == "approved"
+    assert await violations(deployment) == []
+
+
+async def test_what_expires_while_no_worker_runs_is_expired_by_the_next_one(
+    deployment: Deployment, worker: Role
+) -> None:
+    """A challenge whose time ended without a worker does not stay pending: it is expired, on record."""
+    async with deployment.bank() as bank:
+        challenge = (await bank.issue())["id"]
+        await bank.settled(challenge)
+        worker.kill()
+        state = state_of(deployment, challenge)
+        state.expires_at -= 400_000
+        with redis_of(deployment) as redis:  # its time moves, as if six minutes had gone by
+            redis.set(challenge_key(challenge), msgspec.msgpack.encode(state))
+            redis.zadd(due_key(challenge), {challenge: state.expires_at})
+        assert any("its time is over" in one for one in violations_in(await read(deployment)))
+        restart(deployment, worker)
+        await until(
+            lambda: _is_in_log(deployment, challenge, "challenge.expired"), "it is expired, on record"
+        )
+        assert (await bank.get(challenge))["status"] == "expired"
+    assert await violations(deployment) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_challenge_is_stuck_when_the_worker_is_killed_under_load(
+    deployment: Deployment, worker: Role, seed: int
+) -> None:
+    """Killed twice amid the deliveries of eight payers: each is settled or has a timer, and no message is unmarked."""
+    chance = random.Random(seed)
+    with Traffic(deployment, seed=seed) as traffic:
+        for _ in range(2):
+            traffic.await_answers(chance.randrange(20, 200))
+            restart(deployment, _kill_worker(deployment))
+        traffic.await_answers(20)
+    assert traffic.heard.surprises == []
+    assert asyncio.run(violations(deployment, traffic.heard.told)) == []
+
+
+def _kill_worker(deployment: Deployment) -> Role:
+    worker = next(role for role in deployment.roles if role.name == "worker")
+    worker.kill()
+    return worker
+
+
+async def _until_tried(deployment: Deployment, challenge: str) -> None:
+    async def tried() -> bool:
+        return state_of(deployment, challenge).deliveries[-1].tries == 1
+
+    await until(tried, "a worker has taken the delivery up")
+
+
+async def _is_attempted(deployment: Deployment, challenge: str) -> bool:
+    return await _is_in_log(deployment, challenge, "delivery.attempted")
+
+
+async def _is_in_log(deployment: Deployment, challenge: str, kind: str) -> bool:
+    events = (await read(deployment)).events
+    return any(event["type"] == kind and event["challenge"] == challenge for event in events)
+
+
+async def _has_arrived(deployment: Deployment, phone: str) -> bool:
+    mailbox = Mailbox(deployment.folder / MAILBOX_FILE)
+    try:
+        return bool(mailbox.messages(to=phone))
+    finally:
+        mailbox.close()
+
+
+async def _messages_when_delivered(bank: Bank, challenge: str, phone: str) -> list[dict[str, Any]]:
+    await bank.settled(challenge)
+    return await bank.messages(phone)
+
+
+async def _tries(deployment: Deployment, challenge: str) -> list[int]:
+    """The tries of a challenge's delivery in the log, once all that was decided is there."""
+    await violations(deployment)
+    events = (await read(deployment)).events
+    return sorted(
+        one["try"] for one in events if one["type"] == "delivery.attempted" and one["challenge"] == challenge
+    )
