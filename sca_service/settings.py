@@ -54,6 +54,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "metrics": frozenset({"host", "port"}),
     "sandbox": frozenset({"folder"}),
 }
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -93,10 +94,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     Raises ConfigurationError with every mistake found, none of which quotes a URL or a key.
     """
     environ = os.environ if environ is None else environ
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    content = _content(path)
     mistakes = _unknown(content)
     sections = {name: _section(content, name) for name in _KNOWN if name}
     sandbox = sections["sandbox"].get("folder")
@@ -109,14 +107,11 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     checks = {
         "environment: must be sandbox or production": environment in tuple(Environment),
         "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
-        "redis.url: must be a redis://, rediss:// or unix:// URL": str(redis_url).startswith(
-            ("redis://", "rediss://", "unix://")
-        ),
+        "redis.url: must be a redis://, rediss:// or unix:// URL": str(redis_url).startswith(_REDIS_SCHEMES),
         "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
         "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
-        "api.port: must be 1 to 65535": isinstance(port, int) and 0 < port < 65536,
-        "metrics.port: must be 1 to 65535": metrics_port is None
-        or (isinstance(metrics_port, int) and 0 < metrics_port < 65536),
+        "api.port: must be 1 to 65535": _is_port(port),
+        "metrics.port: must be 1 to 65535": metrics_port is None or _is_port(metrics_port),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
@@ -155,6 +150,17 @@ def shipped_policies() -> Path:
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = content.get(name, {})
     return section if isinstance(section, dict) else {}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and 0 < value < 65536
 
 
 def _unknown(content: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import shipped_policies
 
 READY_SECONDS = 30.0
-TRANSACTION = {
+TRANSACTION: dict[str, Any] = {
     "amount": {"currency": "EUR", "amount": "49.99"},
     "payee": {"name": "ACME GmbH", "account": {"iban": "DE89370400440532013000"}},
     "reference": "pay_2026_001",

@@ -35,17 +35,11 @@ class Front:
     """The ASGI application that the server runs. A class because it holds what it hands on to."""
 
     def __init__(
-        self,
-        framework: ASGIApp,
-        directory: ClientDirectory,
-        challenges: ChallengeOperations,
-        *,
-        short_way: bool = True,
+        self, framework: ASGIApp, directory: ClientDirectory, challenges: ChallengeOperations
     ) -> None:
         self._framework = framework
         self._directory = directory
         self._challenges = challenges
-        self._short_way = short_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or hand it on with its request id."""
@@ -53,7 +47,7 @@ class Front:
             await self._framework(scope, receive, send)
             return
         request_id = request_id_of(scope["headers"])
-        serve = self._serving(scope) if self._short_way else None
+        serve = self._serving(scope)
         if serve:
             await _send(send, await self._answer(scope, receive, request_id, serve), request_id)
             return

@@ -13,7 +13,7 @@ from sca_service.audit import postgres_store
 from sca_service.audit.model import Acceptance, AuditEvent, Record, SnapshotStore
 from sca_service.kernel.batching import Batcher
 from sca_service.kernel.connections import in_time
-from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.telemetry import COMMIT_RECORDS, COMMIT_SECONDS
 
 InsertEvents = Callable[[postgres_store.Connection, Sequence[AuditEvent]], Awaitable[None]]
@@ -45,13 +45,26 @@ class AuditWriter:
         """Finish the commits under way."""
         await self._batcher.drain()
 
-    async def _commit(self, records: Sequence[Record]) -> Sequence[bool]:
+    async def _commit(self, records: Sequence[Record]) -> Sequence[bool | ScaError]:
         COMMIT_RECORDS.observe(len(records))
         try:
             with COMMIT_SECONDS.time():
                 return await in_time(self._commit_either_way(records))
+        except asyncpg.DataError:
+            return [await self._commit_alone(record) for record in records]
         except asyncpg.PostgresError as error:
             raise StoreUnavailable("PostgreSQL refused the commit") from error
+
+    async def _commit_alone(self, record: Record) -> bool | ScaError:
+        """One record of a batch in which some record cannot be stored: it fails alone, not those beside it."""
+        try:
+            return (await in_time(self._commit_either_way([record])))[0]
+        except StoreUnavailable as away:
+            return away
+        except asyncpg.PostgresError as error:
+            fault = ScaError("a record cannot be stored")
+            fault.__cause__ = error
+            return fault
 
     async def _commit_either_way(self, records: Sequence[Record]) -> Sequence[bool]:
         try:

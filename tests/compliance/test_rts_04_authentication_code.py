@@ -76,13 +76,13 @@ async def test_4_1_a_code_of_one_challenge_does_not_answer_another(bank: Bank) -
 def test_4_2_a_codes_are_spread_evenly() -> None:
     """A hundred thousand codes have no digit in any place more often than chance gives it (chi-square, 9 degrees)."""
     keyring = _keyring(1)
-    counts = [Counter[str]() for _ in range(6)]
+    spread = [Counter[str]() for _ in range(6)]
     for number in range(CODES):
         for place, digit in enumerate(code.derive(keyring, _challenge(number), DIGEST).reveal()):
-            counts[place][digit] += 1
+            spread[place][digit] += 1
     expected = CODES / 10
-    for place in counts:
-        statistic = sum((place[str(digit)] - expected) ** 2 / expected for digit in range(10))
+    for counts in spread:
+        statistic = sum((counts[str(digit)] - expected) ** 2 / expected for digit in range(10))
         assert statistic < 33.7  # one in ten thousand by chance; the keys are fixed, so it never flickers
 
 

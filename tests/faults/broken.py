@@ -47,5 +47,5 @@ FAULTS = {"hasty": HastyRecorder, "forgetful": ForgetfulRecorder}
 
 
 if __name__ == "__main__":
-    app.Recorder = FAULTS[sys.argv[1]]  # type: ignore[misc]
+    app.Recorder = FAULTS[sys.argv[1]]  # type: ignore[attr-defined]
     app.run_role("api", read_settings(Path(sys.argv[2])))

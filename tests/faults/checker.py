@@ -77,7 +77,7 @@ def violations_in(found: Found, told: Sequence[Told] = (), *, lost_tail: bool = 
 
 async def read(deployment: Deployment) -> Found:
     """What the stores hold now."""
-    redis = Redis.from_url(deployment.servers.valkey.url)
+    redis: Any = Redis.from_url(deployment.servers.valkey.url)
     postgres = await asyncpg.connect(deployment.servers.postgres.url)
     try:
         hot, due, outbox = {}, set(), 0

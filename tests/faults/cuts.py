@@ -107,7 +107,7 @@ def parents() -> dict[int, int]:
     return found
 
 
-def redis_of(deployment: Deployment) -> "Redis":
+def redis_of(deployment: Deployment) -> Any:
     """A connection to the deployment's Redis."""
     return Redis.from_url(deployment.servers.valkey.url)
 
@@ -125,7 +125,7 @@ def due_key(challenge: str) -> str:
 def state_of(deployment: Deployment, challenge: str) -> ChallengeState:
     """A challenge's state as it lies in Redis."""
     with redis_of(deployment) as redis:
-        packed: Any = redis.get(challenge_key(challenge))
+        packed = redis.get(challenge_key(challenge))
     assert packed, "Redis does not have the challenge"
     return decode_state(packed)
 

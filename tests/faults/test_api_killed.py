@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+from collections.abc import Mapping
 
 import httpx
 import pytest
@@ -110,7 +111,7 @@ async def _was_answered(answer: "asyncio.Future[httpx.Response]") -> bool:
 
 
 async def _sent_until_decided(
-    bank: Bank, path: str, body: dict[str, object], headers: dict[str, str]
+    bank: Bank, path: str, body: Mapping[str, object], headers: dict[str, str]
 ) -> httpx.Response:
     """Send a request again until it is neither in flight (409) nor being put on record (503)."""
     heard: list[httpx.Response] = []

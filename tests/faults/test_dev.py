@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.long
 
 _ROOT = Path(__file__).parents[2]
 _END_SECONDS = 30.0
+_SERVER_NAME = re.compile(r"sca-[0-9a-f]{12}-server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +196,13 @@ def _family(pid: int) -> dict[int, str]:
 
 
 def _alive(family: dict[int, str]) -> dict[int, str]:
-    """Those of the family that still run under the command line they had, or as another child of it."""
-    commands = _commands()
-    servers = {command.split()[-1] for command in family.values() if command.startswith("valkey-server")}
+    """Those of the family that still run, and every process that shows the name of one of its servers."""
+    names = set(_SERVER_NAME.findall(" ".join(family.values())))
+    assert len(names) == 2
     return {
         pid: command
-        for pid, command in commands.items()
-        if command and (family.get(pid) == command or any(server in command for server in servers))
+        for pid, command in _commands().items()
+        if command and (family.get(pid) == command or names & set(_SERVER_NAME.findall(command)))
     }
 
 

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
@@ -142,7 +141,7 @@ async def test_the_right_code_is_not_approved_while_a_store_is_away(
         with stopped(*_pids(deployment, store)):
             for _ in range(3):
                 assert (await bank.http.post(path, json=body, headers=key)).status_code == 503
-        heard: list[Any] = []
+        heard: list[httpx.Response] = []
 
         async def decided() -> bool:
             heard.append(await bank.http.post(path, json=body, headers=key))

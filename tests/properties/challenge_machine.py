@@ -86,7 +86,9 @@ class ChallengeMachine(RuleBasedStateMachine):
     def some_challenge(self, at: int) -> str:
         """Any challenge there has been, also one that is long gone; the pending first, then the younger."""
         pending = {one.id for one in self.payer.challenges.values() if one.is_pending}
-        names = sorted(list(self.ids)[::-1], key=lambda name: name not in pending)
+        names = list(self.ids)
+        names.reverse()
+        names.sort(key=lambda name: name not in pending)
         return names[at % len(names)]
 
     @initialize(ladders=st.lists(st.sampled_from(LADDERS), min_size=1, max_size=3))
@@ -209,7 +211,10 @@ class ChallengeMachine(RuleBasedStateMachine):
         ended_ms = self.line.now_ms()
         self.payer.at(began_ms)
         for one in self.payer.challenges.values():
-            assert (one.id in claimed) == (one.due_at != NEVER and one.due_at <= ended_ms)
+            if one.due_at == NEVER or one.due_at > ended_ms:
+                assert one.id not in claimed
+            elif one.due_at <= began_ms:
+                assert one.id in claimed
             if one.id in claimed:
                 one.due_at = self.due_at(one.id)
                 assert began_ms <= one.due_at - LEASE_MS <= ended_ms

@@ -34,7 +34,7 @@ def machine(line: Line) -> type[ChallengeMachine]:
 @pytest.mark.long
 def test_the_scripts_decide_as_the_model(machine: type[ChallengeMachine]) -> None:
     """What Hypothesis comes upon, it makes short: a failure here is a story of a few moves."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=60,

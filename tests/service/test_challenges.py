@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.harness import TRANSACTION, Bank, order, unique_psu
+from sca_service.policy.load import load
+from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
 from tests.service.situations import FINAL, SITUATIONS, challenge_key
 
 MEMBERS = {
@@ -364,10 +365,13 @@ async def test_newest_challenge_supersedes_none_below_the_limit(bank: Bank) -> N
     assert (await bank.verify(first["id"], code))["outcome"] == "approved"
 
 
-async def test_one_challenge_too_many_supersedes_the_oldest(bank: Bank, auditor: Bank) -> None:
-    """A payer has twenty open challenges at most: one more cancels the oldest, on record."""
+async def test_one_challenge_too_many_supersedes_the_oldest(
+    bank: Bank, auditor: Bank, service: Deployment
+) -> None:
+    """A payer has as many open challenges as the policy allows: one more cancels the oldest, on record."""
     psu = unique_psu()
-    issued = [await bank.issue(psu=psu, channels=[{"channel": "push"}]) for _ in range(21)]
+    most = load(service.policies).most_pending
+    issued = [await bank.issue(psu=psu, channels=[{"channel": "push"}]) for _ in range(most + 1)]
     events = await auditor.http.get(
         "/v1/audit/events", params={"challenge": issued[0]["id"], "type": "challenge.cancelled"}
     )

@@ -51,7 +51,7 @@ def configuration(url: str) -> Config:
     """What alembic needs to know to go down, which the service never does."""
     config = Config()
     config.set_main_option("script_location", str(Path(sca_service.migrations.__file__).parent))
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    config.attributes["url"] = url
     return config
 
 

@@ -47,7 +47,7 @@ def test_mistakes_of_every_file_are_found_at_once(edit: Edit, folder: Path) -> N
     edit("code.toml", "longest_lifetime_seconds = 300", "longest_lifetime_seconds = 601")
     edit("lockout.toml", "most_failures = 5", "most_failures = 6")
     edit("ladder.toml", "first_seconds = 30", 'first_seconds = "30"')
-    edit("limits.toml", "most_pending = 5", "most_pendings = 5")
+    edit("limits.toml", "most_pending = 20", "most_pendings = 5")
     (folder / "texts.toml").unlink()
     found = mistakes(folder)
     assert [line.partition(": ")[0] for line in found] == [
@@ -145,7 +145,7 @@ def test_an_invalid_policy_is_not_loaded_at_all(edit: Edit, folder: Path) -> Non
         ),
         (
             "limits.toml",
-            "most_pending = 5",
+            "most_pending = 20",
             "most_pending = 0",
             "limits.toml:most_pending: 0 is too little; allowed: 1 to 20",
         ),
@@ -181,7 +181,7 @@ def test_a_file_nobody_reads_is_a_mistake(folder: Path) -> None:
 
 def test_a_key_nobody_reads_is_a_mistake(edit: Edit) -> None:
     """A misspelt key is told with the keys there are."""
-    found = edit("limits.toml", "most_pending = 5", "most_pending = 5\nmost_waiting = 5")
+    found = edit("limits.toml", "most_pending = 20", "most_pending = 20\nmost_waiting = 5")
     assert found == ["limits.toml:most_waiting: unknown key; allowed: most_pending, limit"]
 
 
@@ -334,7 +334,7 @@ def test_the_digest_names_the_content_not_the_spelling(folder: Path) -> None:
         ("code.toml", "digits = 6", "digits = 7"),
         ("lockout.toml", "    900,", "    901,"),
         ("ladder.toml", "factor = 2", "factor = 3"),
-        ("limits.toml", "most_pending = 5", "most_pending = 6"),
+        ("limits.toml", "most_pending = 20", "most_pending = 6"),
         ("limits.toml", 'name = "resend-per-payer"', 'name = "resend"'),
         ("texts.toml", 'shown = "{amount} to {payee}"', 'shown = "{amount} for {payee}"'),
         ("texts.toml", "{name}, conto che termina con {tail}", "{name}, conto terminante con {tail}"),

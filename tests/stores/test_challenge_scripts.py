@@ -1,0 +1,278 @@
+"""The scripts of a challenge, case by case: what seldom happens and must be right all the same."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import sca_service.challenges
+from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
+from sca_service.challenges.redis_store import RECORD_MS, ChallengeStore, Reply
+from sca_service.delivery.model import DeliveryStatus, Settlement
+from sca_service.kernel.connections import RedisConnection
+from sca_service.policy.model import LockoutPolicy, ResendPolicy
+from tests.storeroom import (
+    CLIENT,
+    DIGEST,
+    HEAD,
+    LOCKOUT,
+    THREE_STEPS,
+    answered,
+    issued,
+    new_challenge,
+    new_payer,
+)
+
+RESEND = ResendPolicy(first_seconds=30, factor=2, most_seconds=120)
+UNKNOWN = ChallengeId.parse("chl_002016" + "0" * 32)
+
+
+async def alter(redis: RedisConnection, challenge: ChallengeId, **changes: object) -> ChallengeState:
+    """Write another state, as if time had gone by."""
+    key = f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
+    state = msgspec.structs.replace(decode_state(await redis.command("GET", key)), **changes)
+    await redis.command("SET", key, msgspec.msgpack.encode(state), "KEEPTTL")
+    return state
+
+
+async def climbed(store: ChallengeStore, redis: RedisConnection) -> tuple[ChallengeId, ChallengeState]:
+    """A challenge on the last of its three channels, each of which a worker has taken up."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    for _ in range(2):
+        assert (await store.advance(challenge, HEAD)).word == "send"
+        await alter(redis, challenge, resend_at=0)
+        await store.step(challenge, HEAD, client=CLIENT, resend=RESEND, limits=())
+    reply = await store.advance(challenge, HEAD)
+    assert reply.word == "send"
+    assert reply.state is not None
+    return challenge, reply.state
+
+
+def settled(
+    store: ChallengeStore, challenge: ChallengeId, delivery: str, status: DeliveryStatus
+) -> "asyncio.Future[Reply]":
+    """Put down what became of a delivery."""
+    word = Settlement(status, "sandbox")
+    return asyncio.ensure_future(store.settle(challenge, HEAD, delivery, word, retry_ms=1_000))
+
+
+def kinds(reply: Reply) -> list[str]:
+    """The types of the events of a reply."""
+    return [event.head.type for event in reply.events]
+
+
+@pytest.mark.parametrize(
+    ("right", "digest", "key"),
+    [(True, DIGEST, "another"), (True, DIGEST, ""), (False, DIGEST, "key"), (True, "sha256:other", "key")],
+)
+async def test_only_the_very_same_answer_is_approved_again(
+    store: ChallengeStore, right: bool, digest: str, key: str
+) -> None:
+    """A client that heard nothing asks again under its key; whatever differs is a second use."""
+    challenge = await issued(store, new_payer())
+    first = await answered(store, challenge, right=True, key="key")
+    again = await answered(store, challenge, right=True, key="key")
+    assert (first.word, again.word, again.events) == (Outcome.APPROVED, Outcome.APPROVED, ())
+    assert again.state == first.state
+    other = await answered(store, challenge, right=right, digest=digest, key=key)
+    assert (other.word, kinds(other)) == (Outcome.ALREADY_USED, ["challenge.answered"])
+
+
+async def test_answers_without_a_key_are_never_the_same(store: ChallengeStore) -> None:
+    """No name, no repetition."""
+    challenge = await issued(store, new_payer())
+    words = [(await answered(store, challenge, right=True)).word for _ in range(3)]
+    assert words == [Outcome.APPROVED, Outcome.ALREADY_USED, Outcome.ALREADY_USED]
+
+
+async def test_nobody_can_do_anything_to_an_unknown_challenge(store: ChallengeStore) -> None:
+    """No script makes one up, and none puts an event on record."""
+    assert UNKNOWN is not None
+    replies = [
+        await answered(store, UNKNOWN, right=True),
+        await store.cancel(UNKNOWN, HEAD, client=CLIENT),
+        await store.step(UNKNOWN, HEAD, client=CLIENT, resend=RESEND, limits=()),
+        await settled(store, UNKNOWN, f"dlv_{UNKNOWN.text[4:]}01", DeliveryStatus.DELIVERED),
+    ]
+    assert [(reply.word, reply.state, reply.events) for reply in replies] == [("not_found", None, ())] * 4
+    assert (await store.advance(UNKNOWN, HEAD)).word == "idle"
+    assert await store.get(UNKNOWN) is None
+
+
+async def test_another_client_can_neither_step_nor_cancel(store: ChallengeStore) -> None:
+    """An id alone opens nothing."""
+    challenge = await issued(store, new_payer())
+    before = await store.get(challenge)
+    for reply in (
+        await store.cancel(challenge, HEAD, client="other-bank"),
+        await store.step(challenge, HEAD, client="other-bank", resend=RESEND, limits=()),
+    ):
+        assert (reply.word, reply.events) == ("not_found", ())
+    assert await store.get(challenge) == before
+
+
+async def test_cancelling_too_late_finds_it_expired(store: ChallengeStore, redis: RedisConnection) -> None:
+    """Whoever notices first that its time is over puts that on record, not what was asked for."""
+    challenge = await issued(store, new_payer())
+    await alter(redis, challenge, expires_at=1)
+    reply = await store.cancel(challenge, HEAD, client=CLIENT)
+    assert reply.state is not None
+    assert (reply.state.status, kinds(reply)) == (Status.EXPIRED, ["challenge.expired"])
+
+
+async def test_the_last_word_that_was_outstanding_makes_it_undeliverable(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """The last channel failed while an earlier message was still on its way; then that fails too."""
+    challenge, state = await climbed(store, redis)
+    first, second, third = (delivery.id for delivery in state.deliveries)
+    await settled(store, challenge, first, DeliveryStatus.SENT)
+    await settled(store, challenge, second, DeliveryStatus.FAILED)
+    waiting = await settled(store, challenge, third, DeliveryStatus.NO_ANSWER)
+    assert waiting.state is not None
+    assert waiting.state.status is Status.PENDING
+    last = await settled(store, challenge, first, DeliveryStatus.UNDELIVERED)
+    assert last.state is not None
+    assert last.state.status is Status.UNDELIVERABLE
+    assert kinds(last) == ["delivery.settled", "challenge.undeliverable"]
+
+
+async def test_a_receipt_that_comes_late_sends_nothing_more(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """The ladder went on, then the first message arrives after all: it rests where it is."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    await store.advance(challenge, HEAD)
+    state = await alter(redis, challenge, next_at=1)
+    second = await store.advance(challenge, HEAD)
+    assert (second.word, kinds(second)) == ("send", ["challenge.stepped", "delivery.attempted"])
+    await settled(store, challenge, state.deliveries[0].id, DeliveryStatus.DELIVERED)
+    reply = await store.advance(challenge, HEAD)
+    assert reply.state is None or len(reply.state.deliveries) == 2
+    after = await store.get(challenge)
+    assert after is not None
+    assert (after.next_at, len(after.deliveries)) == (0, 2)
+
+
+async def test_a_word_that_is_told_twice_changes_nothing(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """Suppliers repeat their receipts, and contradict them."""
+    challenge, state = await climbed(store, redis)
+    delivery = state.deliveries[-1].id
+    await settled(store, challenge, delivery, DeliveryStatus.ANSWERED)
+    before = await store.get(challenge)
+    for status in (DeliveryStatus.ANSWERED, DeliveryStatus.NO_ANSWER, DeliveryStatus.FAILED):
+        assert (await settled(store, challenge, delivery, status)).word == "ignored"
+    assert await store.get(challenge) == before
+
+
+async def test_a_receipt_may_overtake_the_answer_to_the_submit(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """Delivered stays delivered; when it was sent is known all the same."""
+    challenge, state = await climbed(store, redis)
+    delivery = state.deliveries[-1].id
+    await settled(store, challenge, delivery, DeliveryStatus.ANSWERED)
+    await settled(store, challenge, delivery, DeliveryStatus.SENT)
+    after = await store.get(challenge)
+    assert after is not None
+    assert after.deliveries[-1].status is DeliveryStatus.ANSWERED
+    assert 0 < after.deliveries[-1].sent_at <= after.deliveries[-1].final_at
+
+
+async def test_a_delivery_is_tried_three_times_and_no_more(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """A supplier that never answers: after the third lease the delivery has failed."""
+    challenge = await issued(store, new_payer())
+    tries = [await store.advance(challenge, HEAD) for _ in range(4)]
+    assert [reply.word for reply in tries] == ["send", "send", "send", "changed"]
+    numbers = [json.loads(reply.events[-1].body).get("try") for reply in tries[:3]]
+    assert numbers == [1, 2, 3]
+    assert kinds(tries[3]) == ["delivery.settled", "challenge.undeliverable"]
+    assert tries[3].state is not None
+    assert (tries[3].state.deliveries[0].status, tries[3].state.deliveries[0].reason) == (
+        DeliveryStatus.FAILED,
+        "supplier_down",
+    )
+
+
+async def test_what_a_dead_worker_held_is_settled(store: ChallengeStore) -> None:
+    """The challenge is over, its message in the hands of a worker that never speaks again."""
+    challenge = await issued(store, new_payer())
+    await store.advance(challenge, HEAD)
+    await answered(store, challenge, right=True)
+    reply = await store.advance(challenge, HEAD)
+    assert (reply.word, kinds(reply)) == ("changed", ["delivery.settled"])
+    assert reply.state is not None
+    assert (reply.state.deliveries[0].status, reply.state.deliveries[0].reason) == (
+        DeliveryStatus.FAILED,
+        "worker_lost",
+    )
+    assert reply.state.status is Status.APPROVED
+
+
+async def test_no_delivery_goes_before_its_decision_is_on_record(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """It waits for its release, or for so long that the drain has put the decision on record."""
+    payer = new_payer()
+    challenge, new = new_challenge(payer)
+    reply = await store.add(challenge, new, HEAD)
+    assert reply.state is not None
+    due = f"{{p{challenge.partition:02d}}}:due"
+    assert await redis.command("ZSCORE", due, challenge.text) == b"%d" % (reply.state.created_at + RECORD_MS)
+    assert challenge.text not in await store.claim(challenge.partition, most=1_000)
+    assert await store.release(reply.state)
+    assert not await store.release(reply.state)
+    assert challenge.text in await store.claim(challenge.partition, most=1_000)
+    assert challenge.text not in await store.claim(challenge.partition, most=1_000)
+
+
+def test_the_script_waits_as_long_as_the_store_says() -> None:
+    """Two numbers that must agree."""
+    state = Path(sca_service.challenges.__file__).with_name("state.lua").read_text("utf-8")
+    assert f"local RECORD_MS = {RECORD_MS} " in state
+
+
+async def test_the_events_of_one_call_have_names_of_their_own(store: ChallengeStore) -> None:
+    """The fifth failure is an answer and a block: two events, in this order."""
+    challenge = await issued(store, new_payer())
+    replies = [await answered(store, challenge, right=False) for _ in range(LOCKOUT.most_failures)]
+    last = replies[-1]
+    assert kinds(last) == ["challenge.answered", "payer.blocked"]
+    assert last.events[1].head.id == last.events[0].head.id + "01"
+    assert len({event.head.id for reply in replies for event in reply.events}) == 6
+    blocked = json.loads(last.events[1].body)
+    assert last.state is not None
+    assert blocked["until_ms"] == last.state.blocked_until
+
+
+async def test_fewer_failures_may_be_allowed_from_one_day_to_the_next(store: ChallengeStore) -> None:
+    """A stricter policy counts what happened before: the next failure blocks, no attempt is owed."""
+    payer = new_payer()
+    challenge = await issued(store, payer)
+    for _ in range(3):
+        await answered(store, challenge, right=False)
+    strict = LockoutPolicy(most_failures=2, window_seconds=86_400, block_seconds=(900,))
+    reply = await answered(store, challenge, right=False, lockout=strict)
+    assert reply.state is not None
+    assert (reply.word, reply.state.attempts_left, reply.state.status) == ("incorrect", 0, Status.BLOCKED)
+    assert (await store.lockout(payer)).blocked_until > 0
+
+
+async def test_a_lifted_block_leaves_other_payers_alone(store: ChallengeStore) -> None:
+    """Each payer has a count of their own, also within a partition."""
+    first, second = new_payer(7), new_payer(7)
+    for payer in (first, second):
+        challenge = await issued(store, payer)
+        for _ in range(LOCKOUT.most_failures):
+            await answered(store, challenge, right=False)
+    await store.unblock(first, b'"actor":"client:operator"')
+    assert (await store.lockout(first)).blocked_until == 0
+    assert (await store.lockout(second)).blocked_until > 0
