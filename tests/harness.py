@@ -28,7 +28,9 @@ from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import shipped_policies
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
+PATIENCE_SECONDS = 40.0
+"""How long what has to come may take on a busy machine; a test that passes never waits so long."""
 TRANSACTION: dict[str, Any] = {
     "amount": {"currency": "EUR", "amount": "49.99"},
     "payee": {"name": "ACME GmbH", "account": {"iban": "DE89370400440532013000"}},
@@ -253,7 +255,7 @@ class Bank:
         data: list[dict[str, Any]] = response.json()["data"]
         return data
 
-    async def message(self, phone: str, *, number: int = 1, seconds: float = 10.0) -> dict[str, Any]:
+    async def message(self, phone: str, *, number: int = 1, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The handset's message number 1, 2, …, once it is there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -268,7 +270,7 @@ class Bank:
         return code_in((await self.message(phone, number=number))["text"])
 
     async def settled(
-        self, challenge: str, *, status: str = "delivered", seconds: float = 10.0
+        self, challenge: str, *, status: str = "delivered", seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:
         """The challenge once its newest delivery has this status."""
         deadline = time.monotonic() + seconds
@@ -279,7 +281,7 @@ class Bank:
             await asyncio.sleep(0.03)
         raise AssertionError(f"the delivery did not become {status}")
 
-    async def reached(self, challenge: str, status: str, *, seconds: float = 10.0) -> dict[str, Any]:
+    async def reached(self, challenge: str, status: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The challenge once it has settled in this status."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

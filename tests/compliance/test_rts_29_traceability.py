@@ -1,5 +1,6 @@
 """RTS Art. 29: traceability."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -13,11 +14,16 @@ async def _story(bank: Bank, service: Deployment) -> list[dict[str, Any]]:
     psu = unique_psu()
     challenge = await bank.issue(psu=psu, signals={"session_id": "s-1", "ip": "203.0.113.7"})
     right = await bank.code(psu["phone"])
-    await bank.settled(challenge["id"])
-    await bank.verify(challenge["id"], wrong(right))
-    await bank.verify(challenge["id"], right)
     async with service.bank(client="auditor") as auditor:
-        response = await auditor.http.get("/v1/audit/events", params={"challenge": challenge["id"]})
+        while len(await _events(auditor, challenge["id"])) < 4:  # until the receipt is on record
+            await asyncio.sleep(0.05)
+        await bank.verify(challenge["id"], wrong(right))
+        await bank.verify(challenge["id"], right)
+        return await _events(auditor, challenge["id"])
+
+
+async def _events(auditor: Bank, challenge: str) -> list[dict[str, Any]]:
+    response = await auditor.http.get("/v1/audit/events", params={"challenge": challenge})
     events: list[dict[str, Any]] = response.json()["data"]
     return events
 

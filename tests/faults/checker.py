@@ -116,6 +116,16 @@ def issued_more_than_once(found: Found) -> list[str]:
     return [payer for payer, times in issued.items() if times > 1]
 
 
+async def events_of(deployment: Deployment, challenge: str) -> list[dict[str, Any]]:
+    """The events of one challenge that are on record now."""
+    postgres = await asyncpg.connect(deployment.servers.postgres.url)
+    try:
+        rows = await postgres.fetch("SELECT body FROM audit_events WHERE challenge_id = $1", challenge)
+        return [msgspec.json.decode(row[0]) for row in rows]
+    finally:
+        await postgres.close()
+
+
 async def _settled(deployment: Deployment) -> Found:
     deadline = time.monotonic() + _DRAINED_SECONDS
     while True:

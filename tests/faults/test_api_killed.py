@@ -83,7 +83,7 @@ async def test_an_issue_sent_again_gets_the_challenge_that_the_dead_api_issued(
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_when_the_api_is_killed_under_load(deployment: Deployment, seed: int) -> None:
-    """Killed twice amid the answers of eight payers: every answer is on record, each payer has one challenge."""
+    """Killed twice amid the answers of four payers: every answer is on record, each payer has one challenge."""
     chance = random.Random(seed)
     with Traffic(deployment, seed=seed) as traffic:
         for _ in range(2):

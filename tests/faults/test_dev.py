@@ -89,7 +89,7 @@ def _started(folder: Path, *, port: int | None = None) -> Iterator[Dev]:
 @contextmanager
 def _ready(folder: Path) -> Iterator[Dev]:
     with _started(folder) as dev:
-        await_true(lambda: "is ready at" in dev.said or dev.process.poll() is not None, "it is ready")
+        await_true(lambda: "Ctrl-C stops" in dev.said or dev.process.poll() is not None, "it is ready")
         assert dev.process.poll() is None, dev.said
         yield dev
 
@@ -121,14 +121,12 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_keeps_everything(folder: Pa
 
 
 def test_a_killed_dev_takes_everything_with_it(folder: Path) -> None:
-    """`kill -9` of `sca dev` itself: roles and servers notice and end by themselves, and a new start works."""
+    """`kill -9` of `sca dev` itself: roles and servers notice and end by themselves."""
     with _ready(folder) as dev:
         family = _family(dev.process.pid)
         dev.process.kill()
         dev.process.wait()
         await_true(lambda: _alive(family) == {}, "no process is left")
-    with _ready(folder) as again, again.bank() as bank:
-        assert bank.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("role", ["worker"])

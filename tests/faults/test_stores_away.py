@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.faults.checker import read, violations
+from tests.faults.checker import events_of, violations
 from tests.faults.cuts import postgres_pids, stopped, until
 from tests.faults.traffic import Told
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
@@ -175,8 +175,7 @@ async def test_what_was_under_way_is_delivered_when_the_store_is_back(
 
 
 async def _is_attempted(deployment: Deployment, challenge: str) -> bool:
-    events = (await read(deployment)).events
-    return any(one["type"] == "delivery.attempted" and one["challenge"] == challenge for one in events)
+    return any(event["type"] == "delivery.attempted" for event in await events_of(deployment, challenge))
 
 
 async def _assert_told_in_time(call: Call, bank: Bank, prepared: Prepared) -> None:

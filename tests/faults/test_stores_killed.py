@@ -12,12 +12,12 @@ from tests.harness import Deployment
 pytestmark = pytest.mark.long
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("store", ["valkey", "postgres"])
 def test_a_killed_store_loses_nothing_that_was_answered(
     deployment: Deployment, store: str, seed: int
 ) -> None:
-    """Killed and started again amid the answers of eight payers, without a restart of any role."""
+    """Killed and started again amid the answers of four payers, without a restart of any role."""
     chance = random.Random(seed)
     server = deployment.servers.valkey if store == "valkey" else deployment.servers.postgres
     with Traffic(deployment, seed=seed) as traffic:

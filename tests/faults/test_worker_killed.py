@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sca_service.sandbox.mailbox import MAILBOX_FILE, Mailbox
-from tests.faults.checker import read, violations, violations_in
+from tests.faults.checker import events_of, read, violations, violations_in
 from tests.faults.cuts import (
     challenge_key,
     commits_held_back,
@@ -134,11 +134,11 @@ async def test_what_expires_while_no_worker_runs_is_expired_by_the_next_one(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_no_challenge_is_stuck_when_the_worker_is_killed_under_load(
     deployment: Deployment, worker: Role, seed: int
 ) -> None:
-    """Killed twice amid the deliveries of eight payers: each is settled or has a timer, and no message is unmarked."""
+    """Killed twice amid the deliveries of four payers: each is settled or has a timer, and no message is unmarked."""
     chance = random.Random(seed)
     with Traffic(deployment, seed=seed) as traffic:
         for _ in range(2):
@@ -167,8 +167,7 @@ async def _is_attempted(deployment: Deployment, challenge: str) -> bool:
 
 
 async def _is_in_log(deployment: Deployment, challenge: str, kind: str) -> bool:
-    events = (await read(deployment)).events
-    return any(event["type"] == kind and event["challenge"] == challenge for event in events)
+    return any(event["type"] == kind for event in await events_of(deployment, challenge))
 
 
 async def _has_arrived(deployment: Deployment, phone: str) -> bool:
@@ -187,7 +186,5 @@ async def _messages_when_delivered(bank: Bank, challenge: str, phone: str) -> li
 async def _tries(deployment: Deployment, challenge: str) -> list[int]:
     """The tries of a challenge's delivery in the log, once all that was decided is there."""
     await violations(deployment)
-    events = (await read(deployment)).events
-    return sorted(
-        one["try"] for one in events if one["type"] == "delivery.attempted" and one["challenge"] == challenge
-    )
+    events = await events_of(deployment, challenge)
+    return sorted(event["try"] for event in events if event["type"] == "delivery.attempted")

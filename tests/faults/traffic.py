@@ -20,7 +20,7 @@ from sca_service.challenges.model import ChallengeId
 from sca_service.kernel.keyring import Keyring
 from tests.harness import TRANSACTION, Deployment, order, wrong
 
-_PAYERS = 8
+_PAYERS = 4
 _PAUSE_SECONDS = 0.25
 _PATIENCE_SECONDS = 30.0
 _UNDECIDED = (409, 503)  # request-in-flight, store-unavailable: sent again under the same key
@@ -50,7 +50,7 @@ class Heard:
 
 
 class Traffic:
-    """Eight payers at a time, until `stop`. A class because it owns the thread."""
+    """Four payers at a time, until `stop`. A class because it owns the thread."""
 
     def __init__(self, deployment: Deployment, *, seed: int) -> None:
         self.heard = Heard()
