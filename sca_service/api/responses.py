@@ -9,7 +9,6 @@ from sca_service.challenges.model import Element, Method, Outcome, Status, is_sc
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
-from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Channel, Purpose
 
 
@@ -251,10 +250,10 @@ def _delivery(delivery: DeliveryState, view: ChallengeView) -> DeliveryBody:
 
 
 def _masked(channel: Channel, view: ChallengeView) -> str:
-    phone = view.private.phone
+    phone = view.private.phone_masked
     if channel is Channel.PUSH or phone is None:
         return f"device …{view.state.payer[-4:]}"
-    return PhoneNumber.parse(phone).masked
+    return phone
 
 
 def _at(at_ms: int) -> str | None:

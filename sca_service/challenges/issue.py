@@ -203,6 +203,7 @@ class Issuer:
             locale=order.locale,
             message_shown=message_shown(self._policy.texts, order.purpose, order.locale, order.transaction),
             phone=order.phone.e164 if order.phone else None,
+            phone_masked=order.phone.masked if order.phone else None,
             transaction=order.transaction.canonical().decode() if order.transaction else None,
             reference=order.reference,
             metadata=dict(order.metadata) if order.metadata else None,

@@ -150,6 +150,7 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     locale: str
     message_shown: str
     phone: str | None = None
+    phone_masked: str | None = None
     transaction: str | None = None
     reference: str | None = None
     metadata: dict[str, str] | None = None
