@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -358,9 +359,14 @@ def run_role(role: str, settings: Settings) -> None:
     async def main() -> None:
         await ROLES[role](settings)
 
-    uvicorn_loop = asyncio.Runner(loop_factory=_loop)
-    with uvicorn_loop as runner:
-        runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(main())
+    except ScaError:
+        raise
+    except Exception as error:  # a traceback would print texts, which may hold what callers sent
+        log.error("role.failed", role=role, exc=error)
+        sys.exit(1)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

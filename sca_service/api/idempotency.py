@@ -5,6 +5,8 @@ killed half-way finds, when it is sent again, what it had created; and a key tha
 creates something new.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
@@ -33,11 +35,12 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 class Idempotency:
-    """Runs a request once per key. A class because it holds the store."""
+    """Runs a request once per key. A class because it holds the store and what is being given back."""
 
     def __init__(self, store: IdempotencyStore, keyring: Keyring) -> None:
         self._store = store
         self._keyring = keyring
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def once(
         self,
@@ -68,7 +71,7 @@ class Idempotency:
         try:
             answer = await create(self._keyring.pseudonym("created under", name, str(claim.since_ms)))
         except StoreUnavailable:
-            await self._store.give_back(name, fingerprint, claim.since_ms)
+            self._give_back(name, fingerprint, claim.since_ms)
             raise
         except ScaError:
             await self._store.release(name)
@@ -76,6 +79,16 @@ class Idempotency:
         stored = msgspec.msgpack.encode(_Stored(answer.status, answer.body, answer.headers))
         await self._store.finish(name, fingerprint, self._keyring.seal(stored, name))
         return answer
+
+    def _give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+        """End the lease without waiting: it may be this very store that is away, and then the lease ends by itself."""
+        task = asyncio.get_running_loop().create_task(self._try_to_give_back(name, fingerprint, since_ms))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _try_to_give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.give_back(name, fingerprint, since_ms)
 
     def _replayed(self, name: str, sealed: str) -> HttpAnswer:
         stored = msgspec.msgpack.decode(self._keyring.open(sealed, name), type=_Stored)

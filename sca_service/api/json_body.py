@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 MOST_BYTES = 64 * 1024
 _MOST_NESTED = 20
-_PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$")
+_PLACE = re.compile(r" - at `(?:key` in `)?\$(?P<path>.*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 

@@ -49,6 +49,8 @@ class Drain:
                 await self.drain_once(before_ms)
             except StoreUnavailable as away:
                 log.warning("drain.waiting", reason=away.detail)
+            except Exception as error:  # the worker loop lives on (style, rule 10)
+                log.error("drain.failed", exc=error)
             try:
                 await asyncio.wait_for(stop.wait(), _PAUSE_SECONDS)
             except TimeoutError:

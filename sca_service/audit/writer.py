@@ -26,7 +26,7 @@ class AuditWriter:
         self._pool = pool
         self._snapshots = snapshots
         self._batcher: Batcher[Record, bool] = Batcher(
-            self._commit, most_in_flight=1, most_in_batch=1000, most_waiting=20_000
+            self._commit, most_in_flight=2, most_in_batch=1000, most_waiting=20_000
         )
 
     async def commit(self, record: Record) -> bool:

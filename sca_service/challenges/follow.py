@@ -9,7 +9,13 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
-from sca_service.kernel.errors import NoMoreChannels, NotFound, NotPending, ResendCooldown, TooEarly
+from sca_service.kernel.errors import (
+    NoMoreChannels,
+    NotFound,
+    NotPending,
+    ResendCooldown,
+    TooEarly,
+)
 from sca_service.kernel.keyring import Keyring
 from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
@@ -37,9 +43,9 @@ class Follower:
         self._recorder = recorder
 
     async def get(self, client: str, challenge: ChallengeId) -> ChallengeView:
-        """A client's challenge in whatever state. Raises NotFound, StoreUnavailable.
+        """A client's challenge in whatever state, but approved only once that is on record.
 
-        An approval is told once it is on record, here as in the answer to a verify.
+        Raises NotFound, StoreUnavailable.
         """
         state = await self._store.get(challenge)
         if state is None or state.client != client:
@@ -47,8 +53,8 @@ class Follower:
             if archived is None:
                 raise NotFound
             state = as_archived(archived)
-        elif state.status is Status.APPROVED:
-            await self._recorder.expect(state)
+        elif state.status is Status.APPROVED and not await self._recorder.accepted_by(state.id):
+            state = await self._before_approval(state)
         return ChallengeView.open(state, self._keyring)
 
     async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeView]:
@@ -91,10 +97,21 @@ class Follower:
     async def cancel(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
         """Cancel a pending challenge; a final one stays as it is. Raises NotFound, StoreUnavailable."""
         reply = await self._store.cancel(challenge, caller.event_members(self._policy), client=caller.client)
-        if reply.state is None or reply.word == "final":
+        if reply.state is None:
             return await self.get(caller.client, challenge)
+        if reply.state.status is Status.APPROVED:
+            await self._recorder.expect(reply.state)
+            return ChallengeView.open(reply.state, self._keyring)
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
+
+    async def _before_approval(self, state: ChallengeState) -> ChallengeState:
+        """What is on record of a challenge whose approval is not there yet: until then it is pending."""
+        archived = await self._archive.get(state.id, state.client)
+        if archived and archived.status is Status.PENDING:
+            return archived
+        await self._recorder.expect(state)  # it came on record meanwhile, or a snapshot of it did
+        return state
 
     async def _freshest(self, state: ChallengeState) -> ChallengeState:
         if state.status is not Status.PENDING:

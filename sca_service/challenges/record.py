@@ -53,6 +53,10 @@ class Recorder:
         """Put one event on record that no script made. Raises StoreUnavailable."""
         await self._writer.commit(Record((event,)))
 
+    async def accepted_by(self, challenge_id: str) -> str | None:
+        """The event on record that approved a challenge, or None while there is none. Raises StoreUnavailable."""
+        return await self._writer.accepted_by(challenge_id)
+
     async def expect(self, state: ChallengeState) -> bool:
         """Make sure that a decision taken by an earlier request is on record, before it is told again.
 
@@ -60,7 +64,7 @@ class Recorder:
         StoreUnavailable while it holds none: what a killed process left in the outbox is there within seconds.
         """
         if state.status is Status.APPROVED:  # a snapshot may say so before the acceptance is there
-            accepted_by = await self._writer.accepted_by(state.id)
+            accepted_by = await self.accepted_by(state.id)
             if accepted_by is None:
                 raise StoreUnavailable("what was decided is being put on record")
             return accepted_by == state.answer_event

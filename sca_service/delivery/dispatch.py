@@ -83,6 +83,9 @@ class Dispatcher:
             except StoreUnavailable as away:
                 log.warning("dispatch.waiting", reason=away.detail)
                 await asyncio.sleep(_SWEEP_SECONDS)
+            except Exception as error:  # the worker loop lives on (style, rule 10)
+                log.error("dispatch.failed", exc=error)
+                await asyncio.sleep(_SWEEP_SECONDS)
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=SEND_DEADLINE_SECONDS)
 

@@ -61,6 +61,8 @@ class _Wordless(logging.Formatter):
 def _exception_by_type(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """An exception is logged by its type and place; its text may hold what a caller sent."""
     error = event.pop("exc", None)
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]  # the one that ended the others
     if isinstance(error, BaseException):
         frame = error.__traceback__
         while frame and frame.tb_next:
