@@ -255,7 +255,9 @@ class Bank:
         data: list[dict[str, Any]] = response.json()["data"]
         return data
 
-    async def message(self, phone: str, *, number: int = 1, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    async def message(
+        self, phone: str, *, number: int = 1, seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """The handset's message number 1, 2, …, once it is there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -281,7 +283,9 @@ class Bank:
             await asyncio.sleep(0.03)
         raise AssertionError(f"the delivery did not become {status}")
 
-    async def reached(self, challenge: str, status: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    async def reached(
+        self, challenge: str, status: str, *, seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """The challenge once it has settled in this status."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

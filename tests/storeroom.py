@@ -17,6 +17,7 @@ from sca_service.challenges.model import (
     LadderState,
     Method,
     Status,
+    decode_state,
     partition_of,
 )
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge, Reply
@@ -24,6 +25,7 @@ from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.limits.model import Limit
 from sca_service.policy.model import Channel, LockoutPolicy, Purpose
+from tests.harness import Deployment
 
 CLIENT = "bank"
 DIGEST = "sha256:" + "0" * 64
@@ -133,9 +135,21 @@ async def now_ms(redis: RedisConnection) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 10.0) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 20.0) -> None:
     """Wait until a claim holds. Raises AssertionError when it does not, in time."""
     deadline = time.monotonic() + seconds
     while not await claim():
         assert time.monotonic() < deadline, "it never came to hold"
         await asyncio.sleep(0.01)
+
+
+async def let_expire(service: Deployment, challenge: str) -> None:
+    """Move a challenge's end into the past: Redis tells the time itself."""
+    redis = RedisConnection(service.servers.valkey.url)
+    try:
+        key = f"{{p{int(challenge[4:6], 16):02d}}}:challenge:{challenge}"
+        state = decode_state(await redis.command("GET", key))
+        state.expires_at = state.created_at
+        await redis.command("SET", key, msgspec.msgpack.encode(state), "KEEPTTL")
+    finally:
+        await redis.close()

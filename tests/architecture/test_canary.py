@@ -8,8 +8,11 @@ its responses is searched. Only the keyring and files whose names start with `sa
 import asyncio
 import base64
 import json
+import os
 import re
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -377,6 +380,10 @@ async def _postgres_dump(deployment: Deployment) -> bytes:
         await connection.close()
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
 def _leaks(canaries: Canaries, contents: dict[str, bytes]) -> list[str]:
     return [f"{name}: {leak}" for name, content in contents.items() for leak in canaries.found_in(content)]
 
@@ -435,6 +442,30 @@ def test_the_faults_were_logged_by_type(leftovers: Leftovers) -> None:
     failed = [json.loads(line) for line in lines if b'"request.failed"' in line]
     assert len(failed) >= 4
     assert all(set(line) <= {"event", "level", "timestamp", "error", "at"} for line in failed)
+
+
+def test_a_role_that_fails_says_no_more_than_the_type(leftovers: Leftovers) -> None:
+    """A fault that ends a role, with a text that holds what a caller sent: status 1, its type, and none of the text."""
+    (config, *_) = leftovers.folder.glob("sca-*.toml")
+    program = f"""
+import asyncio
+from pathlib import Path
+from sca_service import app
+from sca_service.settings import read_settings
+
+async def fail(settings: object) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(asyncio.to_thread(int, "{_PAYEE}"))
+
+app.ROLES = {{"worker": fail}}
+app.run_role("worker", read_settings(Path({str(config)!r})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, env=_environment()
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"] == "ValueError"
+    assert leftovers.canaries.found_in(done.stdout + done.stderr) == []
 
 
 def test_the_scan_finds_what_the_sandbox_received(leftovers: Leftovers) -> None:

@@ -1,10 +1,12 @@
 """RTS Art. 4: the authentication code."""
 
 import asyncio
+import base64
 import itertools
 import json
 import warnings
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Purpose
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu, wrong
+from tests.storeroom import let_expire
 
 DIGEST = "sha256:" + "ab" * 32
 CODES = 100_000
@@ -147,17 +150,61 @@ async def test_4_2_c_an_authentication_code_cannot_be_forged(bank: Bank) -> None
 
 
 async def test_4_3_a_a_failure_does_not_tell_what_was_wrong(bank: Bank) -> None:
-    """Two wrong answers that differ in everything are answered alike, and name no element."""
+    """Wrong answers that differ in everything are answered alike, and name no element."""
     answers = []
-    for shift in (1, 500_000):
+    for wrongly in (wrong, lambda right: right[::-1] + "0", lambda _: "abcdef", lambda right: right[:4]):
         psu = unique_psu()
         challenge = await bank.issue(psu=psu, elements_presented=["knowledge"])
-        right = await bank.code(psu["phone"])
-        body = await bank.verify(challenge["id"], f"{(int(right) + shift) % 1_000_000:06d}")
+        body = await bank.verify(challenge["id"], wrongly(await bank.code(psu["phone"])))
+        assert body["challenge"]["status"] == "pending"
         answers.append({name: value for name, value in body.items() if name != "challenge"})
-    assert (
-        answers[0] == answers[1] == {"outcome": "incorrect", "attempts_left": 4, "authentication_code": None}
-    )
+    assert answers == [{"outcome": "incorrect", "attempts_left": 4, "authentication_code": None}] * 4
+
+
+async def test_4_3_a_an_unknown_challenge_answers_as_another_clients(bank: Bank, service: Deployment) -> None:
+    """Nobody finds out by answering whether there is such a challenge, and the answer counts nothing."""
+    psu = unique_psu()
+    challenge = await bank.issue(psu=psu)
+    right = await bank.code(psu["phone"])
+    unknown = challenge["id"][:10] + "0" * 32
+    problems = []
+    async with service.bank(client="other-bank") as other:
+        for name in (challenge["id"], unknown, "chl_002ff6" + "0" * 32, "chl_unknown"):
+            response = await other.answer(name, right)
+            assert response.status_code == 404
+            problems.append(
+                {
+                    member: value
+                    for member, value in response.json().items()
+                    if member not in ("instance", "request_id")
+                }
+            )
+    assert problems == [problems[0]] * 4
+    assert (await bank.verify(challenge["id"], right))["attempts_left"] == 4
+
+
+async def test_4_3_d_a_code_ends_with_its_time(bank: Bank, service: Deployment) -> None:
+    """Five minutes by default; a moment later the right code is nothing any more."""
+    psu = unique_psu()
+    challenge = await bank.issue(psu=psu)
+    right = await bank.code(psu["phone"])
+    created, expires = (datetime.fromisoformat(challenge[name]) for name in ("created_at", "expires_at"))
+    assert expires - created == timedelta(minutes=5)
+    await let_expire(service, challenge["id"])
+    verified = await bank.verify(challenge["id"], right)
+    assert (verified["outcome"], verified["challenge"]["status"]) == ("expired", "expired")
+    assert verified["authentication_code"] is None
+
+
+async def test_4_3_d_an_authentication_code_lives_five_minutes_at_most(bank: Bank) -> None:
+    """The proof says from when to when it may be used."""
+    psu = unique_psu()
+    challenge = await bank.issue(psu=psu)
+    verified = await bank.verify(challenge["id"], await bank.code(psu["phone"]))
+    payload = verified["authentication_code"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert 0 < claims["exp"] - claims["iat"] <= 300
+    assert claims["iat"] == int(datetime.fromisoformat(verified["challenge"]["settled_at"]).timestamp())
 
 
 async def test_4_3_b_blocks_after_the_fifth_failure(bank: Bank) -> None:

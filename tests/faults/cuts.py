@@ -79,6 +79,17 @@ async def commits_held_back(deployment: Deployment) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
+def scripts_held_back(deployment: Deployment) -> Iterator[None]:
+    """No script runs while this lasts; what a process has asked for is forgotten when that process dies."""
+    with redis_of(deployment) as redis:
+        redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        try:
+            yield
+        finally:
+            redis.execute_command("CLIENT", "UNPAUSE")
+
+
+@contextlib.contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """Processes that are there and do not answer (SIGSTOP), as behind a cut network; then they go on."""
     for pid in pids:

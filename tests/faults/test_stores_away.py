@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.faults.checker import events_of, violations
-from tests.faults.cuts import postgres_pids, stopped, until
+from tests.faults.checker import events_of, read, violations
+from tests.faults.cuts import commits_held_back, postgres_pids, stopped, until
 from tests.faults.traffic import Told
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
 
@@ -110,6 +110,27 @@ async def test_every_call_is_told_within_a_second(
         await _until_it_issues(bank)
 
 
+async def test_a_request_under_way_does_not_wait_for_one_store_after_the_other(
+    deployment: Deployment,
+) -> None:
+    """PostgreSQL holds an issue up when Redis goes away too: its key is not given back before the client is told."""
+    async with deployment.bank() as bank:
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        psu = unique_psu()
+        async with commits_held_back(deployment):
+            began = time.monotonic()
+            issue = asyncio.ensure_future(
+                bank.http.post("/v1/challenges", json=order(psu=psu), headers=headers)
+            )
+            await until(lambda: _is_issued_in_redis(deployment), "the script has issued")
+            with stopped(deployment.servers.valkey.pid):
+                response = await issue
+                seconds = time.monotonic() - began
+        assert response.status_code == 503
+        assert seconds < _WITHIN_SECONDS, f"took {seconds:.2f} s"
+        await _until_it_issues(bank)
+
+
 @pytest.mark.parametrize("store", ["valkey", "postgres"])
 async def test_readiness_names_the_store_and_the_api_stays_alive(
     deployment: Deployment, prepared: Prepared, store: str
@@ -172,6 +193,11 @@ async def test_what_was_under_way_is_delivered_when_the_store_is_back(
         await _until_it_issues(bank)
         assert (await bank.verify(challenge, code))["outcome"] == "approved"
     assert await violations(deployment) == []
+
+
+async def _is_issued_in_redis(deployment: Deployment) -> bool:
+    """Whether an event is in an outbox: while no commit goes through, it stays there."""
+    return (await read(deployment)).outbox > 0
 
 
 async def _is_attempted(deployment: Deployment, challenge: str) -> bool:

@@ -21,7 +21,18 @@ KEYRING = Keyring(
 )
 DIGEST = "sha256:" + "ab" * 32
 RFC_4226_KEY = b"12345678901234567890"
-RFC_4226_VALUES = "755224 287082 359152 969429 338314 254676 287922 162583 399871 520489".split()
+RFC_4226_VALUES = [
+    "755224",
+    "287082",
+    "359152",
+    "969429",
+    "338314",
+    "254676",
+    "287922",
+    "162583",
+    "399871",
+    "520489",
+]
 
 
 def hotp(key: bytes, counter: int, digits: int) -> str:
@@ -79,7 +90,7 @@ def test_a_code_whose_root_is_lost_is_an_error() -> None:
         code.matches(KEYRING, challenge_id(version=3), DIGEST, Secret("000000"))
 
 
-@pytest.mark.parametrize("text", ["0000", "693554", "123456789012", "abcd", "AbC123", "007"[:2] + "07"])
+@pytest.mark.parametrize("text", ["0000", "693554", "123456789012", "abcd", "AbC123", "0007"])
 def test_four_to_twelve_ascii_letters_or_digits_are_a_code(text: str) -> None:
     """Whatever a client takes for one; it is compared, not judged."""
     assert code.parse_code(text).reveal() == text

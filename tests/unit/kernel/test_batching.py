@@ -33,11 +33,11 @@ def store() -> Store:
     return Store()
 
 
-def batcher(store: Store, *, in_flight: int = 1, in_batch: int = 100, waiting: int = 1_000) -> Batcher[int, int]:
+def batcher(
+    store: Store, *, in_flight: int = 1, in_batch: int = 100, waiting: int = 1_000
+) -> Batcher[int, int]:
     """What collects."""
-    return Batcher(
-        store.run, most_in_flight=in_flight, most_in_batch=in_batch, most_waiting=waiting
-    )
+    return Batcher(store.run, most_in_flight=in_flight, most_in_batch=in_batch, most_waiting=waiting)
 
 
 async def test_what_is_asked_in_one_moment_leaves_together(store: Store) -> None:
@@ -96,9 +96,7 @@ async def test_too_many_that_wait_are_refused_at_once(store: Store) -> None:
 async def test_one_that_is_refused_harms_no_other(store: Store) -> None:
     """A result that is an error is that item's alone."""
     batches = batcher(store)
-    results = await asyncio.gather(
-        *(batches.submit(number) for number in (1, -1, 3)), return_exceptions=True
-    )
+    results = await asyncio.gather(*(batches.submit(number) for number in (1, -1, 3)), return_exceptions=True)
     assert results[0] == 2
     assert isinstance(results[1], ScaError)
     assert results[2] == 6

@@ -1,0 +1,231 @@
+"""What is told is on record: use cases over both stores, where a process dies between deciding and committing."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from sca_service.app import Core, open_core
+from sca_service.challenges import code
+from sca_service.challenges.authentication_code import AuthenticationCodeSigner
+from sca_service.challenges.follow import Follower
+from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer, WantedStep
+from sca_service.challenges.model import ChallengeId, Outcome, Status
+from sca_service.challenges.postgres_store import ChallengeFilter
+from sca_service.challenges.redis_store import RECORD_MS, Reply
+from sca_service.challenges.verify import Answer, Verified, Verifier
+from sca_service.kernel.errors import NotFound, ResendCooldown, StoreUnavailable, TooEarly
+from sca_service.kernel.money import Amount
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.transaction import Payee, Transaction
+from sca_service.limits.redis_store import LimitStore
+from sca_service.policy.model import AtLimit, Channel, LimitedAction, LimitRule, LimitScope, Purpose
+from sca_service.settings import read_settings
+from tests.harness import Deployment, unique_psu
+from tests.storeroom import answered
+
+PAYMENT = Transaction.payment(amount=Amount("EUR", 4_999), payee=Payee("ACME GmbH"))
+BANK = Caller("bank", "req_record")
+LADDER = tuple(WantedStep(channel) for channel in (Channel.PUSH, Channel.SMS, Channel.VOICE))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The use cases of one api process, over the stores."""
+
+    core: Core
+    issuer: Issuer
+    verifier: Verifier
+    follower: Follower
+
+    @classmethod
+    def of(cls, core: Core) -> "Bench":
+        """Put together as the api does it."""
+        keyring, limits = core.settings.keyring, LimitStore(core.redis)
+        return cls(
+            core=core,
+            issuer=Issuer(
+                policy=core.policy, keyring=keyring, store=core.store, limits=limits, recorder=core.recorder
+            ),
+            verifier=Verifier(
+                policy=core.policy,
+                keyring=keyring,
+                store=core.store,
+                archive=core.archive,
+                recorder=core.recorder,
+                signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+                clock=core.clock,
+            ),
+            follower=Follower(
+                policy=core.policy,
+                keyring=keyring,
+                store=core.store,
+                archive=core.archive,
+                limits=limits,
+                recorder=core.recorder,
+            ),
+        )
+
+    async def issue(self, **members: str) -> ChallengeId:
+        """A pending challenge, on record."""
+        psu = {**unique_psu(), **members}
+        order = ChallengeOrder(
+            psu_id=psu["id"],
+            purpose=Purpose.PAYMENT,
+            transaction=PAYMENT,
+            phone=PhoneNumber.parse(psu["phone"]),
+            channels=LADDER,
+        )
+        view = await self.issuer.issue(BANK, order)
+        challenge = ChallengeId.parse(view.state.id)
+        assert challenge is not None
+        return challenge
+
+    async def verify(self, challenge: ChallengeId, *, key: str = "") -> Verified:
+        """The right answer."""
+        right = code.derive(self.core.settings.keyring, challenge, PAYMENT.digest())
+        return await self.verifier.verify(BANK, challenge, Answer(right, PAYMENT, key))
+
+    async def approve_and_die(self, challenge: ChallengeId, *, key: str = "") -> Reply:
+        """The script has approved; the process was killed before it could commit."""
+        name = self.core.settings.keyring.pseudonym("answer", BANK.client, key) if key else ""
+        reply = await answered(self.core.store, challenge, right=True, digest=PAYMENT.digest(), key=name)
+        assert reply.word == "approved"
+        return reply
+
+
+@pytest.fixture
+async def bench(quiet_stores: Deployment) -> AsyncIterator[Bench]:
+    """Use cases over stores that no worker works on."""
+    async with open_core(read_settings(quiet_stores.config(1))) as core:
+        yield Bench.of(core)
+
+
+async def test_an_approval_that_is_not_on_record_is_not_told(bench: Bench) -> None:
+    """Not to whoever reads, lists, cancels or asks again: until it is there, the challenge is as good as pending."""
+    challenge = await bench.issue()
+    reply = await bench.approve_and_die(challenge, key="key")
+    assert reply.state is not None
+    wanted = ChallengeFilter("bank", payer=reply.state.payer)
+
+    assert (await bench.follower.get("bank", challenge)).state.status is Status.PENDING
+    assert [view.state.status for view in await bench.follower.page(wanted, most=5)] == [Status.PENDING]
+    with pytest.raises(StoreUnavailable):
+        await bench.follower.cancel(BANK, challenge)
+    with pytest.raises(StoreUnavailable):
+        await bench.verify(challenge, key="key")
+
+    assert await bench.core.recorder.commit(challenge.partition, reply)
+    assert (await bench.follower.get("bank", challenge)).state.status is Status.APPROVED
+    assert [view.state.status for view in await bench.follower.page(wanted, most=5)] == [Status.APPROVED]
+    assert (await bench.follower.cancel(BANK, challenge)).state.status is Status.APPROVED
+    assert (await bench.verify(challenge, key="key")).outcome is Outcome.APPROVED
+
+
+async def test_a_snapshot_is_no_approval(bench: Bench) -> None:
+    """A receipt's commit stores the newest state; the approval in it is told when its own event is there."""
+    challenge = await bench.issue()
+    reply = await bench.approve_and_die(challenge, key="key")
+    assert reply.state is not None
+    await bench.core.recorder.commit(challenge.partition, Reply("changed", reply.state))
+    archived = await bench.core.archive.get(challenge.text, "bank")
+    assert archived is not None
+    assert archived.status is Status.APPROVED
+    with pytest.raises(StoreUnavailable):
+        await bench.follower.get("bank", challenge)
+    with pytest.raises(StoreUnavailable):
+        await bench.verify(challenge, key="key")
+
+
+async def test_the_same_answer_again_is_the_same_proof(bench: Bench) -> None:
+    """A client that heard nothing hears the same; another one hears that the code was used."""
+    challenge = await bench.issue()
+    first = await bench.verify(challenge, key="key")
+    again = await bench.verify(challenge, key="key")
+    assert first.authentication_code
+    assert (again.outcome, again.authentication_code) == (Outcome.APPROVED, first.authentication_code)
+    for key in ("", "another"):
+        other = await bench.verify(challenge, key=key)
+        assert (other.outcome, other.authentication_code) == (Outcome.ALREADY_USED, None)
+
+
+@pytest.mark.parametrize("key", ["first", "second"])
+async def test_a_revived_code_is_never_told_as_approved(bench: Bench, key: str) -> None:
+    """Redis loses its tail and the code is answered again, and asked for again: there is one approval for ever."""
+    challenge = await bench.issue()
+    name = f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
+    tail = await bench.core.redis.command("DUMP", name)
+    first = await bench.verify(challenge, key="first")
+    await bench.core.redis.command("RESTORE", name, 300_000, tail, "REPLACE")
+    for _ in range(3):
+        again = await bench.verify(challenge, key=key)
+        assert (again.outcome, again.authentication_code) == (Outcome.ALREADY_USED, None)
+    assert first.outcome is Outcome.APPROVED
+
+
+async def test_what_only_postgresql_remembers_is_over(bench: Bench) -> None:
+    """A challenge that Redis has lost can be read, and never approved any more; its answers are on record."""
+    challenge = await bench.issue()
+    await bench.core.redis.command("DEL", f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}")
+    assert (await bench.follower.get("bank", challenge)).state.status is Status.EXPIRED
+    for _ in range(2):
+        assert (await bench.verify(challenge)).outcome is Outcome.EXPIRED
+    told = await bench.core.postgres.fetchval(
+        "SELECT count(*) FROM audit_events WHERE challenge_id = $1 AND type = 'challenge.answered'",
+        challenge.text,
+    )
+    assert told == 2
+    with pytest.raises(NotFound):
+        await bench.follower.get("other-bank", challenge)
+
+
+async def test_a_decision_releases_only_what_it_queued_itself(bench: Bench) -> None:
+    """A wrong answer is on record; the message it comes before waits for the record of its own decision."""
+    challenge = await bench.issue()
+    due = f"{{p{challenge.partition:02d}}}:due"
+    stepped = await bench.core.store.step(
+        challenge,
+        BANK.event_members(bench.core.policy),
+        client="bank",
+        resend=bench.core.policy.resend,
+        limits=(),
+    )
+    assert stepped.state is not None
+    waits_until = b"%d" % (stepped.state.deliveries[-1].queued_at + RECORD_MS)
+    wrong = await answered(bench.core.store, challenge, right=False, digest=PAYMENT.digest())
+    await bench.core.recorder.commit(challenge.partition, wrong)
+    assert await bench.core.redis.command("ZSCORE", due, challenge.text) == waits_until
+    await bench.core.recorder.commit(challenge.partition, stepped)
+    assert await bench.core.redis.command("ZSCORE", due, challenge.text) != waits_until
+
+
+@pytest.mark.parametrize("at_limit", list(AtLimit))
+async def test_a_payers_limit_bites_only_where_it_refuses(bench: Bench, at_limit: AtLimit) -> None:
+    """One that observes lets through, counts and is logged, for challenges and for further messages."""
+    rules = tuple(
+        LimitRule(f"{action}-rarely", action, LimitScope.PAYER, 1, 86_400, burst=1, at_limit=at_limit)
+        for action in LimitedAction
+    )
+    bench = Bench.of(replace(bench.core, policy=replace(bench.core.policy, limits=rules)))
+    psu = unique_psu()
+    with capture_logs() as logs:
+        first = await bench.issue(**psu)
+        try:
+            await bench.issue(**psu)
+            passed = True
+        except TooEarly:
+            passed = False
+    observed = [line["limit"] for line in logs if line["event"] == "limit.observed"]
+    refuses = at_limit is AtLimit.REFUSE
+    assert passed is not refuses
+    assert observed == ([] if refuses else ["issue-rarely"])
+
+    await bench.follower.step(BANK, first)
+    state = await bench.core.store.get(first)
+    assert state is not None
+    with capture_logs() as logs, pytest.raises(TooEarly) as early:
+        await bench.follower.step(BANK, first)
+    assert isinstance(early.value, ResendCooldown)
+    observed = [line["limit"] for line in logs if line["event"] == "limit.observed"]
+    assert observed == ([] if refuses else ["resend-rarely"])

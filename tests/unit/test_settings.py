@@ -1,0 +1,172 @@
+"""Settings: the file, the environment over it, and every mistake told at once without what is secret in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sca_service.kernel.errors import ConfigurationError
+from sca_service.kernel.keyring import create_keyring_text, write_keyring
+from sca_service.settings import Environment, Settings, read_settings, shipped_policies
+
+COMPLETE = {
+    "environment": '"production"',
+    "issuer": '"https://sca.bank.example"',
+    "keyring": '"keyring.json"',
+    "redis.url": '"redis://:password-of-redis@redis.example:6379/0"',
+    "postgres.url": '"postgresql://sca:password-of-postgres@db.example/sca"',
+}
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a complete configuration with changes; None leaves a setting out."""
+
+    def written(**changes: str | None) -> Path:
+        keyring = tmp_path / "keyring.json"
+        if not keyring.exists():
+            write_keyring(keyring)
+        settings = {**COMPLETE, **{name.replace("__", "."): value for name, value in changes.items()}}
+        path = tmp_path / "sca.toml"
+        lines = [f"{name} = {value}" for name, value in settings.items() if value is not None]
+        path.write_text("\n".join(lines), "utf-8")
+        return path
+
+    return written
+
+
+def mistakes(path: Path, environ: dict[str, str] | None = None) -> list[str]:
+    """What is wrong with a configuration."""
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(path, environ or {})
+    text = str(refused.value)
+    assert "password-of" not in text
+    return [line.removeprefix(f"{path}: ") for line in text.split("\n")]
+
+
+def test_a_complete_file_is_read(write: Write, tmp_path: Path) -> None:
+    """With defaults for what it leaves open, and its folder as the place of relative paths."""
+    settings = read_settings(write(policies='"policies"'), {})
+    assert settings.environment is Environment.PRODUCTION
+    assert settings.issuer == "https://sca.bank.example"
+    assert settings.policies == tmp_path / "policies"
+    assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8080, "INFO")
+    assert settings.sandbox_folder is None
+    assert settings.api_url == "http://127.0.0.1:8080"
+
+
+def test_production_is_the_default(write: Write) -> None:
+    """Whoever forgets to say so gets the stricter one."""
+    assert read_settings(write(environment=None), {}).environment is Environment.PRODUCTION
+
+
+def test_without_a_folder_the_shipped_policies_count(write: Write) -> None:
+    """They are there, and complete."""
+    settings = read_settings(write(), {})
+    assert settings.policies == shipped_policies()
+    assert (settings.policies / "lockout.toml").is_file()
+
+
+def test_the_environment_stands_over_the_file(write: Write) -> None:
+    """Secrets need not stand in a file."""
+    environ = {
+        "SCA_REDIS_URL": "rediss://other.example",
+        "SCA_POSTGRES_URL": "postgresql://other.example/sca",
+        "SCA_LOG_LEVEL": "debug",
+        "SCA_KEYRING": create_keyring_text(),
+    }
+    path = write(keyring=None, redis__url=None, postgres__url=None)
+    settings = read_settings(path, environ)
+    assert (settings.redis_url, settings.postgres_url) == (
+        "rediss://other.example",
+        "postgresql://other.example/sca",
+    )
+    assert settings.log_level == "DEBUG"
+
+
+def test_a_sandbox_has_its_folder(write: Write, tmp_path: Path) -> None:
+    """Beside the file."""
+    settings = read_settings(write(environment='"sandbox"', sandbox__folder='"box"'), {})
+    assert (settings.environment, settings.sandbox_folder) == (Environment.SANDBOX, tmp_path / "box")
+
+
+def test_a_sandbox_in_production_is_refused(write: Write) -> None:
+    """Its suppliers show codes to whoever asks."""
+    assert mistakes(write(sandbox__folder='"."')) == ["sandbox: must not be there in production"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        ({"environment": '"test"'}, "environment: must be sandbox or production"),
+        ({"environment": "1"}, "environment: must be sandbox or production"),
+        ({"issuer": None}, "issuer: must be a URL"),
+        ({"issuer": '"bank"'}, "issuer: must be a URL"),
+        ({"redis__url": None}, "redis.url: must be a redis://, rediss:// or unix:// URL"),
+        (
+            {"redis__url": '"http://password-of-redis@x"'},
+            "redis.url: must be a redis://, rediss:// or unix:// URL",
+        ),
+        ({"postgres__url": '"mysql://sca:password-of-mysql@x"'}, "postgres.url: must be a postgresql:// URL"),
+        ({"api__port": "0"}, "api.port: must be 1 to 65535"),
+        ({"api__port": "65536"}, "api.port: must be 1 to 65535"),
+        ({"api__port": '"8080"'}, "api.port: must be 1 to 65535"),
+        ({"log_level": '"LOUD"'}, "log_level: must be one of DEBUG, INFO, WARNING, ERROR"),
+        ({"colour": '"red"'}, "colour: is not a setting"),
+        ({"redis__password": '"password-of-redis"'}, "redis.password: is not a setting"),
+        ({"keyring": None}, "keyring: name the file, or set SCA_KEYRING"),
+        ({"keyring": '"missing.json"'}, "keyring: the file cannot be read: No such file or directory"),
+    ],
+)
+def test_a_mistake_is_told(write: Write, changes: dict[str, str], mistake: str) -> None:
+    """What it is and where, never the value."""
+    assert mistakes(write(**changes)) == [mistake]
+
+
+@pytest.mark.parametrize("section", ["redis", "postgres", "api", "sandbox"])
+def test_a_section_that_is_no_table_is_told(write: Write, section: str) -> None:
+    """It is a mistake like any other, not a crash."""
+    left_out = {f"{section}__url": None} if section in ("redis", "postgres") else {}
+    assert f"{section}: must be a table" in mistakes(write(**{section: '"text"'}, **left_out))
+
+
+def test_every_mistake_is_told_at_once(write: Write) -> None:
+    """Nobody starts a service five times to find five mistakes."""
+    found = mistakes(write(environment='"x"', issuer=None, api__port="0", colour="1", keyring=None))
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("text", ["environment = ", "\xff", "[redis", "a = 1\na = 2"])
+def test_a_file_that_is_no_toml_is_told(tmp_path: Path, text: str) -> None:
+    """By its name."""
+    path = tmp_path / "sca.toml"
+    path.write_text(text, "latin-1")
+    assert str(path) in "\n".join(mistakes(path)) or "cannot be read" in "\n".join(mistakes(path))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """By its name too."""
+    with pytest.raises(ConfigurationError, match=r"none\.toml"):
+        read_settings(tmp_path / "none.toml", {})
+
+
+def test_a_keyring_that_others_may_read_is_refused(write: Write, tmp_path: Path) -> None:
+    """Whoever reads it can make codes."""
+    path = write()
+    (tmp_path / "keyring.json").chmod(0o640)
+    assert mistakes(path) == ["keyring: the file must be readable by its owner only (chmod 600)"]
+
+
+def test_a_keyring_that_is_none_is_told_without_its_text(write: Write) -> None:
+    """Not even a part of it."""
+    found = mistakes(write(keyring=None), {"SCA_KEYRING": '{"current": 1, "roots": "password-of-nobody"}'})
+    assert found == ["keyring: not the JSON it should be; see `sca keys create`"]
+
+
+def test_settings_do_not_show_what_is_secret(write: Write) -> None:
+    """URLs hold passwords, the keyring keys."""
+    shown = repr(read_settings(write(), {}))
+    assert "password" not in shown
+    assert "keyring" not in shown.lower()
+    assert isinstance(read_settings(write(), {}), Settings)
