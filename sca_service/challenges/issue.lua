@@ -54,7 +54,8 @@ if redis.call('ZCARD', pending) >= most_pending then
     emit(event_id, head, 'challenge.cancelled', oldest, member('reason', 'superseded'))
   end
 end
-redis.call('ZADD', pending, now, state.id)
+-- in microseconds: the order of those issued within one millisecond counts too
+redis.call('ZADD', pending, tonumber(time[1]) * 1000000 + tonumber(time[2]), state.id)
 redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
 redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
 

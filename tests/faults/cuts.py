@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,17 @@ def scripts_held_back(deployment: Deployment) -> Iterator[None]:
 @contextlib.contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """Processes that are there and do not answer (SIGSTOP), as behind a cut network; then they go on."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        _signal(pids, signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # a child of PostgreSQL that has ended meanwhile
+            os.kill(pid, number)
 
 
 def postgres_pids(deployment: Deployment) -> list[int]:
