@@ -76,7 +76,11 @@ def violations_in(found: Found, told: Sequence[Told] = (), *, lost_tail: bool = 
 
 
 async def read(deployment: Deployment) -> Found:
-    """What the stores hold now."""
+    """What is there now: messages first, then Redis, then PostgreSQL.
+
+    What is on record before it is acted on is so found by whoever finds the act, while a worker goes on working.
+    """
+    messages = _messages(deployment)
     redis: Any = Redis.from_url(deployment.servers.valkey.url)
     postgres = await asyncpg.connect(deployment.servers.postgres.url)
     try:
@@ -90,10 +94,11 @@ async def read(deployment: Deployment) -> Found:
                 state = decode_state(packed)
                 hot[state.id] = state
         seconds, microseconds = await redis.time()
-        bodies = await postgres.fetch("SELECT body FROM audit_events ORDER BY txid, position")
-        leaves = await postgres.fetch("SELECT index FROM audit_leaves ORDER BY index")
-        acceptances = await postgres.fetch("SELECT challenge_id, event_id FROM acceptances")
-        archive = [decode_state(row[0]) for row in await postgres.fetch("SELECT state FROM challenges")]
+        async with postgres.transaction(isolation="repeatable_read", readonly=True):
+            bodies = await postgres.fetch("SELECT body FROM audit_events ORDER BY txid, position")
+            leaves = await postgres.fetch("SELECT index FROM audit_leaves ORDER BY index")
+            acceptances = await postgres.fetch("SELECT challenge_id, event_id FROM acceptances")
+            archive = [decode_state(row[0]) for row in await postgres.fetch("SELECT state FROM challenges")]
         return Found(
             events=[msgspec.json.decode(row[0]) for row in bodies],
             indexes=[row[0] for row in leaves],
@@ -103,7 +108,7 @@ async def read(deployment: Deployment) -> Found:
             due=due,
             outbox=outbox,
             now_ms=seconds * 1000 + microseconds // 1000,
-            messages=_messages(deployment),
+            messages=messages,
         )
     finally:
         await redis.aclose()

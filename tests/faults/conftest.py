@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.cuts import await_started
 from tests.harness import Deployment
 
 
@@ -14,6 +15,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     deployment.start_stores()
     try:
         deployment.start_all()
+        for role in deployment.roles:
+            await_started(deployment, role)
         yield deployment
     finally:
         deployment.stop()

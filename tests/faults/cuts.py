@@ -42,11 +42,19 @@ async def until(holds: Callable[[], Coroutine[Any, Any, bool]], what: str) -> No
 def restart(deployment: Deployment, role: Role) -> Role:
     """Start a role that was killed, where it was, and wait until it works."""
     deployment.forget(role)
-    log = deployment.folder / f"{role.name}-{role.port}.log"
-    starts = log.read_text().count(_STARTED)
+    before = _starts(deployment, role)
     started = deployment.start(role.name, port=role.port)
-    await_true(lambda: log.read_text().count(_STARTED) > starts, f"the {role.name} has started")
+    await_started(deployment, started, before=before)
     return started
+
+
+def await_started(deployment: Deployment, role: Role, *, before: int = 0) -> None:
+    """Wait until a role has its stores: one that is still starting ends when it does not find them."""
+    await_true(lambda: _starts(deployment, role) > before, f"the {role.name} has started")
+
+
+def _starts(deployment: Deployment, role: Role) -> int:
+    return (deployment.folder / f"{role.name}-{role.port}.log").read_text().count(_STARTED)
 
 
 def start_broken(deployment: Deployment, fault: str) -> Role:

@@ -58,6 +58,9 @@ async def test_killed_while_sending(deployment: Deployment, worker: Role) -> Non
         psu = unique_psu()
         challenge = (await bank.issue(psu=psu))["id"]
         await until(lambda: _is_attempted(deployment, challenge), "the attempt is on record")
+        await asyncio.sleep(
+            1
+        )  # the attempt is on record first; then the supplier takes its script, for a minute
         worker.kill()
         restart(deployment, worker)
         end_lease(deployment, challenge)
@@ -80,7 +83,8 @@ async def test_killed_after_the_supplier_took_the_message(deployment: Deployment
             await until(lambda: _has_arrived(deployment, psu["phone"]), "the supplier took the message")
             unheard.kill()
         deployment.forget(unheard)
-        deployment.start("worker", port=worker.port)
+        deployment.roles.append(worker)
+        restart(deployment, worker)
         end_lease(deployment, challenge)
         messages = await _messages_when_delivered(bank, challenge, psu["phone"])
         assert [one["delivery"] for one in messages] == [messages[0]["delivery"]] * 2

@@ -64,6 +64,17 @@ async def test_a_final_status_is_never_replaced_by_another(
     assert await archive.get(final.id, CLIENT) == final
 
 
+async def test_a_final_status_replaces_pending_whatever_its_revision(
+    archive: ChallengeArchive, pool: asyncpg.Pool
+) -> None:
+    """A store that lost its tail counts anew; what it decides then must still be found."""
+    pending = state_of(new_payer(), revision=7)
+    final = msgspec.structs.replace(pending, status=Status.APPROVED, revision=3)
+    await save(pool, pending)
+    await save(pool, final)
+    assert await archive.get(pending.id, CLIENT) == final
+
+
 async def test_a_final_challenge_still_learns_about_its_deliveries(
     archive: ChallengeArchive, pool: asyncpg.Pool
 ) -> None:

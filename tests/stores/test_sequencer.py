@@ -135,19 +135,10 @@ async def test_a_round_is_bounded(pool: asyncpg.Pool) -> None:
 async def test_of_two_sequencers_one_leads_and_the_other_takes_over(pool: asyncpg.Pool) -> None:
     """While many commit at once the order holds, also when the leader goes away in between."""
     stops = [asyncio.Event(), asyncio.Event()]
-    running = [
-        asyncio.create_task(Sequencer(pool, pause_seconds=0.01, most_per_round=50).run(stop))
-        for stop in stops
-    ]
     events = [an_event() for _ in range(200)]
 
-    async def leaders() -> int:
-        return int(
-            await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
-        )
-
     async def one_leads() -> bool:
-        return await leaders() == 1
+        return await leaders(pool) == 1
 
     async def all_sequenced() -> bool:
         missing = await pool.fetchval(
@@ -156,40 +147,45 @@ async def test_of_two_sequencers_one_leads_and_the_other_takes_over(pool: asyncp
         )
         return not missing
 
-    await eventually(one_leads)
-    for at in range(0, 100, 20):
-        await asyncio.gather(*(put(pool, event) for event in events[at : at + 20]))
-        assert await leaders() <= 1
-    await eventually(all_sequenced)
-    stops[0].set()
-    await running[0]
-    await asyncio.gather(*(put(pool, event) for event in events[100:]))
-    await eventually(all_sequenced)
-    assert await leaders() == 1
-    stops[1].set()
-    await running[1]
+    async with asyncio.TaskGroup() as tasks:
+        for stop in stops:
+            tasks.create_task(Sequencer(pool, pause_seconds=0.01, most_per_round=50).run(stop))
+        await eventually(one_leads)
+        for at in range(0, 100, 20):
+            await asyncio.gather(*(put(pool, event) for event in events[at : at + 20]))
+            assert await leaders(pool) <= 1
+        await eventually(all_sequenced)
+        stops[0].set()
+        await asyncio.gather(*(put(pool, event) for event in events[100:]))
+        await eventually(all_sequenced)
+        assert await leaders(pool) == 1
+        stops[1].set()
+    assert await leaders(pool) == 0
     await assert_gapless(pool)
     await assert_in_order(pool)
 
 
-async def test_a_leader_whose_connection_is_cut_leads_again(pool: asyncpg.Pool) -> None:
+async def test_a_leader_whose_connection_is_cut_leads_again(sequencer: Sequencer, pool: asyncpg.Pool) -> None:
     """The lock is gone with the connection; nobody has to restart anything."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(Sequencer(pool, pause_seconds=0.01).run(stop))
+    stop, event = asyncio.Event(), an_event()
 
     async def leads() -> bool:
-        return bool(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
-
-    await eventually(leads)
-    leader = await pool.fetchval("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
-    await pool.fetchval("SELECT pg_terminate_backend($1)", leader)
-    event = an_event()
-    await put(pool, event)
+        return await leaders(pool) == 1
 
     async def sequenced() -> bool:
         return await index_of(pool, event) is not None
 
-    await eventually(sequenced)
-    stop.set()
-    await running
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(sequencer.run(stop))
+        await eventually(leads)
+        leader = await pool.fetchval("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
+        await pool.fetchval("SELECT pg_terminate_backend($1)", leader)
+        await put(pool, event)
+        await eventually(sequenced)
+        stop.set()
     await assert_gapless(pool)
+
+
+async def leaders(pool: asyncpg.Pool) -> int:
+    """How many hold the leadership."""
+    return int(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"))
