@@ -17,9 +17,14 @@ _INSERT_EVENTS = """
     ON CONFLICT (id) DO NOTHING
 """
 
+# A challenge that is on record as voided, blocked or otherwise over is not approved any more: Redis has lost its tail.
 _INSERT_ACCEPTANCES = """
     INSERT INTO acceptances (challenge_id, event_id)
-    SELECT * FROM unnest($1::text[], $2::text[])
+    SELECT claim.challenge_id, claim.event_id
+    FROM unnest($1::text[], $2::text[]) AS claim (challenge_id, event_id)
+    WHERE NOT EXISTS (
+        SELECT FROM challenges WHERE id = claim.challenge_id AND status NOT IN ('pending', 'approved')
+    )
     ON CONFLICT (challenge_id) DO NOTHING
     RETURNING challenge_id, event_id
 """

@@ -106,9 +106,9 @@ class Follower:
         return ChallengeView.open(reply.state, self._keyring)
 
     async def _before_approval(self, state: ChallengeState) -> ChallengeState:
-        """What is on record of a challenge whose approval is not there yet: until then it is pending."""
+        """What is on record of a challenge whose approval is not there: pending, or over for another reason."""
         archived = await self._archive.get(state.id, state.client)
-        if archived and archived.status is Status.PENDING:
+        if archived and archived.status is not Status.APPROVED:
             return archived
         await self._recorder.expect(state)  # it came on record meanwhile, or a snapshot of it did
         return state

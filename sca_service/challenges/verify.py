@@ -1,6 +1,6 @@
 """Answer a challenge: the one place with the control flow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -105,7 +105,12 @@ class Verifier:
         settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
         if not await self._recorder.commit(challenge.partition, reply, with_snapshot=settled):
             outcome = Outcome.ALREADY_USED
+            recorded = await self._archive.get(challenge.text, caller.client)
+            reply = replace(
+                reply, state=recorded or reply.state
+            )  # Redis has lost its tail; the record has not
         CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        assert reply.state is not None  # noqa: S101 - it was there before
         return self._told(outcome, reply.state)
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:

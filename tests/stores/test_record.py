@@ -165,6 +165,21 @@ async def test_a_revived_code_is_never_told_as_approved(bench: Bench, key: str) 
     assert first.outcome is Outcome.APPROVED
 
 
+async def test_a_revived_challenge_that_was_voided_is_not_approved(bench: Bench) -> None:
+    """Redis loses the mismatch that voided a challenge: the right code is refused, and it reads as rejected."""
+    challenge = await bench.issue()
+    name = f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
+    tail = await bench.core.redis.command("DUMP", name)
+    other = replace(PAYMENT, reference="another payment")
+    right = code.derive(bench.core.settings.keyring, challenge, PAYMENT.digest())
+    voided = await bench.verifier.verify(BANK, challenge, Answer(right, other))
+    assert voided.outcome is Outcome.TRANSACTION_MISMATCH
+    await bench.core.redis.command("RESTORE", name, 300_000, tail, "REPLACE")
+    again = await bench.verify(challenge)
+    assert (again.outcome, again.authentication_code) == (Outcome.ALREADY_USED, None)
+    assert (await bench.follower.get(BANK.client, challenge)).state.status is Status.REJECTED
+
+
 async def test_what_only_postgresql_remembers_is_over(bench: Bench) -> None:
     """A challenge that Redis has lost can be read, and never approved any more; its answers are on record."""
     challenge = await bench.issue()
