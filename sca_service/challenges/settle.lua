@@ -17,6 +17,13 @@ if not delivery then return {'not_found'} end
 
 local event_id, head = ARGV[1], ARGV[2]
 local status, reason, supplier = ARGV[4], ARGV[5], ARGV[6]
+
+-- What was never sent cannot have arrived, and once a supplier has taken a message no other one can tell of it.
+if delivery.tries == 0 then return {'ignored'} end
+if delivery.status ~= 'queued' and supplier ~= '' and (delivery.supplier or '') ~= '' and supplier ~= delivery.supplier then
+  return {'ignored'}
+end
+
 local segments, cost = tonumber(ARGV[7]), ARGV[8]
 local is_current = delivery == current_delivery(state)
 local is_pending = state.status == 'pending'

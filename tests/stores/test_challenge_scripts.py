@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -276,3 +277,37 @@ async def test_a_lifted_block_leaves_other_payers_alone(store: ChallengeStore) -
     await store.unblock(first, b'"actor":"client:operator"')
     assert (await store.lockout(first)).blocked_until == 0
     assert (await store.lockout(second)).blocked_until > 0
+
+
+async def test_a_receipt_for_what_was_never_sent_says_nothing(store: ChallengeStore) -> None:
+    """A delivery that no worker has taken up cannot have arrived: it is still sent."""
+    challenge = await issued(store, new_payer())
+    delivery = f"dlv_{challenge.text[4:]}01"
+    assert (await settled(store, challenge, delivery, DeliveryStatus.DELIVERED)).word == "ignored"
+    assert (await store.advance(challenge, HEAD)).word == "send"
+
+
+async def test_a_receipt_of_another_supplier_says_nothing(store: ChallengeStore) -> None:
+    """Only the supplier that took a message tells what became of it."""
+    challenge = await issued(store, new_payer())
+    sent = await store.advance(challenge, HEAD)
+    assert sent.state is not None
+    delivery = sent.state.deliveries[0].id
+    assert (await settled(store, challenge, delivery, DeliveryStatus.SENT)).word == "changed"
+    foreign = Settlement(DeliveryStatus.UNDELIVERED, "another")
+    assert (await store.settle(challenge, HEAD, delivery, foreign, retry_ms=1_000)).word == "ignored"
+    state = await store.get(challenge)
+    assert state is not None
+    assert (state.deliveries[0].status, state.deliveries[0].supplier) == (DeliveryStatus.SENT, "sandbox")
+
+
+async def test_a_stricter_policy_leaves_a_payer_one_attempt(store: ChallengeStore) -> None:
+    """Whoever has failed more often than a new policy allows has one attempt left, never less than none."""
+    payer = new_payer()
+    challenge = await issued(store, payer)
+    for _ in range(4):
+        await answered(store, challenge, right=False)
+    stricter, new = new_challenge(payer)
+    reply = await store.add(stricter, replace(new, most_failures=3), HEAD)
+    assert reply.state is not None
+    assert reply.state.attempts_left == 1
