@@ -29,7 +29,8 @@ async def claim_by_hand(service: Deployment, key: str, body: bytes) -> None:
     """Claim a key as a request of the bank's does that is still being worked on."""
     name = service.keyring.pseudonym("idempotency key", "bank", key)
     connection = RedisConnection(service.servers.valkey.url)
-    fingerprint = hashlib.sha256(b"/v1/challenges\0" + body).hexdigest()
+    digest = hashlib.sha256(b"/v1/challenges\0" + body).hexdigest()
+    fingerprint = service.keyring.pseudonym("request", digest)
     claim = await IdempotencyStore(connection).claim(name, fingerprint)
     await connection.close()
     assert claim.word == "claimed"
