@@ -1,4 +1,4 @@
-"""Challenges put straight into the stores: what tests of stores and scripts have in common."""
+"""Challenges put straight into the stores: what tests of stores and scripts share."""
 
 import asyncio
 import secrets
