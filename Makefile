@@ -28,7 +28,7 @@ run: $(VENV)/installed ## start the whole service on this machine (ARGS="--port 
 	$(SAY) 'Starting the service; Ctrl-C stops it'
 	@exec $(VENV)/bin/sca dev $(ARGS)
 
-test: $(VENV)/installed-dev ## check style, types and import rules, then run every test (ARGS="-k lockout")
+test: $(VENV)/installed-dev $(VENV)/peers ## check style, types and import rules, then run every test (ARGS="-k lockout")
 	$(SAY) 'Style (ruff)'
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/ruff format --check --quiet || { echo 'Not formatted: run $(VENV)/bin/ruff format'; exit 1; }
@@ -64,6 +64,13 @@ $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 	$(SAY) 'Installing the packages that the checks need, each checked against its hash'
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@touch $@
+
+# Without one of them its tests are skipped, and the next `make test` tries again.
+ifeq ($(wildcard tests/peers/node_modules/.installed-lock),)
+.PHONY: $(VENV)/peers
+endif
+$(VENV)/peers: $(VENV)/place tests/peers/install tests/peers/package-lock.json
+	@tests/peers/install && touch $@ || true
 
 $(VENV)/place:
 	@found=; bare=; \
