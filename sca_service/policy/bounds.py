@@ -6,8 +6,8 @@ from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasio
 from sca_service.policy.template import Placeholder, Template
 
 SHOWN = "shown"
-RENDERINGS = (SHOWN, *(channel.value for channel in Channel))
-"""What every language holds for every occasion: the summary on the bank's page, and one text per channel."""
+RENDERINGS = (SHOWN, Channel.SMS.value, Channel.VOICE.value, Channel.PUSH.value)
+"""What every language holds for every occasion: the summary on the bank's page, and what is read or heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ BOUNDS = (
         600,
         "NIST SP 800-63B-4 section 3.1.3: a code lives at most 10 minutes",
     ),
-    Bound("ladder.toml", "*.steps entries", 1, len(Channel), "every channel once at most"),
+    Bound("ladder.toml", "*.steps entries", 1, len(Channel) - 1, "every channel once at most, e-mail never"),
     Bound(
         "ladder.toml",
         "*.steps[].timeout_seconds",
@@ -97,9 +97,55 @@ BOUNDS = (
     Bound("limits.toml", "limit[].count", 1, 1_000_000, "OWASP ASVS 5.0 2.4.1: a limit has to limit"),
     Bound("limits.toml", "limit[].per_seconds", 1, 86_400, "a limit is counted within a day"),
     Bound("limits.toml", "limit[].burst", 1, 1_000_000, "OWASP ASVS 5.0 2.4.1: a limit has to limit"),
+    Bound("networks.toml", "portability.timeout_ms", 20, 2_000, "a payer waits for the message meanwhile"),
+    Bound(
+        "networks.toml",
+        "portability.remember_seconds",
+        60,
+        2_592_000,
+        "numbers move to another network within a working day (Directive (EU) 2018/1972 Art. 106(5))",
+    ),
+    Bound(
+        "networks.toml",
+        "portability.remember_unknown_seconds",
+        1,
+        86_400,
+        "what nobody knew may be known soon",
+    ),
+    Bound("networks.toml", "network entries", 0, 20_000, "more belong into a look-up"),
+    Bound("senders.toml", "sender entries", 0, 5_000, "a sender per country, channel and supplier"),
+    Bound("suppliers.toml", "*.prices entries", 1, 5_000, "a price per network and tier; one at least"),
+    Bound(
+        "suppliers.toml", "*.prices[].from_messages", 0, 1_000_000_000, "a volume is counted within a month"
+    ),
+    Bound(
+        "suppliers.toml",
+        "*.prices[].price_micros",
+        0,
+        1_000_000_000,
+        "one message for more than 1,000 units of a currency is a slip",
+    ),
+    Bound(
+        "suppliers.toml",
+        "exchange.*",
+        1,
+        1_000_000_000_000,
+        "millionths; no unit of a currency is worth more than a million of another's",
+    ),
+    Bound("suppliers.toml", "routing.*.price_weight", 0, 100, "per cent: price alone, or quality alone"),
+    Bound("suppliers.toml", "breaker.failures", 1, 200, "of the last so many sends"),
+    Bound("suppliers.toml", "breaker.window", 1, 200, "the last so many sends are kept, one sign each"),
+    Bound(
+        "suppliers.toml", "breaker.open_seconds", 1, 3_600, "a supplier that is back is found within an hour"
+    ),
     Bound("texts.toml", "*.*.* characters", 1, 480, "longer messages are split, cut or hung up on"),
     Bound("texts.toml", "*.warning characters", 1, 160, "a warning is one sentence"),
     Bound("texts.toml", "*.payee_spoken characters", 1, 160, "a payee is spoken in one breath"),
+    Bound("texts.toml", "*.replies.* entries", 1, 50, "a payer has to be able to say it"),
+    Bound("texts.toml", "*.replies.*[] characters", 2, 24, "a reply is a word, and one letter is a slip"),
+    Bound("texts.toml", "most_sms_segments", 1, 8, "each further part costs as much again and may be lost"),
+    Bound("texts.toml", "autofill.domain characters", 4, 64, "it stands in every SMS"),
+    Bound("texts.toml", "autofill.android_hash characters", 11, 11, "SMS Retriever: 11 characters"),
 )
 _BOUNDS = {(bound.file, bound.key): bound for bound in BOUNDS}
 

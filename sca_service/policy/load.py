@@ -21,13 +21,25 @@ from sca_service.policy.model import (
     Policy,
     Purpose,
     ResendPolicy,
+    StepReason,
     Until,
 )
 from sca_service.policy.reader import Table, read_file
+from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
 
-FILES = ("code.toml", "ladder.toml", "limits.toml", "lockout.toml", "texts.toml")
+FILES = (
+    "code.toml",
+    "ladder.toml",
+    "limits.toml",
+    "lockout.toml",
+    "networks.toml",
+    "senders.toml",
+    "suppliers.toml",
+    "texts.toml",
+)
 
+_CODE_CHANNELS = tuple(channel for channel in Channel if channel.carries_codes)
 _LIMIT_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
 
@@ -84,6 +96,7 @@ def _read(folder: Path) -> Policy | list[str]:
     )
     limits, most_pending = _limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
+    supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     if found:
         return found
@@ -95,6 +108,7 @@ def _read(folder: Path) -> Policy | list[str]:
         limits=limits,
         most_pending=most_pending,
         texts=texts,
+        supply=supply,
         digest=digest_of(contents),
     )
 
@@ -154,6 +168,7 @@ def _resend(table: Table) -> ResendPolicy:
 
 def _ladder(table: Table, purpose: Purpose, code: CodePolicy | None) -> Ladder:
     vouched = table.flag("phone_vouched_by_client")
+    step_on = table.choices("step_on", StepReason)
     rows = table.tables("steps")
     steps = tuple(_step(row, is_last=row is rows[-1]) for row in rows)
     table.close()
@@ -167,11 +182,11 @@ def _ladder(table: Table, purpose: Purpose, code: CodePolicy | None) -> Ladder:
             f"the timeouts add up to {waits} seconds, and the code would be void before the last channel; "
             f"allowed: less than lifetime_seconds ({code.lifetime_seconds}) in code.toml",
         )
-    return Ladder(purpose, steps, vouched)
+    return Ladder(purpose, steps, vouched, step_on)
 
 
 def _step(table: Table, *, is_last: bool) -> LadderStep:
-    channel = table.choice("channel", Channel, REFUSED_CHANNELS)
+    channel = table.choice("channel", Channel, REFUSED_CHANNELS, among=_CODE_CHANNELS)
     until = table.choice("until", Until)
     timeout_seconds = None
     if not is_last:

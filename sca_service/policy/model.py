@@ -7,29 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sca_service.kernel.transaction import TransactionKind
+from sca_service.policy.replies import Replies
+from sca_service.policy.supply import SupplyPolicy
 from sca_service.policy.template import Template
+from sca_service.policy.words import Channel, Occasion, Purpose
 
-
-class Purpose(StrEnum):
-    """What a challenge is for; a code for one purpose never serves another.
-
-    Challenge ids carry the position in this list: a new purpose goes to the end.
-    """
-
-    LOGIN = "login"
-    ACCOUNT_ACCESS = "account_access"
-    PAYMENT = "payment"
-    ENROLMENT = "enrolment"
-    OTHER = "other"
-
-
-class Channel(StrEnum):
-    """How a code travels. E-mail is not among them: NIST SP 800-63B-4 section 3.1.3.1 rules it out."""
-
-    SMS = "sms"
-    VOICE = "voice"
-    PUSH = "push"
+__all__ = ["Channel", "Occasion", "Purpose"]
+"""Named here too: most who know the policy know its words from here."""
 
 
 class Until(StrEnum):
@@ -37,6 +21,18 @@ class Until(StrEnum):
 
     SENT = "sent"  # the supplier took it
     DELIVERED = "delivered"  # a receipt says that it arrived, or that the call was answered
+
+
+class StepReason(StrEnum):
+    """Why a ladder goes on to its next channel."""
+
+    UNDELIVERED = "undelivered"  # a receipt says that the message never arrived
+    TIMEOUT = "timeout"  # nothing was heard of it in time
+    NO_ANSWER = "no_answer"  # nobody took the call
+    SUPPLIER_DOWN = "supplier_down"  # no supplier took the message
+    NO_DEVICE = "no_device"  # the payer has nothing that this channel reaches
+    USER_REQUEST = "user_request"  # the payer asked for it
+    SIM_SWAP = "sim_swap"  # the SIM was changed lately: nothing is sent to it
 
 
 class LimitedAction(StrEnum):
@@ -59,27 +55,6 @@ class AtLimit(StrEnum):
 
     REFUSE = "refuse"
     OBSERVE = "observe"  # let through, but counted and logged: how a new limit is tried out
-
-
-class Occasion(StrEnum):
-    """What a text speaks of: the purpose of the challenge, and for a payment its kind."""
-
-    LOGIN = "login"
-    ACCOUNT_ACCESS = "account_access"
-    PAYMENT = "payment"
-    PREAUTHORISATION = "preauthorisation"
-    BATCH = "batch"
-    ENROLMENT = "enrolment"
-    OTHER = "other"
-
-    @classmethod
-    def of(cls, purpose: Purpose, kind: TransactionKind | None) -> "Occasion":
-        """The occasion of a challenge. Raises ValueError for a payment without its transaction's kind."""
-        if purpose is not Purpose.PAYMENT:
-            return cls(purpose.value)
-        if kind is None:
-            raise ValueError("a payment has a transaction")
-        return cls(kind.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +106,14 @@ class Ladder:
     """The channels for one purpose in their order, none of them twice.
 
     `phone_vouched_by_client` claims that the client may name the phone number with the challenge; otherwise
-    only the payer's enrolled phone line is used.
+    only the payer's enrolled phone line is used. `step_on` are the reasons for which the next channel follows; for any
+    other the ladder ends where it is.
     """
 
     purpose: Purpose
     steps: tuple[LadderStep, ...]
     phone_vouched_by_client: bool
+    step_on: tuple[StepReason, ...] = tuple(StepReason)
 
     def step(self, channel: Channel) -> LadderStep | None:
         """The step over this channel, or None when the ladder does not have it."""
@@ -187,14 +164,16 @@ class OccasionTexts:
     push: Template
 
     def over(self, channel: Channel) -> Template:
-        """The text for a channel."""
+        """The text for a channel: RCS and WhatsApp read like an SMS. Raises ValueError for e-mail."""
         match channel:
-            case Channel.SMS:
-                return self.sms
             case Channel.VOICE:
                 return self.voice
             case Channel.PUSH:
                 return self.push
+            case Channel.EMAIL:
+                raise ValueError("no code travels by e-mail")
+            case _:
+                return self.sms
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +190,30 @@ class LanguageTexts:
 
 
 @dataclass(frozen=True, slots=True)
+class Autofill:
+    """What lets a handset fill in the code of an SMS; empty where it is not wanted.
+
+    `domain` is where the payer types the code (WICG origin-bound one-time codes); `android_hash` are the 11 characters
+    of the bank's Android app (SMS Retriever), and `android_prefix` claims that its messages begin with `<#>`.
+    """
+
+    domain: str = ""
+    android_hash: str = ""
+    android_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of every language, and the language of those whose own is not among them."""
+    """The texts of every language, and the language of those whose own is not among them.
+
+    `most_sms_segments` is how many parts an SMS may have before a payee's name is shortened.
+    """
 
     default_language: str
     languages: tuple[LanguageTexts, ...]
+    most_sms_segments: int
+    autofill: Autofill
+    replies: Replies
 
     def language_for(self, locale: str) -> LanguageTexts:
         """The texts for a locale: its own, else its language's, else the default's. Never raises."""
@@ -243,6 +241,7 @@ class Policy:
     limits: tuple[LimitRule, ...]
     most_pending: int
     texts: Texts
+    supply: SupplyPolicy
     digest: str
 
     def ladder(self, purpose: Purpose) -> Ladder:

@@ -1,8 +1,9 @@
 """Reads one TOML table: hands out what it holds, checked, and notes every mistake, not only the first."""
 
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -56,9 +57,9 @@ class Table:
         """Whether no mistake was noted at any of these keys."""
         return self._faulty.isdisjoint(keys)
 
-    def integer(self, key: str) -> int:
-        """A whole number within its bound."""
-        bound = self._bound(key)
+    def integer(self, key: str, *, bound_key: str | None = None) -> int:
+        """A whole number within its bound, which is the one at `bound_key` when the key is any name."""
+        bound = self._bound(bound_key or key)
         return self._within(key, bound, self._take(key, f"a whole number {_range(bound)}"))
 
     def integers(self, key: str) -> tuple[int, ...]:
@@ -95,11 +96,19 @@ class Table:
             self.note(key, f"has {len(value)} characters; allowed: {_range(bound)}")
         return value
 
-    def choice(self, key: str, choices: type[Choice], refused: Mapping[str, str] | None = None) -> Choice:
-        """One of a closed set; `refused` says of values outside it why they are not allowed."""
-        allowed = ", ".join(choices)
+    def choice(
+        self,
+        key: str,
+        choices: type[Choice],
+        refused: Mapping[str, str] | None = None,
+        *,
+        among: Sequence[Choice] | None = None,
+    ) -> Choice:
+        """One of a closed set, or of those `among` it; `refused` says of other values why they are not allowed."""
+        held = tuple(choices) if among is None else among
+        allowed = ", ".join(held)
         value = self._take(key, f"one of {allowed}")
-        if isinstance(value, str) and value in set(choices):
+        if isinstance(value, str) and value in held:
             return choices(value)
         if isinstance(value, str):
             reason = (refused or {}).get(value.strip().lower())
@@ -107,7 +116,21 @@ class Table:
             self.note(key, f"{_quoted(value)} is not allowed; allowed: {allowed}{because}")
         else:
             self._wrong_type(key, value, f"one of {allowed}")
-        return next(iter(choices))
+        return held[0]
+
+    def choices(self, key: str, choices: type[Choice]) -> tuple[Choice, ...]:
+        """An array of members of a closed set, each at most once; it may be empty."""
+        allowed = ", ".join(choices)
+        found: list[Choice] = []
+        for value in self._array(key, f"an array of {allowed}"):
+            if not isinstance(value, str) or value not in set(choices):
+                shown = _quoted(value) if isinstance(value, str) else _kind(value)
+                self.note(key, f"{shown} is not allowed; allowed: {allowed}")
+            elif choices(value) in found:
+                self.note(key, f"{_quoted(value)} stands there twice; allowed: each once")
+            else:
+                found.append(choices(value))
+        return tuple(found)
 
     def table(self, key: str, expected: str = "a table", *, pattern: str | None = None) -> "Table":
         """The table at a key; an empty one that notes nothing when there is none."""
@@ -137,6 +160,38 @@ class Table:
     def holds(self, key: str) -> bool:
         """Whether the key is there at all."""
         return key in self._content
+
+    def may_hold(self, key: str) -> bool:
+        """Whether a key is there that may be left out."""
+        if key not in self._content:
+            self._asked.append(key)
+        return key in self._content
+
+    def texts(self, key: str, expected: str = "an array of strings") -> tuple[str, ...]:
+        """An array of strings, without control characters; it may be empty."""
+        found = []
+        for at, value in enumerate(self._array(key, expected), start=1):
+            if isinstance(value, str) and value.isprintable():
+                found.append(value)
+            else:
+                what = "holds an invisible character" if isinstance(value, str) else f"is {_kind(value)}"
+                self.note(f"{key}[{at}]", f"{what}; allowed: a string one can see")
+                self._faulty.add(key)
+        return tuple(found)
+
+    def plain_values(self, key: str) -> Mapping[str, object]:
+        """A table as it stands: strings, whole numbers, fractions, true or false, and arrays and tables of these."""
+        value = self._take(key, "a table")
+        if not isinstance(value, dict):
+            self._wrong_type(key, value, "a table")
+            return {}
+        for path, inner in _leaves(value):
+            if not isinstance(inner, str | int | float) or (
+                isinstance(inner, float) and not math.isfinite(inner)
+            ):
+                self.note(f"{key}.{path}", f"is {_kind(inner)}; allowed: a string, a number or true or false")
+                self._faulty.add(key)
+        return value
 
     def close(self) -> None:
         """Note every key that nobody asked for."""
@@ -207,6 +262,18 @@ def read_file(path: Path, mistakes: list[str]) -> tuple[Table, dict[str, object]
             return Table(content, mistakes, file=path.name), content
         mistakes.append(f"{path.name}: is too large; allowed: {MOST_BYTES} bytes")
     return Table({}, [], file=path.name), {}
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every value in tables and arrays, with its path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{_name(key)}" if path else _name(key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value, start=1):
+            yield from _leaves(inner, f"{path}[{at}]")
+    else:
+        yield path, value
 
 
 def _range(bound: Bound) -> str:

@@ -3,28 +3,35 @@
 import re
 from types import MappingProxyType
 
-from sca_service.policy.bounds import RENDERINGS, payee_spoken_mistakes, text_mistakes
-from sca_service.policy.model import LanguageTexts, Occasion, OccasionTexts, Texts
+from sca_service.policy.bounds import RENDERINGS, bound_for, payee_spoken_mistakes, text_mistakes
+from sca_service.policy.model import Autofill, LanguageTexts, Occasion, OccasionTexts, Texts
 from sca_service.policy.reader import Table
+from sca_service.policy.replies import Meaning, Replies, bare_word
 from sca_service.policy.template import Placeholder, Template, mistakes_in, parse
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+_HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?:{_HOST_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?", re.ASCII)
+_ANDROID_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 _EMPTY = Template(())
 
 
 def read_texts(table: Table) -> Texts:
     """Every text of the file; notes at the table what is wrong with them."""
     default = table.text("default_language", "one of the languages in this file")
+    most_sms_segments = table.integer("most_sms_segments")
+    autofill = _autofill(table.table("autofill")) if table.may_hold("autofill") else Autofill()
     tags = [key for key in table.keys if _LANGUAGE.fullmatch(key)]
+    words: dict[str, Meaning] = {}
     languages = tuple(
-        _language(table.table(tag, "the texts of a language", pattern="*"), tag) for tag in tags
+        _language(table.table(tag, "the texts of a language", pattern="*"), tag, words) for tag in tags
     )
     table.close()
     if table.is_sound("default_language") and default not in tags:
         allowed = ", ".join(tags) or "a language that has texts in this file"
         table.note("default_language", f"is none of the languages in this file; allowed: {allowed}")
     _note_spelled_twice(table, tags)
-    return Texts(default, languages)
+    return Texts(default, languages, most_sms_segments, autofill, Replies(MappingProxyType(words)))
 
 
 def _note_spelled_twice(table: Table, tags: list[str]) -> None:
@@ -35,7 +42,50 @@ def _note_spelled_twice(table: Table, tags: list[str]) -> None:
             )
 
 
-def _language(table: Table, tag: str) -> LanguageTexts:
+def _autofill(table: Table) -> Autofill:
+    domain = table.bounded_text("domain", "domain") if table.may_hold("domain") else ""
+    if domain and table.is_sound("domain") and not _HOST.fullmatch(domain):
+        allowed = "a host name in lower case such as bank.example, without https:// and without a path"
+        table.note("domain", f"is no host name; allowed: {allowed}")
+    android_hash = (
+        table.bounded_text("android_hash", "android_hash") if table.may_hold("android_hash") else ""
+    )
+    if android_hash and table.is_sound("android_hash") and not _ANDROID_HASH.fullmatch(android_hash):
+        table.note("android_hash", "is no such hash; allowed: 11 characters of Base64 (SMS Retriever)")
+    android_prefix = table.may_hold("android_prefix") and table.flag("android_prefix")
+    table.close()
+    if android_prefix and not table.holds("android_hash"):
+        table.note("android_prefix", "stands without an app to find; allowed: with android_hash only")
+    if not table.keys:
+        table.note("", "fills in nothing; allowed: domain, android_hash or both, or no such table")
+    return Autofill(domain, android_hash, android_prefix)
+
+
+def _replies(table: Table, words: dict[str, Meaning]) -> None:
+    """Add a language's words to those of the languages before; a word has one meaning in all of them."""
+    bound = bound_for("texts.toml", "*.replies.*[] characters")
+    for meaning in Meaning:
+        entries = bound_for("texts.toml", "*.replies.* entries")
+        found = table.texts(meaning, "an array of words")
+        if table.is_sound(meaning) and not entries.least <= len(found) <= entries.most:
+            table.note(
+                meaning,
+                f"has {len(found)} entries; allowed: {entries.least} to {entries.most} ({entries.article})",
+            )
+        for text in found:
+            word = bare_word(text)
+            if not bound.least <= len(word) <= bound.most:
+                allowed = f"{bound.least} to {bound.most} letters or digits ({bound.article})"
+                table.note(meaning, f"holds a word of {len(word)}; allowed: {allowed}")
+            elif words.setdefault(word, meaning) is not meaning:
+                table.note(
+                    meaning,
+                    f'"{text}" is {words[word]} already; allowed: one meaning for a word in all languages',
+                )
+    table.close()
+
+
+def _language(table: Table, tag: str, words: dict[str, Meaning]) -> LanguageTexts:
     warning = table.bounded_text("warning", "warning")
     if table.is_sound("warning") and ("{" in warning or "}" in warning):
         table.note("warning", "holds a brace; allowed: a sentence without placeholders")
@@ -43,6 +93,7 @@ def _language(table: Table, tag: str) -> LanguageTexts:
     if table.is_sound("payee_spoken"):
         for mistake in payee_spoken_mistakes(spoken):
             table.note("payee_spoken", mistake)
+    _replies(table.table("replies", f"a table with {', '.join(Meaning)}"), words)
     sections = {
         occasion: table.table(occasion, f"a table with {', '.join(RENDERINGS)}", pattern="*")
         for occasion in Occasion

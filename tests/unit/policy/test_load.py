@@ -193,7 +193,7 @@ def test_a_code_never_travels_by_email(folder: Path, name: str) -> None:
     found = mistakes(folder)
     assert len(found) == len(Purpose)
     assert found[0] == (
-        f'ladder.toml:login.steps[2].channel: "{name}" is not allowed; allowed: sms, voice, push '
+        f'ladder.toml:login.steps[2].channel: "{name}" is not allowed; allowed: sms, voice, push, rcs, whatsapp '
         "(NIST SP 800-63B-4 section 3.1.3.1: e-mail is no channel for codes; it is there for alerts)"
     )
 
@@ -211,7 +211,7 @@ def with_payment_ladder(folder: Path, steps: str) -> list[str]:
     sections = [RESEND]
     for purpose in Purpose:
         held = steps if purpose is Purpose.PAYMENT else '{ channel = "sms", until = "delivered" }'
-        sections.append(f"[{purpose}]\nphone_vouched_by_client = true\nsteps = [{held}]\n")
+        sections.append(f"[{purpose}]\nphone_vouched_by_client = true\nstep_on = []\nsteps = [{held}]\n")
     (folder / "ladder.toml").write_text("".join(sections), encoding="utf-8")
     return mistakes(folder)
 
@@ -219,7 +219,7 @@ def with_payment_ladder(folder: Path, steps: str) -> list[str]:
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        ("", ".steps: has 0 entries; allowed: 1 to 3"),
+        ("", ".steps: has 0 entries; allowed: 1 to 5"),
         ("1", ".steps: entry 1 is a whole number; allowed: a table"),
         ('{ channel = "sms" }', "[1].until: missing; allowed: one of sent, delivered"),
         (

@@ -37,7 +37,7 @@ def test_purposes_keep_their_position() -> None:
 
 def test_no_channel_for_codes_is_email() -> None:
     """NIST SP 800-63B-4 section 3.1.3.1: e-mail is no out-of-band channel."""
-    assert set(Channel) == {"sms", "voice", "push"}
+    assert {channel for channel in Channel if channel.carries_codes} == set(Channel) - {"email"}
 
 
 def test_a_policy_cannot_be_changed(policy: Policy) -> None:
@@ -142,5 +142,19 @@ def test_a_locale_falls_back_to_its_language_and_then_to_the_default(
 def test_every_channel_has_a_text_of_its_own(policy: Policy) -> None:
     """A call is not an SMS read out."""
     texts = policy.texts.language_for("en").about(Occasion.PAYMENT)
-    assert [texts.over(channel) for channel in Channel] == [texts.sms, texts.voice, texts.push]
-    assert len({texts.shown, *(texts.over(channel) for channel in Channel)}) == 4
+    spoken = [texts.over(channel) for channel in (Channel.SMS, Channel.VOICE, Channel.PUSH)]
+    assert spoken == [texts.sms, texts.voice, texts.push]
+    assert len({texts.shown, *spoken}) == 4
+
+
+@pytest.mark.parametrize("channel", [Channel.RCS, Channel.WHATSAPP])
+def test_rcs_and_whatsapp_read_like_an_sms(policy: Policy, channel: Channel) -> None:
+    """They are read on the same handset, and fall back to it."""
+    texts = policy.texts.language_for("en").about(Occasion.PAYMENT)
+    assert texts.over(channel) is texts.sms
+
+
+def test_an_e_mail_has_no_text_with_a_code(policy: Policy) -> None:
+    """NIST SP 800-63B-4 section 3.1.3.1."""
+    with pytest.raises(ValueError, match="e-mail"):
+        policy.texts.language_for("en").about(Occasion.PAYMENT).over(Channel.EMAIL)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sca_service.policy.load import FILES, mistakes
+from sca_service.policy.words import Occasion
 
 Edit = Callable[[str, str, str], list[str]]
 
@@ -82,16 +83,24 @@ ODD_VALUES: tuple[object, ...] = (
 )
 
 
+MAY_BE_EMPTY = ("step_on", "countries", "suppliers", "must_register", "sender", "network")
+MAY_BE_LEFT_OUT = ("sender", "network", "suppliers")
+OCCASIONS = set(Occasion)
+
+
 def spoiled(content: Any) -> Iterator[Any]:
-    """The same content with one value replaced by something odd, or one key left out."""
+    """The same content with one value replaced by something odd, or one key left out; an array may be empty."""
     if not isinstance(content, dict | list):
         return
     for key in content if isinstance(content, dict) else range(len(content)):
         for odd in ODD_VALUES:
+            if odd == [] and key in MAY_BE_EMPTY:
+                continue
             yield content | {key: odd} if isinstance(content, dict) else replaced(content, key, odd)
         for inner in spoiled(content[key]):
             yield content | {key: inner} if isinstance(content, dict) else replaced(content, key, inner)
-        if isinstance(content, dict):
+        is_template = key in OCCASIONS and isinstance(content[key], str)
+        if isinstance(content, dict) and key not in MAY_BE_LEFT_OUT and not is_template:
             yield {other: value for other, value in content.items() if other != key}
 
 
@@ -113,20 +122,34 @@ def as_toml(value: object) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("file", ["code.toml", "ladder.toml", "limits.toml", "lockout.toml"])
+def shortened(file: str, text: str) -> str:
+    """A file with one supplier, one sender or one network of each kind: the others are read alike."""
+    if file == "suppliers.toml":
+        return text[: text.index("[sandbox-voice]")] + text[text.index("[routing.login]") :]
+    if file == "senders.toml":
+        return text[: text.index('[[sender]]\ncountry = "AE"')]
+    if file == "networks.toml":
+        return text[: text.index("[[network]]", text.index("[[network]]") + 1)]
+    return text
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "texts.toml"])
 def test_whatever_stands_at_any_place_there_is_no_crash_and_no_policy_beyond_its_bounds(
     folder: Path, file: str
 ) -> None:
     """Every value in turn is replaced by every odd one: what comes of it are mistakes of that file."""
     texts = (folder / "texts.toml").read_text(encoding="utf-8")
     (folder / "texts.toml").write_text(texts[: texts.index("[de]")], encoding="utf-8")
-    content = tomllib.loads((folder / file).read_text(encoding="utf-8"))
+    content = tomllib.loads(shortened(file, (folder / file).read_text(encoding="utf-8")))
+    may_say = (
+        ("senders.toml", file) if file == "suppliers.toml" else (file,)
+    )  # one that is gone is missed there
     tried = 0
     for odd in spoiled(content):
         lines = [f'"{key}" = {as_toml(value)}' for key, value in odd.items()]
         (folder / file).write_text("\n".join(lines), encoding="utf-8")
         found = mistakes(folder)
-        assert found
-        assert all(line.startswith(file) for line in found)
+        assert found, odd
+        assert all(line.startswith(may_say) for line in found), odd
         tried += 1
     assert tried > 40

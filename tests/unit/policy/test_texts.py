@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sca_service.policy.load import mistakes
+from sca_service.policy.load import load, mistakes
 
 Edit = Callable[[str, str, str], list[str]]
 
@@ -69,7 +69,7 @@ def test_a_language_without_an_occasion_is_a_mistake(edit: Edit) -> None:
     found = edit("texts.toml", "[it.batch]", "[it.bach]")
     assert found == [
         "texts.toml:it.batch: missing; allowed: a table with shown, sms, voice, push",
-        "texts.toml:it.bach: unknown key; allowed: warning, payee_spoken, login, account_access, payment, "
+        "texts.toml:it.bach: unknown key; allowed: warning, payee_spoken, replies, login, account_access, payment, "
         "preauthorisation, batch, enrolment, other",
     ]
 
@@ -87,8 +87,68 @@ def test_a_language_in_two_spellings_is_a_mistake(folder: Path) -> None:
 
 def test_texts_without_any_language_are_a_mistake(folder: Path) -> None:
     """There is no default without a language to be it."""
-    (folder / "texts.toml").write_text('default_language = "en"\n', encoding="utf-8")
+    (folder / "texts.toml").write_text('default_language = "en"\nmost_sms_segments = 3\n', encoding="utf-8")
     assert mistakes(folder) == [
         "texts.toml:default_language: is none of the languages in this file; "
         "allowed: a language that has texts in this file"
     ]
+
+
+@pytest.mark.parametrize(
+    ("autofill", "expected"),
+    [
+        (
+            "[autofill]\n",
+            "autofill: fills in nothing; allowed: domain, android_hash or both, or no such table",
+        ),
+        ('autofill = "bank.example"\n', "autofill: is a string; allowed: a table"),
+        ('[autofill]\ndomain = "https://bank.example"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = "bank.example #1"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = "Bank.example"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = "bank"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = "-bank.example"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = "bank.example\\n"\n', "autofill.domain: is no host name"),
+        ('[autofill]\ndomain = ""\n', "autofill.domain: has 0 characters; allowed: 4 to 64"),
+        (f'[autofill]\ndomain = "{"a" * 61}.bank"\n', "autofill.domain: has 66 characters; allowed: 4 to 64"),
+        ('[autofill]\nandroid_hash = "FA+9qCX9VS"\n', "autofill.android_hash: has 10 characters"),
+        ('[autofill]\nandroid_hash = "FA+9qCX9VS="\n', "autofill.android_hash: is no such hash"),
+        ('[autofill]\nandroid_hash = "FA+9 qCX9VS"\n', "autofill.android_hash: is no such hash"),
+        (
+            '[autofill]\ndomain = "bank.example"\nandroid_prefix = true\n',
+            "autofill.android_prefix: stands without an app to find; allowed: with android_hash only",
+        ),
+        (
+            '[autofill]\nandroid_hash = "FA+9qCX9VSu"\nandroid_prefix = "<#>"\n',
+            "autofill.android_prefix: is a string; allowed: true or false",
+        ),
+        (
+            '[autofill]\nios_domain = "bank.example"\n',
+            "autofill.ios_domain: unknown key; allowed: domain, android",
+        ),
+    ],
+)
+def test_autofill_that_fills_in_nothing_is_a_mistake(edit: Edit, autofill: str, expected: str) -> None:
+    """A last line that no handset understands would cost septets for nothing."""
+    found = edit("texts.toml", "\nmost_sms_segments = 3\n", f"\nmost_sms_segments = 3\n{autofill}")
+    assert len(found) == 1
+    assert found[0].startswith(f"texts.toml:{expected}")
+
+
+@pytest.mark.parametrize(
+    "autofill",
+    [
+        'domain = "bank.example"',
+        'domain = "login.xn--bnk-ula.example"',
+        'android_hash = "FA+9qCX9VSu"',
+        'domain = "bank.example"\nandroid_hash = "FA+9qCX9VSu"\nandroid_prefix = true',
+    ],
+)
+def test_autofill_is_read(edit: Edit, folder: Path, autofill: str) -> None:
+    """Either, or both: the hash then stands behind the code on the last line."""
+    assert not edit(
+        "texts.toml", "\nmost_sms_segments = 3\n", f"\nmost_sms_segments = 3\n[autofill]\n{autofill}\n"
+    )
+    held = load(folder).texts.autofill
+    assert held.domain in autofill
+    assert held.android_hash in autofill
+    assert held.android_prefix is ("android_prefix" in autofill)
