@@ -74,6 +74,33 @@ class Amount:
         return f"{padded[:-digits]}.{padded[-digits:]}"
 
 
+MICROS: Final = 1_000_000
+"""Prices are counted in millionths of the currency's unit: suppliers quote fractions of a cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What something costs: `micros` are millionths of `currency` (6,300 micros of EUR are 0.0063 EUR); may be zero."""
+
+    currency: str
+    micros: int
+
+    @property
+    def text(self) -> str:
+        """The decimal text, with at least two and at most six digits after the point: `0.07`, `0.0063`."""
+        whole, fraction = divmod(self.micros, MICROS)
+        return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"
+
+    def times(self, count: int) -> "Price":
+        """The price of so many."""
+        return Price(self.currency, self.micros * count)
+
+    @classmethod
+    def of(cls, amount: Amount) -> "Price":
+        """An amount as a price."""
+        return cls(amount.currency, amount.minor * MICROS // 10 ** MINOR_DIGITS[amount.currency])
+
+
 def _fault(amount: str, minor_digits: int | None) -> str | None:
     """What is wrong with the decimal text, if anything; precision is judged only in a known currency."""
     match = _DECIMAL.fullmatch(amount)

@@ -16,6 +16,15 @@ CHALLENGES_ANSWERED = Counter("sca_challenges_answered", "Answers to challenges.
 DELIVERIES_SETTLED = Counter(
     "sca_deliveries_settled", "Deliveries by what became of them.", ["channel", "status"]
 )
+CHALLENGES_DECLINED = Counter("sca_challenges_declined", "Challenges that the payer said no to.", ["how"])
+ROUTES_CHOSEN = Counter(
+    "sca_routes_chosen", "Routes chosen, by the first reason.", ["channel", "supplier", "reason"]
+)
+ROUTES_MISSING = Counter("sca_routes_missing", "Messages that no supplier could carry.", ["channel"])
+ROUTES_UNCOUNTED = Counter(
+    "sca_routes_uncounted", "Outcomes that routing could not count, or read, because Redis was away."
+)
+BREAKER_STATE = Gauge("sca_breaker_state", "0 closed, 1 half open, 2 open.", ["supplier"])
 REQUESTS_FAILED = Counter("sca_requests_failed", "Requests answered with a problem.", ["code"])
 COMMIT_SECONDS = Histogram("sca_audit_commit_seconds", "Time of one group commit.", buckets=_SECONDS)
 COMMIT_RECORDS = Histogram(

@@ -1,0 +1,1 @@
+"""Which supplier carries a message: prices, sender registration, portability, breakers and the scorecard."""
