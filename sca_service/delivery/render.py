@@ -1,8 +1,7 @@
-"""What the payer reads or hears: amount, payee and code in the payer's language; and how many SMS that is."""
+"""What the payer reads or hears: amount, payee and code in the payer's language, over each channel."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,14 +9,18 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
 from babel.units import format_unit
 
+from sca_service.delivery.gsm import is_gsm, segments
 from sca_service.kernel.money import Amount
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Payee, Transaction
-from sca_service.policy.model import Channel, LanguageTexts, Occasion, OccasionTexts, Purpose, Texts
+from sca_service.policy.model import Autofill, Channel, LanguageTexts, Occasion, OccasionTexts, Purpose, Texts
 from sca_service.policy.template import Placeholder, Template
 
 LONGEST_NAME = 70
-"""Characters of a payee's name that are always shown: as many as a SEPA payment has for it."""
+"""Characters of a payee's name that are shown where there is room: as many as a SEPA payment has for it."""
+
+LEAST_NAME = 20
+"""Characters of a name that are shown in any case: fewer would not tell one payee from another."""
 
 LONGEST_LIST = 210
 """Characters that the payees of a batch may take together; at least one is shown, and how many there are."""
@@ -69,8 +72,9 @@ def message_text(
     """The message with the code, for one channel.
 
     A call says code and account digit by digit. An SMS writes `...` instead of `…` where that is all that
-    keeps it from the GSM alphabet, which holds more than twice as much in one part. Raises ValueError for a
-    payment without a transaction.
+    keeps it from the GSM alphabet, which holds more than twice as much in one part; payees that would take it
+    beyond the policy's parts are shortened, and lines for autofill follow. Raises ValueError for a payment
+    without a transaction.
     """
     language = texts.language_for(locale)
     template = _texts_for(language, purpose, transaction).over(channel)
@@ -82,23 +86,66 @@ def message_text(
         values[Placeholder.CODE] = _spelled(code.reveal())
         return Secret(template.fill(values | _values(transaction, locale, _CUT, language.payee_spoken)))
     if channel is Channel.SMS:
-        text = template.fill(values | _values(transaction, locale, _CUT_IN_GSM))
-        if _is_gsm(text):
-            return Secret(text)
+        return Secret(_sms(texts, template, values, transaction, locale))
     return Secret(template.fill(values | _values(transaction, locale, _CUT)))
 
 
-def sms_segments(text: str) -> int:
-    """How many parts an SMS is sent and charged in (3GPP TS 23.038 and 23.040); at least one.
+def message_values(
+    transaction: Transaction | None, *, locale: str, code: Secret[str], language: str, lifetime_minutes: int
+) -> dict[Placeholder, Secret[str]]:
+    """What a message says, one by one, for suppliers with templates of their own; the code as it is typed."""
+    values = _values(transaction, locale, _CUT) | {
+        Placeholder.LIFETIME: _lifetime(language, lifetime_minutes)
+    }
+    return {Placeholder.CODE: code} | {placeholder: Secret(text) for placeholder, text in values.items()}
 
-    In the GSM alphabet 160 septets make one part, or 153 each of several; in UCS-2 70 units, or 67. A
-    character of two septets or two units is never split between parts.
+
+def sms_segments(text: str) -> int:
+    """How many parts an SMS is sent and charged in; at least one."""
+    return segments(text)
+
+
+def _sms(
+    texts: Texts,
+    template: Template,
+    values: dict[Placeholder, str],
+    transaction: Transaction | None,
+    locale: str,
+) -> str:
+    """The text in as few parts as the policy wants, with what a handset needs to fill the code in."""
+    code = values[Placeholder.CODE]
+    ending = f"\n@{texts.autofill.domain} #{code}" if texts.autofill.domain else ""
+
+    def written(room: int) -> str:
+        text = template.fill(values | _values(transaction, locale, _CUT_IN_GSM, room=room)) + ending
+        if is_gsm(text):
+            return text
+        return template.fill(values | _values(transaction, locale, _CUT, room=room)) + ending
+
+    text = written(LONGEST_LIST)
+    if transaction is not None and segments(text) > texts.most_sms_segments:
+        fits, too_much = LEAST_NAME, LONGEST_LIST
+        while too_much - fits > 1:
+            middle = (fits + too_much) // 2
+            if segments(written(middle)) > texts.most_sms_segments:
+                too_much = middle
+            else:
+                fits = middle
+        text = written(fits)
+    return _for_android(texts.autofill, text) if texts.autofill.android_hash else text
+
+
+def _for_android(autofill: Autofill, text: str) -> str:
+    """The SMS as the SMS Retriever of Android finds it, where it still fits into the 140 octets of one part.
+
+    Source: Google, Perform SMS verification on a server (1. Construct a verification message).
+    The hash ends the message; behind an origin-bound code it stands on its line, where further text is ignored (WICG).
+    Without it the payer types the code: that is better than a text without its payee.
     """
-    if _is_gsm(text):
-        return _parts(
-            (2 if character in _GSM_EXTENSION else 1 for character in text), single=160, several=153
-        )
-    return _parts((2 if character > "\uffff" else 1 for character in text), single=70, several=67)
+    found = f"{text}{' ' if autofill.domain else chr(10)}{autofill.android_hash}"
+    if autofill.android_prefix:
+        found = f"<#> {found}"
+    return found if segments(found) == 1 else text
 
 
 def _texts_for(language: LanguageTexts, purpose: Purpose, transaction: Transaction | None) -> OccasionTexts:
@@ -109,11 +156,16 @@ def _texts_for(language: LanguageTexts, purpose: Purpose, transaction: Transacti
 
 
 def _values(
-    transaction: Transaction | None, locale: str, cut: str, spoken: Template | None = None
+    transaction: Transaction | None,
+    locale: str,
+    cut: str,
+    spoken: Template | None = None,
+    *,
+    room: int = LONGEST_LIST,
 ) -> dict[Placeholder, str]:
     if transaction is None:
         return {}
-    payees = _payees(transaction, cut, spoken)
+    payees = _payees(transaction, cut, spoken, room)
     return {
         Placeholder.AMOUNT: amount_text(transaction.total, locale),
         Placeholder.PAYEE: payees,
@@ -122,11 +174,14 @@ def _values(
     }
 
 
-def _payees(transaction: Transaction, cut: str, spoken: Template | None = None) -> str:
+def _payees(
+    transaction: Transaction, cut: str, spoken: Template | None = None, room: int = LONGEST_LIST
+) -> str:
+    """The payees in so many characters; at least one of them, whose name may be as long as the room for all."""
     shown: list[str] = []
-    room = LONGEST_LIST
+    longest_name = min(room, LONGEST_NAME)
     for share in transaction.shares:
-        payee = _payee(share.payee, cut, spoken)
+        payee = _payee(share.payee, cut, spoken, longest_name)
         room -= len(payee)
         if shown and room < 0:
             return ", ".join([*shown, cut])
@@ -134,8 +189,8 @@ def _payees(transaction: Transaction, cut: str, spoken: Template | None = None) 
     return ", ".join(shown)
 
 
-def _payee(payee: Payee, cut: str, spoken: Template | None) -> str:
-    name = _shortened(payee.name, cut)
+def _payee(payee: Payee, cut: str, spoken: Template | None, longest_name: int) -> str:
+    name = _shortened(payee.name, cut, longest_name)
     if payee.account is None:
         return name
     if spoken is None:
@@ -143,10 +198,10 @@ def _payee(payee: Payee, cut: str, spoken: Template | None) -> str:
     return spoken.fill({Placeholder.NAME: name, Placeholder.TAIL: _spelled(payee.account.tail)})
 
 
-def _shortened(name: str, cut: str) -> str:
-    if len(name) <= LONGEST_NAME:
+def _shortened(name: str, cut: str, longest: int) -> str:
+    if len(name) <= longest:
         return name
-    most = LONGEST_NAME - len(cut)
+    most = longest - len(cut)
     # A letter is not parted from its marks: it would be another letter then. More marks are no writing.
     ends = (end for end in range(most, most - 8, -1) if not _belongs_to_the_letter_before(name[end]))
     return name[: next(ends, most)] + cut
@@ -219,29 +274,3 @@ def _known_locale(tag: str) -> Locale:
         except (ValueError, UnknownLocaleError):
             parts.pop()
     return Locale.parse("en")
-
-
-_GSM_BASIC = frozenset(
-    "@£$¥èéùìòç\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-"""The default alphabet of 3GPP TS 23.038, one septet each; 0x09 is the small ç, as in Unicode's table."""
-
-_GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
-"""Its extension table: an escape and a septet each."""
-
-_GSM = _GSM_BASIC | _GSM_EXTENSION
-
-
-def _is_gsm(text: str) -> bool:
-    return _GSM.issuperset(text)
-
-
-def _parts(sizes: Iterable[int], *, single: int, several: int) -> int:
-    total, parts, held = 0, 1, 0
-    for size in sizes:
-        total += size
-        held += size
-        if held > several:
-            parts, held = parts + 1, size
-    return 1 if total <= single else parts

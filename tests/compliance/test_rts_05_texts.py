@@ -1,6 +1,7 @@
 """RTS Art. 5 in the texts: the payer sees amount and payee before the code, in every language and channel."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sca_service.kernel.money import Amount
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.load import PolicyError, load
-from sca_service.policy.model import Channel, Policy, Purpose
+from sca_service.policy.model import Autofill, Channel, Policy, Purpose
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
 LANGUAGES = ("en", "de", "it", "hi")
@@ -27,7 +28,8 @@ BATCH = Transaction.batch(
 )
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
-every_channel = pytest.mark.parametrize("channel", list(Channel))
+every_channel = pytest.mark.parametrize("channel", [channel for channel in Channel if channel.carries_codes])
+every_rendering = pytest.mark.parametrize("channel", [Channel.SMS, Channel.VOICE, Channel.PUSH])
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_5_1_a_the_amount_shown_is_exact(policy: Policy, language: str) -> None:
 
 
 @pytest.mark.parametrize("placeholder", ["{amount}", "{payee}"])
-@every_channel
+@every_rendering
 def test_5_1_a_a_payment_text_without_amount_or_payee_is_refused_at_start(
     tmp_path: Path, channel: Channel, placeholder: str
 ) -> None:
@@ -131,6 +133,37 @@ def test_5_1_a_a_payment_text_without_amount_or_payee_is_refused_at_start(
     assert caught.value.mistakes[0].startswith(
         f"texts.toml:it.payment.{channel}: needs {placeholder} (RTS Art. 5(1)(a)"
     )
+
+
+@every_language
+@pytest.mark.parametrize("transaction", [PAYMENT, PREAUTHORISATION, BATCH], ids=lambda one: one.kind.value)
+@pytest.mark.parametrize("name", ["A" * 140, "Ł" * 140])
+def test_5_1_a_no_length_of_a_name_costs_the_amount_or_the_payee(
+    policy: Policy, language: str, transaction: Transaction, name: str
+) -> None:
+    """In an SMS that may have one part only: the name is cut visibly, the rest is whole and in its order."""
+    shares = (PayeeShare(Payee(name, ACME.account), transaction.total), *transaction.shares[1:])
+    long = replace(transaction, shares=shares)
+    narrow = replace(policy, texts=replace(policy.texts, most_sms_segments=1))
+    text = message(narrow, Channel.SMS, language, Purpose.PAYMENT, long)
+    before, _, after = text.partition(CODE)
+    assert amount_text(TOTAL, language) in before
+    assert name[:10] in before
+    assert "…3000" in before or "...3000" in before
+    assert "… " in before or "... " in before
+    assert after
+
+
+@every_language
+def test_5_1_a_what_fills_in_the_code_stands_behind_amount_and_payee(policy: Policy, language: str) -> None:
+    """A handset may offer the code at once; its lines are still the last that is read."""
+    autofill = Autofill(domain="bank.example")
+    filled = replace(policy, texts=replace(policy.texts, autofill=autofill))
+    text = message(filled, Channel.SMS, language, Purpose.PAYMENT, PAYMENT)
+    before, _, _ = text.partition(CODE)
+    assert amount_text(TOTAL, language) in before
+    assert "ACME GmbH" in before
+    assert text.endswith(f"\n@bank.example #{CODE}")
 
 
 @every_channel

@@ -1,5 +1,6 @@
 """Rendering holds for any payee, amount and locale: all is there, in order, and filled in once."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sca_service.delivery.render import (
+    LEAST_NAME,
     LONGEST_NAME,
     amount_text,
     message_shown,
@@ -19,7 +21,7 @@ from sca_service.kernel.money import MINOR_DIGITS, Amount
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.load import load
-from sca_service.policy.model import Channel, Purpose, Texts
+from sca_service.policy.model import Autofill, Channel, Purpose, Texts
 
 CODE = "QJKWZV"
 """Letters that no text and no amount holds, so that the code's place is certain."""
@@ -27,7 +29,10 @@ CODE = "QJKWZV"
 STAND_IN = "Xylo"
 LOCALES = ("en-GB", "de-DE", "it", "hi-IN", "fr-FR", "")
 
-channels = st.sampled_from(Channel)
+CUT_AND_MARKS = len("...") + 7
+"""By how much a name may be shorter than it has to be: it ends visibly, and with a whole letter."""
+
+channels = st.sampled_from([channel for channel in Channel if channel.carries_codes])
 locales = st.sampled_from(LOCALES)
 visible = st.characters(exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
 names = st.text(visible, min_size=1, max_size=LONGEST_NAME)
@@ -44,10 +49,10 @@ def texts() -> Texts:
     return load(Path(__file__).resolve().parents[2] / "policies").texts
 
 
-def rendered(transaction: Transaction, channel: Channel, locale: str) -> str:
+def rendered(transaction: Transaction, channel: Channel, locale: str, held: Texts | None = None) -> str:
     """The message for a payment, with the code as one word even when it is spelled."""
     message = message_text(
-        texts(),
+        held or texts(),
         purpose=Purpose.PAYMENT,
         channel=channel,
         locale=locale,
@@ -68,7 +73,7 @@ def test_amount_payee_and_code_stand_in_every_message(
     """Whatever the payee is called, nothing of the three is lost."""
     text = rendered(Transaction.payment(amount=amount, payee=Payee(name, account)), channel, locale)
     assert amount_text(amount, locale) in text
-    assert name in text
+    assert (name if channel is not Channel.SMS else name[: LEAST_NAME - CUT_AND_MARKS]) in text
     assert CODE in text
     if account:
         tail = ", ".join(account.tail) if channel is Channel.VOICE else account.tail
@@ -85,7 +90,13 @@ def test_a_name_is_filled_in_and_never_looked_at_again(
     plain = rendered(Transaction.payment(amount=amount, payee=Payee(STAND_IN)), channel, locale)
     assert plain.count(STAND_IN) == 1
     text = rendered(Transaction.payment(amount=amount, payee=Payee(name)), channel, locale)
-    assert text == plain.replace(STAND_IN, name)
+    whole = plain.replace(STAND_IN, name)
+    if channel is Channel.SMS and sms_segments(whole) > texts().most_sms_segments:
+        before, after = plain.split(STAND_IN)
+        assert text.startswith(before)
+        assert text.endswith(after)
+    else:
+        assert text == whole
 
 
 @given(amounts, channels, locales)
@@ -104,7 +115,8 @@ def test_only_a_long_name_is_shortened_and_visibly(
     """Amount, code and the end of the account stay whole."""
     transaction = Transaction.payment(amount=amount, payee=Payee(name, account))
     text = rendered(transaction, channel, locale)
-    assert name[: LONGEST_NAME - 10] in text
+    least = LEAST_NAME if channel is Channel.SMS else LONGEST_NAME
+    assert name[: least - CUT_AND_MARKS] in text
     assert name not in text
     assert "…" in text or "..." in text
     assert amount_text(amount, locale) in text
@@ -125,7 +137,7 @@ def test_a_batch_shows_total_count_and_first_payee(
     ):
         assert amount_text(transaction.total, locale) in text
         assert str(len(shares)) in text
-        assert payees[0][0] in text
+        assert payees[0][0][: LEAST_NAME - CUT_AND_MARKS] in text
     assert len(payee_text(transaction)) < 500
 
 
@@ -146,25 +158,50 @@ def test_every_locale_has_texts(locale: str) -> None:
     assert texts().language_for(locale) in texts().languages
 
 
-def repeated(alphabet: str) -> st.SearchStrategy[str]:
-    """Texts of these characters, often longer than one part of an SMS."""
-    return st.builds(lambda text, times: text * times, st.text(alphabet, min_size=1), st.integers(1, 60))
+autofills = st.builds(
+    Autofill,
+    domain=st.sampled_from(["", "bank.example", "a-rather-long-name.of-a-bank.example"]),
+    android_hash=st.sampled_from(["", "FA+9qCX9VSu"]),
+    android_prefix=st.booleans(),
+)
 
 
-@given(repeated("aé\n€{"))
-def test_parts_of_a_gsm_text_are_full_but_for_a_pair_that_may_not_be_split(text: str) -> None:
-    """Each part but the last holds 153 septets, or 152 before a pair."""
-    septets = len(text) + text.count("€") + text.count("{")
-    parts = sms_segments(text)
-    assert (parts == 1) is (septets <= 160)
-    assert parts == 1 or (parts - 1) * 152 < septets <= parts * 153
+@given(names | long_names, accounts, amounts, locales, autofills, st.integers(1, 8))
+def test_an_sms_keeps_to_its_parts_where_a_payee_can_be_shortened(
+    name: str, account: Account | None, amount: Amount, locale: str, autofill: Autofill, most: int
+) -> None:
+    """A text beyond them has a name cut to its least; amount and code are whole, and what is cut is seen."""
+    held = replace(texts(), most_sms_segments=most, autofill=autofill)
+    text = rendered(Transaction.payment(amount=amount, payee=Payee(name, account)), Channel.SMS, locale, held)
+    assert amount_text(amount, locale) in text
+    assert text.count(CODE) == (2 if autofill.domain else 1)
+    if sms_segments(text) > most and len(name) > LEAST_NAME:
+        assert name[: LEAST_NAME + 1] not in text
+    if name not in text:
+        assert "…" in text or "..." in text
 
 
-@given(repeated("aê\U0001f4a5"))
-def test_parts_of_any_other_text_are_full_but_for_a_pair_that_may_not_be_split(text: str) -> None:
-    """Each part but the last holds 67 UTF-16 units, or 66 before a surrogate pair."""
-    other = "ê" + text
-    units = len(other.encode("utf-16-le")) // 2
-    parts = sms_segments(other)
-    assert (parts == 1) is (units <= 70)
-    assert parts == 1 or (parts - 1) * 66 < units <= parts * 67
+@given(names | long_names, accounts, amounts, locales, autofills, st.integers(1, 8))
+def test_what_fills_in_the_code_stands_where_it_is_looked_for(
+    name: str, account: Account | None, amount: Amount, locale: str, autofill: Autofill, most: int
+) -> None:
+    """An origin-bound code is the last line; an app's hash ends an SMS of one part, and no other has it."""
+    held = replace(texts(), most_sms_segments=most, autofill=autofill)
+    text = rendered(Transaction.payment(amount=amount, payee=Payee(name, account)), Channel.SMS, locale, held)
+    if autofill.domain:
+        assert text.split("\n")[-1].startswith(f"@{autofill.domain} #{CODE}")
+    if autofill.android_hash and autofill.android_hash in text:
+        assert text.endswith(autofill.android_hash)
+        assert text.startswith("<#> ") is autofill.android_prefix
+        assert sms_segments(text) == 1
+
+
+@given(names, amounts, channels, locales, autofills)
+def test_only_an_sms_has_lines_for_autofill(
+    name: str, amount: Amount, channel: Channel, locale: str, autofill: Autofill
+) -> None:
+    """A call would read them out, and an app needs none."""
+    transaction = Transaction.payment(amount=amount, payee=Payee(name))
+    if channel is not Channel.SMS:
+        held = replace(texts(), autofill=autofill)
+        assert rendered(transaction, channel, locale, held) == rendered(transaction, channel, locale)

@@ -1,11 +1,13 @@
 """Rendering: what the payer reads or hears, in every language and over every channel."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from babel.localedata import locale_identifiers
 
 from sca_service.delivery.render import (
+    LEAST_NAME,
     LONGEST_NAME,
     amount_text,
     message_shown,
@@ -18,10 +20,10 @@ from sca_service.kernel.money import Amount
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.load import load
-from sca_service.policy.model import Channel, Purpose, Texts
+from sca_service.policy.model import Autofill, Channel, Purpose, Texts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-GSM_TABLE = REPOSITORY.parent / "shared" / "vectors" / "sms" / "GSM0338.TXT"
+CODE_CHANNELS = [channel for channel in Channel if channel.carries_codes]
 
 ACME = Payee("ACME GmbH", Account.parse(iban="DE89370400440532013000"))
 PAYMENT = Transaction.payment(amount=Amount("EUR", 4_999), payee=ACME)
@@ -267,7 +269,7 @@ def test_the_lifetime_is_in_the_language_of_the_text(
     assert expected in rendered(texts, Channel.SMS, locale, minutes=minutes)
 
 
-@pytest.mark.parametrize("channel", list(Channel))
+@pytest.mark.parametrize("channel", CODE_CHANNELS)
 @pytest.mark.parametrize(
     "name", ["{code}", "{amount}", "%s", "{{7*7}}", "%(code)s", "$code", "${code}", "\\g<0>"]
 )
@@ -295,7 +297,7 @@ def test_the_message_is_a_secret(texts: Texts) -> None:
     assert "693554" not in f"{message} {message!r}"
 
 
-@pytest.mark.parametrize("channel", list(Channel))
+@pytest.mark.parametrize("channel", CODE_CHANNELS)
 def test_nothing_is_said_of_a_payment_without_its_transaction(texts: Texts, channel: Channel) -> None:
     """RTS Art. 5(1)(a): no code for a payment whose amount and payee the payer does not see."""
     with pytest.raises(ValueError, match="transaction"):
@@ -320,50 +322,88 @@ def test_an_ordinary_sms_is_one_part(texts: Texts, locale: str, purpose: Purpose
     assert sms_segments(rendered(texts, Channel.SMS, locale, purpose=purpose, transaction=transaction)) == 1
 
 
+LONG_NAME = "Gesellschaft zur Pflege der ungewöhnlich langen Firmennamen in Wien mbH"
+
+
 @pytest.mark.parametrize(
-    ("text", "segments"),
+    ("most", "payee"),
     [
-        ("", 1),
-        ("a" * 160, 1),
-        ("a" * 161, 2),
-        ("a" * 306, 2),
-        ("a" * 307, 3),
-        ("€" * 80, 1),
-        ("€" * 81, 2),
-        ("a" * 158 + "€", 1),
-        ("a" * 159 + "€", 2),
-        ("a" * 152 + "€" + "a" * 152, 3),  # 306 septets, but the escape pair does not fit into the first part
-        ("a" * 151 + "€" + "a" * 153, 2),
-        ("é" * 160, 1),
-        ("ç" * 160, 1),
-        ("ê" * 70, 1),
-        ("ê" * 71, 2),
-        ("ê" * 134, 2),
-        ("ê" * 135, 3),
-        ("\U0001f4a5" * 35, 1),
-        ("\U0001f4a5" * 36, 2),
-        ("ê" * 66 + "\U0001f4a5" + "ê" * 66, 3),  # 134 units, but the pair does not fit into the first part
-        ("`" * 71, 2),  # a grave accent alone is in neither GSM table
+        (8, LONG_NAME[: LONGEST_NAME - 3] + "... ...3000"),
+        (2, LONG_NAME[: LONGEST_NAME - 3] + "... ...3000"),
+        (1, "Gesellschaft zur Pflege der ungewöh... ...3000"),
     ],
-    ids=lambda value: f"{value[-1:]}-{len(value)}" if isinstance(value, str) else str(value),
 )
-def test_parts_of_an_sms(text: str, segments: int) -> None:
-    """3GPP TS 23.038 and 23.040: 160/153 septets, 70/67 units, pairs never split."""
-    assert sms_segments(text) == segments
+def test_a_name_is_shortened_until_the_sms_keeps_to_its_parts(texts: Texts, most: int, payee: str) -> None:
+    """As little as is needed; everything else stays as it is."""
+    transaction = Transaction.payment(amount=Amount("EUR", 4_999), payee=Payee(LONG_NAME, ACME.account))
+    text = rendered(replace(texts, most_sms_segments=most), Channel.SMS, "de", transaction=transaction)
+    assert text == (
+        f"Zahlung: 49,99 € an {payee}. Code: 693554, gültig 5 Minuten. "
+        "Nennen Sie den Code niemandem, auch nicht Bankmitarbeitern."
+    )
+    assert sms_segments(text) <= most
 
 
-def test_the_gsm_alphabet_is_the_published_one() -> None:
-    """Every character of Unicode's table is one septet or two, and no other below U+3000 is either."""
-    if not GSM_TABLE.is_file():
-        pytest.skip("the published GSM 03.38 table lies outside the repository and is not here")
-    rows = [
-        line.split("\t") for line in GSM_TABLE.read_text(encoding="utf-8").splitlines() if line[:2] == "0x"
-    ]
-    published = {chr(int(row[1], 16)): 2 if len(row[0]) > 4 else 1 for row in rows}
-    del published["\u00a0"]  # stands for a lone escape, which no text can ask for
-    assert len(published) == 127 + 10
-    for code_point in range(0x3000):
-        character = chr(code_point)
-        size = published.get(character)
-        assert sms_segments(character * 80) == (2 if size is None else 1), hex(code_point)
-        assert sms_segments(character * 160) == {1: 1, 2: 3, None: 3}[size], hex(code_point)
+def test_a_name_keeps_enough_to_be_known_by(texts: Texts) -> None:
+    """However long the rest is: then the SMS has more parts, at the bank's cost and not at the payer's."""
+    transaction = Transaction.payment(amount=Amount("EUR", 4_999), payee=Payee("Ł" * 70, ACME.account))
+    text = rendered(replace(texts, most_sms_segments=1), Channel.SMS, "de", transaction=transaction)
+    assert f" {'Ł' * (LEAST_NAME - 1)}… …3000." in text
+    assert sms_segments(text) == 3
+
+
+def test_a_batch_names_fewer_payees_before_it_takes_more_parts(texts: Texts) -> None:
+    """The total and how many there are stand in it all the same (RTS Art. 5(3)(b))."""
+    text = rendered(replace(texts, most_sms_segments=1), Channel.SMS, "en", transaction=batch(6))
+    assert text.startswith("Batch payment: €6.00 to 6 payees: Payee 0, Payee 1, Payee 2, .... Code: 693554,")
+    assert sms_segments(text) == 1
+
+
+def test_only_an_sms_is_shortened_to_parts(texts: Texts) -> None:
+    """Other channels have none."""
+    transaction = Transaction.payment(amount=Amount("EUR", 4_999), payee=Payee("Ł" * 70, ACME.account))
+    for channel in (Channel.PUSH, Channel.VOICE, Channel.RCS, Channel.WHATSAPP):
+        narrow = replace(texts, most_sms_segments=1)
+        assert "Ł" * 70 in rendered(narrow, channel, "de", transaction=transaction)
+
+
+def autofilled(texts: Texts, domain: str = "", android_hash: str = "", *, prefix: bool = False) -> Texts:
+    """The shipped texts of a bank that has set up autofill."""
+    return replace(texts, autofill=Autofill(domain, android_hash, prefix))
+
+
+def test_the_last_line_binds_the_code_to_the_banks_domain(texts: Texts) -> None:
+    """A browser offers it there and nowhere else (WICG origin-bound one-time codes)."""
+    text = rendered(autofilled(texts, domain="bank.example"), Channel.SMS, "en")
+    assert text.endswith("not even bank staff.\n@bank.example #693554")
+
+
+def test_an_android_apps_hash_ends_the_sms(texts: Texts) -> None:
+    """SMS Retriever gives the message to the app whose hash it has."""
+    held = autofilled(texts, android_hash="FA+9qCX9VSu", prefix=True)
+    text = rendered(held, Channel.SMS, "de", purpose=Purpose.LOGIN, transaction=None)
+    assert text.startswith("<#> Anmeldung bei Ihrer Bank")
+    assert text.endswith("Bankmitarbeitern.\nFA+9qCX9VSu")
+    assert sms_segments(text) == 1
+
+
+def test_domain_and_hash_share_the_last_line(texts: Texts) -> None:
+    """What follows an origin-bound code on its line is ignored, and so the hash may end the message."""
+    held = autofilled(texts, domain="bank.example", android_hash="FA+9qCX9VSu")
+    text = rendered(held, Channel.SMS, "en", purpose=Purpose.LOGIN, transaction=None)
+    assert text.endswith("\n@bank.example #693554 FA+9qCX9VSu")
+
+
+def test_a_hash_that_would_take_a_second_part_is_left_out(texts: Texts) -> None:
+    """SMS Retriever reads 140 bytes, one part; the payee's name does not give way for it."""
+    held = autofilled(texts, domain="bank.example", android_hash="FA+9qCX9VSu", prefix=True)
+    text = rendered(held, Channel.SMS, "hi")
+    assert text.startswith("भुगतान: ACME GmbH …3000")
+    assert text.endswith("\n@bank.example #693554")
+
+
+@pytest.mark.parametrize("channel", [one for one in CODE_CHANNELS if one is not Channel.SMS])
+def test_no_other_channel_has_lines_for_autofill(texts: Texts, channel: Channel) -> None:
+    """They are a format of text messages."""
+    held = autofilled(texts, domain="bank.example", android_hash="FA+9qCX9VSu", prefix=True)
+    assert rendered(held, channel, "en") == rendered(texts, channel, "en")
