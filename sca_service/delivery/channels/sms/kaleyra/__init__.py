@@ -1,0 +1,1 @@
+"""SMS over Kaleyra's Messages API (`kind = "kaleyra"`)."""
