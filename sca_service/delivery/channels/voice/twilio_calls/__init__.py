@@ -1,0 +1,1 @@
+"""Calls over the Twilio Voice API: TwiML says the message, `<Gather>` hears the keys."""

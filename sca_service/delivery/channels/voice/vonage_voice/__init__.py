@@ -1,0 +1,1 @@
+"""Calls over the Vonage Voice API: an NCCO says the message and hears the keys."""
