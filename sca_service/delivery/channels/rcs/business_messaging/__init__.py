@@ -1,0 +1,1 @@
+"""RCS messages over Google's RCS Business Messaging, from a verified sender."""
