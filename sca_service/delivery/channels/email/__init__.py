@@ -1,0 +1,1 @@
+"""Suppliers that carry messages by email."""

@@ -1,0 +1,1 @@
+"""Push to apps over the Apple Push Notification service."""

@@ -1,0 +1,1 @@
+"""Push to apps over Firebase Cloud Messaging, HTTP v1."""
