@@ -1,0 +1,68 @@
+"""Numbers that want no alerts, in PostgreSQL: an opt-out holds until it is lifted, whatever Redis forgets."""
+
+from datetime import UTC, datetime
+
+import asyncpg
+
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.postgres_store import insert_events
+from sca_service.kernel.connections import in_time
+
+EVERY_CLIENT = ""
+"""In place of a client: the opt-out is for the alerts of all of them."""
+
+_STOP = "stop"
+
+_OPT_OUT = """
+    INSERT INTO opt_outs (phone, client_id, kind, at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (phone, client_id) DO UPDATE SET kind = excluded.kind, at = excluded.at, lifted_at = NULL
+        WHERE opt_outs.lifted_at IS NOT NULL
+    RETURNING true
+"""
+
+_OPT_IN = """
+    UPDATE opt_outs SET lifted_at = $3
+    WHERE phone = $1 AND client_id IN ($2, '') AND lifted_at IS NULL
+    RETURNING true
+"""
+
+_IS_OPTED_OUT = """
+    SELECT EXISTS (SELECT FROM opt_outs WHERE phone = $1 AND client_id IN ($2, '') AND lifted_at IS NULL)
+"""
+
+
+class OptOutStore:
+    """The `opt_outs` table, by the pseudonym of a number. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def opt_out(self, phone: str, client: str, event: AuditEvent) -> bool:
+        """No more alerts of a client (or of `EVERY_CLIENT`) to a number, and the event that says so, in one commit.
+
+        False, and no event, when it was so before. Raises StoreUnavailable.
+        """
+        return await in_time(self._change(_OPT_OUT, (phone, client, _STOP, _moment(event)), event))
+
+    async def opt_in(self, phone: str, client: str, event: AuditEvent) -> bool:
+        """Alerts of a client again, also where the opt-out was for every client; the event in the same commit.
+
+        False, and no event, when there was no opt-out. Raises StoreUnavailable.
+        """
+        return await in_time(self._change(_OPT_IN, (phone, client, _moment(event)), event))
+
+    async def is_opted_out(self, phone: str, client: str) -> bool:
+        """Whether a client must send no alert to a number; codes are none of its business. Raises StoreUnavailable."""
+        found: bool = await in_time(self._pool.fetchval(_IS_OPTED_OUT, phone, client))
+        return found
+
+    async def _change(self, statement: str, arguments: tuple[object, ...], event: AuditEvent) -> bool:
+        async with self._pool.acquire() as connection, connection.transaction():
+            changed = await connection.fetchval(statement, *arguments) is not None
+            if changed:
+                await insert_events(connection, [event])
+            return changed
+
+
+def _moment(event: AuditEvent) -> datetime:
+    return datetime.fromtimestamp(event.head.at_ms / 1000, UTC)
