@@ -1,4 +1,7 @@
-"""`sca demo`: one payment through a running sandbox, told step by step; fails when any step is not as it should be."""
+"""`sca demo`: one payment through a running sandbox, told step by step; fails when any step is not as it should be.
+
+Its push is lost on purpose, so that the text message which follows is seen too.
+"""
 
 import json
 import re
@@ -6,15 +9,16 @@ import secrets
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +27,7 @@ from sca_service.dev import SANDBOX_FILE
 from sca_service.kernel.errors import ConfigurationError, ScaError
 
 _PATIENCE_SECONDS = 10.0
+_INDENT = (0, 0, 0, 5)
 _CODE = re.compile(r"(?<!\d)\d{6}(?!\d)")
 _TRANSACTION = {
     "amount": {"currency": "EUR", "amount": "49.99"},
@@ -53,17 +58,17 @@ def demo(*, data_dir: Path = Path(".sca")) -> None:
         base_url = content["base_url"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(f"no sandbox in {data_dir}: start one with `sca dev`") from error
-    with httpx.Client(base_url=base_url, timeout=10, trust_env=False) as http:
+    with httpx2.Client(base_url=base_url, timeout=10, trust_env=False) as http:
         try:
             _Play(http, keys).run()
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ConfigurationError(f"nothing answers at {base_url}: start it with `sca dev`") from error
 
 
 class _Play:
     """The payment, its steps in order. A class because each step needs what came before."""
 
-    def __init__(self, http: httpx.Client, keys: dict[str, str]) -> None:
+    def __init__(self, http: httpx2.Client, keys: dict[str, str]) -> None:
         self._http = http
         self._keys = keys
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
@@ -74,6 +79,7 @@ class _Play:
         self._out.print()
         self._out.print("  [bold]One payment, from the bank's request to the record[/]")
         challenge = self._issue()
+        challenge = self._fallback(challenge)
         code = self._handset(challenge)
         self._wrong_code(challenge, code)
         self._right_code(challenge, code)
@@ -82,6 +88,7 @@ class _Play:
         self._out.print("  [bold green]✓ Every step came out as it should.[/]\n")
 
     def _issue(self) -> dict[str, Any]:
+        self._script_push("undelivered", next=1)
         self._step(1, "The bank asks for a challenge", "POST /v1/challenges")
         challenge: dict[str, Any] = self._call(
             "POST",
@@ -91,7 +98,7 @@ class _Play:
                 "psu": {"id": f"demo_{secrets.token_hex(4)}", "phone": self._phone, "locale": "en-GB"},
                 "purpose": "payment",
                 "transaction": _TRANSACTION,
-                "channels": [{"channel": "sms"}],
+                "channels": [{"channel": "push", "timeout_s": 20}, {"channel": "sms"}],
                 "elements_presented": ["knowledge"],
             },
         )
@@ -104,21 +111,31 @@ class _Play:
         )
         return challenge
 
+    def _fallback(self, challenge: dict[str, Any]) -> dict[str, Any]:
+        self._step(2, "The push does not arrive, so a text message follows", "GET /v1/challenges/…")
+        stepped: dict[str, Any] = self._await(lambda: self._on_second_channel(challenge), "a second channel")
+        self._script_push("deliver")
+        titles = ("channel", "to", "supplier", "status")
+        self._table(titles, [[delivery[title] for title in titles] for delivery in stepped["deliveries"]])
+        first, second = stepped["deliveries"]
+        self._check(first["status"] == "undelivered", "the supplier's receipt said that the push was lost")
+        self._check(second["channel"] == "sms", "the ladder went on at once, with the same code")
+        return stepped
+
     def _handset(self, challenge: dict[str, Any]) -> str:
-        self._step(2, "The payer's phone receives a text message", challenge["deliveries"][0]["to"])
+        self._step(3, "The payer's phone receives a text message", challenge["deliveries"][1]["to"])
         text = str(self._await(self._newest_message, "a message arrives")["text"])
         shown = Text(text)
         shown.highlight_regex(_CODE, "bold yellow")
-        self._out.print(
-            Panel(shown, width=64, border_style="cyan", padding=(0, 2), title="SMS", title_align="left")
-        )
+        panel = Panel(shown, width=64, border_style="cyan", padding=(0, 2), title="SMS", title_align="left")
+        self._out.print(Padding(panel, _INDENT, expand=False))
         found = _CODE.findall(text)
         self._check("49.99" in text and "ACME GmbH" in text, "it names the amount and the payee (RTS Art. 5)")
         self._check(bool(found), "it holds a code for exactly this payment")
         return str(found[-1])
 
     def _wrong_code(self, challenge: dict[str, Any], code: str) -> None:
-        self._step(3, "A wrong code", "POST /v1/challenges/…/verify")
+        self._step(4, "A wrong code", "POST /v1/challenges/…/verify")
         verified = self._verify(challenge, f"{(int(code) + 1) % 1_000_000:06d}")
         self._check(verified["outcome"] == "incorrect", f"outcome: {verified['outcome']}")
         self._check(
@@ -126,7 +143,7 @@ class _Play:
         )
 
     def _right_code(self, challenge: dict[str, Any], code: str) -> None:
-        self._step(4, "The right code", "POST /v1/challenges/…/verify")
+        self._step(5, "The right code", "POST /v1/challenges/…/verify")
         verified = self._verify(challenge, code)
         self._check(verified["outcome"] == "approved", f"outcome: {verified['outcome']}")
         keys = KeySet.import_key_set(self._call("GET", "/.well-known/jwks.json", 200))
@@ -144,22 +161,17 @@ class _Play:
         )
 
     def _again(self, challenge: dict[str, Any], code: str) -> None:
-        self._step(5, "The right code once more", "POST /v1/challenges/…/verify")
+        self._step(6, "The right code once more", "POST /v1/challenges/…/verify")
         verified = self._verify(challenge, code)
         self._check(
             verified["outcome"] == "already_used", f"outcome: {verified['outcome']} (accepted only once)"
         )
 
     def _record(self, challenge: dict[str, Any]) -> None:
-        self._step(6, "What the auditor reads", "GET /v1/audit/events?challenge=…")
+        self._step(7, "What the auditor reads", "GET /v1/audit/events?challenge=…")
         events = self._await(lambda: self._sequenced(challenge), "every event has its index")
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 4), header_style="dim")
-        for title in ("index", "time (UTC)", "event", ""):
-            table.add_column(title)
-        for event in events:
-            said = event.get("outcome") or event.get("status") or event.get("channel") or ""
-            table.add_row(str(event["index"]), event["at"][11:23], event["type"], str(said))
-        self._out.print(table)
+        rows = [[event["index"], event["at"][11:23], event["type"], _said(event)] for event in events]
+        self._table(("index", "time (UTC)", "event", ""), rows)
         kinds = [event["type"] for event in events]
         self._check(kinds[0] == "challenge.issued", "issued first")
         self._check(
@@ -180,6 +192,14 @@ class _Play:
             "data"
         ]
         return data[-1] if data else None
+
+    def _on_second_channel(self, challenge: dict[str, Any]) -> dict[str, Any] | None:
+        newest: dict[str, Any] = self._call("GET", f"/v1/challenges/{challenge['id']}", 200)
+        done = len(newest["deliveries"]) > 1 and newest["deliveries"][-1]["status"] == "delivered"
+        return newest if done else None
+
+    def _script_push(self, behaviour: str, **members: int) -> None:
+        self._call("POST", "/sandbox/suppliers/push", 200, {"behaviour": behaviour, **members})
 
     def _sequenced(self, challenge: dict[str, Any]) -> list[dict[str, Any]] | None:
         path = f"/v1/audit/events?challenge={challenge['id']}"
@@ -208,8 +228,20 @@ class _Play:
         self._out.print()
         self._out.print(f"  [bold cyan]{number}[/]  [bold]{title}[/]   [dim]{how}[/]")
 
+    def _table(self, titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for title in titles:
+            table.add_column(title)
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self._out.print(Padding(table, _INDENT, expand=False))
+
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
             self._out.print(f"     [bold red]✗[/] {what}")
             raise DemoFailed(f"not as it should be: {what}")
         self._out.print(f"     [green]✓[/] {what}")
+
+
+def _said(event: dict[str, Any]) -> str:
+    return str(event.get("outcome") or event.get("status") or event.get("channel") or "")

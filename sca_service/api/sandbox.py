@@ -1,7 +1,8 @@
 """The sandbox's endpoints: read what suppliers received, script them, send a receipt by hand. Loopback only, no key."""
 
 import ipaddress
-from typing import Annotated, Any
+from collections.abc import Collection
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -11,14 +12,13 @@ from litestar.params import Parameter
 
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.routes import problems, refuse_unknown_parameters, respond
-from sca_service.delivery.dispatch import Book
-from sca_service.delivery.model import DeliveryStatus, Settlement
+from sca_service.delivery.model import DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.supplier import ReceiptStatus
 from sca_service.kernel.clock import timestamp
 from sca_service.kernel.errors import NotFound
 from sca_service.policy.model import Channel
 from sca_service.sandbox.mailbox import AsyncMailbox, Behaviour, ReceivedMessage
-from sca_service.sandbox.suppliers import supplier_named
+from sca_service.sandbox.supplier.settings import supplier_named
 
 _TAGS = ["sandbox"]
 _OWN_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -41,7 +41,10 @@ class ReceiptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MessageBody(msgspec.Struct, frozen=True):
-    """What a supplier received. The only place where a code can be read."""
+    """What a supplier received. The only place where a code can be read.
+
+    `sender` is what the handset shows as the sender, null where none is registered.
+    """
 
     id: str
     channel: Channel
@@ -50,6 +53,7 @@ class MessageBody(msgspec.Struct, frozen=True):
     at: str
     delivery: str
     supplier: str
+    sender: str | None = None
 
 
 class MessageListBody(msgspec.Struct, frozen=True):
@@ -59,12 +63,21 @@ class MessageListBody(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class Book(Protocol):
+    """Where deliveries stand."""
+
+    async def settle(self, delivery: str, settlement: Settlement) -> SettledDelivery | None:
+        """Put down what became of a delivery; None for an unknown one. Raises StoreUnavailable."""
+
+
 class SandboxOperations:
     """The sandbox's operations. A class because it holds the mailbox and the book."""
 
-    def __init__(self, mailbox: AsyncMailbox, book: Book) -> None:
+    def __init__(self, mailbox: AsyncMailbox, book: Book, names: Collection[str]) -> None:
+        """`names` are the suppliers of the policy that are the sandbox's."""
         self._mailbox = mailbox
         self._book = book
+        self._names = names
 
     async def messages(self, *, to: str | None, channel: Channel | None, after: str | None) -> HttpAnswer:
         """What suppliers received. Raises InvalidInput for an `after` that is no message's id."""
@@ -73,16 +86,13 @@ class SandboxOperations:
 
     async def script(self, name: str, form: ScriptForm) -> HttpAnswer:
         """Script a supplier. Raises NotFound, InvalidInput."""
-        await self._mailbox.script(
-            supplier_named(name), form.behaviour, delay_ms=form.delay_ms, next_count=form.next
-        )
-        return HttpAnswer(
-            200, msgspec.json.encode({"supplier": supplier_named(name), **msgspec.to_builtins(form)})
-        )
+        supplier = supplier_named(name, self._names)
+        await self._mailbox.script(supplier, form.behaviour, delay_ms=form.delay_ms, next_count=form.next)
+        return HttpAnswer(200, msgspec.json.encode({"supplier": supplier, **msgspec.to_builtins(form)}))
 
     async def receipt(self, form: ReceiptForm) -> HttpAnswer:
         """Settle a delivery as a receipt would. Raises NotFound."""
-        supplier = supplier_named(form.supplier) if form.supplier else ""
+        supplier = supplier_named(form.supplier, self._names) if form.supplier else ""
         if not await self._book.settle(form.delivery, Settlement(DeliveryStatus(form.status), supplier)):
             raise NotFound
         return HttpAnswer(202, msgspec.json.encode({"delivery": form.delivery, "status": form.status}))
@@ -127,7 +137,14 @@ async def sandbox_messages(
 async def sandbox_script(
     request: Request[Any, Any, Any], data: ScriptForm, sandbox: SandboxOperations, name: str
 ) -> Response[dict[str, Any]]:
-    """Script a supplier: `sms` is short for `sandbox-sms`."""
+    """Script a supplier by its name in the policy; `sms` is short for `sandbox-sms`.
+
+    `deliver`: the message arrives, with a receipt after `delay_ms`. `undelivered`: it is taken and lost, and the
+    receipt says so. `no_receipt`: it arrives without one. `duplicate_receipt`: with two. `early_receipt`: with one
+    before the supplier answers. `decline`: with one, and the payer says no. `slow`: it is taken after `delay_ms` only.
+    `timeout`: no answer, and it never arrives. `accept_timeout`: no answer, yet it arrives. `throttle`: the supplier
+    asks for another try after `delay_ms`. `error`: the supplier refuses it.
+    """
     return respond(await sandbox.script(name, data))
 
 
@@ -159,4 +176,5 @@ def _message(message: ReceivedMessage) -> MessageBody:
         at=timestamp(message.at_ms),
         delivery=message.delivery_id,
         supplier=message.supplier,
+        sender=message.sender or None,
     )

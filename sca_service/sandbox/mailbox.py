@@ -39,7 +39,8 @@ _SCHEMA = (
            body TEXT NOT NULL,
            at_ms INTEGER NOT NULL,
            delivery TEXT NOT NULL,
-           supplier TEXT NOT NULL
+           supplier TEXT NOT NULL,
+           sender TEXT NOT NULL DEFAULT ''
        )""",
     """CREATE TABLE IF NOT EXISTS scripts (
            supplier TEXT PRIMARY KEY,
@@ -62,6 +63,13 @@ class Behaviour(StrEnum):
     ERROR = "error"  # refuses it for good
     TIMEOUT = "timeout"  # keeps the caller waiting for the delay, then fails; it never arrives
     SLOW = "slow"  # takes it only after the delay; it arrives, with a good receipt
+    ACCEPT_TIMEOUT = (
+        "accept_timeout"  # takes it, it arrives, but no answer within the delay; then a good receipt
+    )
+    THROTTLE = "throttle"  # refuses it for now, and asks for the delay before the next try
+    DECLINE = "decline"  # takes it; with the good receipt the payer says no: 9 in a call, a device's "no", an SMS "NO"
+    DUPLICATE_RECEIPT = "duplicate_receipt"  # takes it; the good receipt comes twice
+    EARLY_RECEIPT = "early_receipt"  # takes it; the good receipt comes first, its answer after the delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedMessage:
-    """One message that arrived. `id` grows with every message; `at_ms` is milliseconds since the epoch."""
+    """One message that arrived. `id` grows with every message; `at_ms` is milliseconds since the epoch.
+
+    `sender` is what the handset shows as the sender, empty where none is registered.
+    """
 
     id: str
     channel: Channel
@@ -83,6 +94,7 @@ class ReceivedMessage:
     at_ms: int
     delivery_id: str
     supplier: str
+    sender: str
 
 
 class Mailbox:
@@ -104,12 +116,15 @@ class Mailbox:
 
         The same delivery put twice is two messages: a duplicate has to be seen where it arrives.
         """
-        to = message.to.reveal()
-        row = (message.channel, to, _bare(to), message.text.reveal(), at_ms, message.delivery_id, supplier)
+        to, sender = message.to.reveal(), message.sender.id if message.sender else ""
+        row = (
+            *(message.channel, to, _bare(to), message.text.reveal()),
+            *(at_ms, message.delivery_id, supplier, sender),
+        )
         with self._transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO messages (channel, recipient, bare_recipient, body, at_ms, delivery, supplier)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO messages (channel, recipient, bare_recipient, body, at_ms, delivery, supplier,"
+                " sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             newest = cursor.lastrowid or 0
@@ -138,7 +153,7 @@ class Mailbox:
         }
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT id, channel, recipient, body, at_ms, delivery, supplier FROM messages"
+                "SELECT id, channel, recipient, body, at_ms, delivery, supplier, sender FROM messages"
                 " WHERE (:to IS NULL OR bare_recipient = :to) AND (:channel IS NULL OR channel = :channel)"
                 " AND (:after IS NULL OR id > :after)"
                 " ORDER BY CASE WHEN :after IS NULL THEN -id ELSE id END LIMIT :limit",
@@ -281,7 +296,17 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {pragma}")
         for table in _SCHEMA:
             connection.execute(table)
+        _add_sender(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _add_sender(connection: sqlite3.Connection) -> None:
+    """A file of release 0.1.0 does not know the sender shown; of several processes one adds it."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(messages)")}
+        if "sender" not in columns:
+            connection.execute("ALTER TABLE messages ADD COLUMN sender TEXT NOT NULL DEFAULT ''")

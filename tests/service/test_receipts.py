@@ -1,37 +1,51 @@
-"""Receipts and the sandbox's endpoints over HTTP: who is believed, what is shown, and what is refused."""
+"""Receipts over HTTP: who is believed, how often, and what a receipt can and cannot change."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
-from sca_service.kernel.secret import Secret
-from sca_service.sandbox.suppliers import SIGNATURE_HEADER, ReceiptBody, signature
-from tests.harness import Bank, Deployment, unique_psu
+from sca_service.sandbox.supplier.wire import FRESH_MS, SIGNATURE_HEADER, ReceiptBody
+from tests.harness import PATIENCE_SECONDS, Bank, Deployment, code_in, unique_psu
 from tests.service.conftest import Script
+from tests.signed import AT, body_of, now_ms, post_receipt, signed
 
-AT = "2026-11-22T10:15:00.123Z"
-
-
-def body_of(delivery: str, status: str = "undelivered") -> bytes:
-    """A sandbox receipt's bytes."""
-    return msgspec.json.encode({"delivery": delivery, "status": status, "at": AT})
-
-
-def signed(service: Deployment, body: bytes) -> dict[str, str]:
-    """The header that the sandbox's suppliers put on these bytes."""
-    secret = Secret(service.keyring.channel_key("sandbox receipts"))
-    return {SIGNATURE_HEADER: signature(secret, body), "Content-Type": "application/json"}
+SMS_THEN_VOICE = [{"channel": "sms", "timeout_s": 300}, {"channel": "voice"}]
 
 
 async def waiting_delivery(bank: Bank, script: Script) -> tuple[str, str]:
     """A challenge and its delivery, sent and without a receipt."""
     await script("sms", "no_receipt")
-    challenge = await bank.settled(
-        (await bank.issue(channels=[{"channel": "sms", "timeout_s": 300}, {"channel": "voice"}]))["id"],
-        status="sent",
-    )
+    challenge = await bank.settled((await bank.issue(channels=SMS_THEN_VOICE))["id"], status="sent")
     return challenge["id"], challenge["deliveries"][0]["id"]
+
+
+async def sent_and_settled(bank: Bank, challenge: str) -> Any:
+    """The only delivery of a challenge, once the supplier's answer to the submit is put down too."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            (delivery,) = (await bank.get(challenge))["deliveries"]
+            if delivery["sent_at"]:
+                return delivery
+            await asyncio.sleep(0.03)
+
+
+async def declined_on_record(auditor: Bank, challenge: str) -> int:
+    """How many events say that the payer said no, once there is one: it is decided a moment before it is committed."""
+    asked = {"challenge": challenge, "type": "challenge.declined"}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            response = await auditor.http.get("/v1/audit/events", params=asked)
+            if events := response.json()["data"]:
+                return len(events)
+            await asyncio.sleep(0.03)
+
+
+async def told_of(auditor: Bank, challenge: str) -> list[str]:
+    """The audit events of a challenge, by id."""
+    response = await auditor.http.get("/v1/audit/events", params={"challenge": challenge})
+    return [event["id"] for event in response.json()["data"]]
 
 
 async def test_signed_receipt_settles_the_delivery(bank: Bank, service: Deployment, script: Script) -> None:
@@ -48,27 +62,165 @@ async def test_signed_receipt_settles_the_delivery(bank: Bank, service: Deployme
     assert challenge["deliveries"][0]["status"] == "delivered"
 
 
-@pytest.mark.parametrize("forgery", ["unsigned", "other key", "other body", "cut", "not hex"])
+@pytest.mark.parametrize(
+    "forgery", ["unsigned", "other key", "other body", "other supplier", "old", "ahead", "other time", "cut"]
+)
 async def test_forged_receipt_changes_nothing(
-    bank: Bank, service: Deployment, script: Script, forgery: str
+    bank: Bank, auditor: Bank, service: Deployment, script: Script, forgery: str
 ) -> None:
-    """A receipt that its supplier did not sign is 401, and the delivery stays as it was."""
+    """A receipt that its supplier did not sign, or not lately, is 401; the delivery and the log stay as they were."""
     challenge_id, delivery = await waiting_delivery(bank, script)
-    before = await bank.get(challenge_id)
+    before, events = await bank.get(challenge_id), await told_of(auditor, challenge_id)
     body = body_of(delivery)
     genuine = signed(service, body)[SIGNATURE_HEADER]
     header = {
         "unsigned": "",
-        "other key": signature(Secret(b"another key of 32 bytes exactly.."), body),
+        "other key": signed(service, body, key="another channel")[SIGNATURE_HEADER],
         "other body": signed(service, body_of(delivery, "delivered"))[SIGNATURE_HEADER],
+        "other supplier": signed(service, body, supplier="sandbox-voice")[SIGNATURE_HEADER],
+        "old": signed(service, body, at_ms=now_ms() - FRESH_MS - 1_000)[SIGNATURE_HEADER],
+        "ahead": signed(service, body, at_ms=now_ms() + FRESH_MS + 60_000)[SIGNATURE_HEADER],
+        "other time": f"t={now_ms() + 1_000},{genuine.partition(',')[2]}",
         "cut": genuine[:-2],
-        "not hex": "sha256=" + "z" * 64,
     }[forgery]
     response = await bank.http.post("/receipts/sandbox-sms", content=body, headers={SIGNATURE_HEADER: header})
 
     assert response.status_code == 401
     assert response.json()["code"] == "unauthorized"
     assert await bank.get(challenge_id) == before
+    assert await told_of(auditor, challenge_id) == events
+
+
+@pytest.mark.parametrize("replayed", ["in time", "late"])
+async def test_replayed_receipt_changes_nothing(
+    bank: Bank, auditor: Bank, service: Deployment, script: Script, replayed: str
+) -> None:
+    """The very bytes and signature once more: taken and without effect for five minutes, refused after that."""
+    challenge_id, delivery = await waiting_delivery(bank, script)
+    body = body_of(delivery, "delivered")
+    age_ms = FRESH_MS - 5_000 if replayed == "in time" else FRESH_MS + 5_000
+    assert await post_receipt(bank, service, body) == 204
+    before, events = await bank.get(challenge_id), await told_of(auditor, challenge_id)
+    answered = await post_receipt(bank, service, body, at_ms=now_ms() - age_ms)
+
+    assert answered == (204 if replayed == "in time" else 401)
+    assert await bank.get(challenge_id) == before
+    assert await told_of(auditor, challenge_id) == events
+
+
+async def test_receipt_sent_many_times_at_once_is_one_event(
+    bank: Bank, auditor: Bank, service: Deployment, script: Script
+) -> None:
+    """Twenty copies at once, of two minds: the first word holds, the log has it once, and nothing follows twice."""
+    challenge_id, delivery = await waiting_delivery(bank, script)
+    statuses = ("delivered", "undelivered") * 10
+    answered = await asyncio.gather(
+        *(post_receipt(bank, service, body_of(delivery, status)) for status in statuses)
+    )
+    challenge = await bank.get(challenge_id)
+    settled = await auditor.http.get(
+        "/v1/audit/events", params={"challenge": challenge_id, "type": "delivery.settled"}
+    )
+    of_this = [event["status"] for event in settled.json()["data"] if event["delivery"] == delivery]
+
+    assert set(answered) == {204}
+    assert of_this == ["sent", challenge["deliveries"][0]["status"]]
+    assert len(challenge["deliveries"]) == (1 if of_this[1] == "delivered" else 2)
+
+
+async def test_another_suppliers_receipt_changes_nothing(
+    bank: Bank, auditor: Bank, service: Deployment, script: Script
+) -> None:
+    """A supplier cannot speak for a delivery that was given to another, though it signs what it says."""
+    challenge_id, delivery = await waiting_delivery(bank, script)
+    before, events = await bank.get(challenge_id), await told_of(auditor, challenge_id)
+    for status in ("answered", "undelivered", "delivered"):
+        await post_receipt(bank, service, body_of(delivery, status), supplier="sandbox-voice")
+
+    assert await bank.get(challenge_id) == before
+    assert await told_of(auditor, challenge_id) == events
+
+
+async def test_receipt_for_another_clients_delivery_touches_no_other(
+    bank: Bank, other_bank: Bank, service: Deployment, script: Script
+) -> None:
+    """Two banks, one payer's reference, one supplier: a receipt settles the delivery it names and nothing else."""
+    psu = unique_psu()
+    await script("sms", "no_receipt")
+    ours, theirs = [
+        await one.settled((await one.issue(psu=psu, channels=SMS_THEN_VOICE))["id"], status="sent")
+        for one in (bank, other_bank)
+    ]
+    assert await post_receipt(bank, service, body_of(theirs["deliveries"][0]["id"], "delivered")) == 204
+
+    assert await bank.get(ours["id"]) == ours
+    assert (await other_bank.get(theirs["id"]))["deliveries"][0]["status"] == "delivered"
+    assert (await bank.http.get(f"/v1/challenges/{theirs['id']}")).status_code == 404
+
+
+@pytest.mark.parametrize("behaviour", ["early_receipt", "duplicate_receipt"])
+async def test_receipt_early_or_twice(bank: Bank, auditor: Bank, script: Script, behaviour: str) -> None:
+    """Before the supplier's answer, or twice after it: delivered once, one message, and its cost is known."""
+    await script("sms", behaviour)
+    psu = unique_psu()
+    issued = await bank.issue(psu=psu, channels=SMS_THEN_VOICE)
+    await bank.settled(issued["id"])
+    delivery = await sent_and_settled(bank, issued["id"])
+    settled = await auditor.http.get(
+        "/v1/audit/events", params={"challenge": issued["id"], "type": "delivery.settled"}
+    )
+
+    assert delivery["status"] == "delivered"
+    assert delivery["cost"]["currency"] == "EUR"
+    assert delivery["segments"] >= 1
+    assert [event["status"] for event in settled.json()["data"]].count("delivered") == 1
+    assert len(await bank.messages(psu["phone"])) == 1
+
+
+async def test_supplier_that_accepts_and_then_times_out(bank: Bank, auditor: Bank, script: Script) -> None:
+    """It took the message and never said so: it is not sent again there, the ladder goes on once, any code counts."""
+    await script("sms", "accept_timeout", delay_ms=0)
+    psu = unique_psu()
+    issued = await bank.issue(psu=psu, channels=SMS_THEN_VOICE)
+    challenge = await bank.settled(issued["id"], status="answered")
+    messages = await bank.messages(psu["phone"])
+    tried = await auditor.http.get(
+        "/v1/audit/events", params={"challenge": issued["id"], "type": "delivery.attempted"}
+    )
+
+    assert [message["channel"] for message in messages] == ["sms", "voice"]
+    assert [(event["channel"], event["try"]) for event in tried.json()["data"]] == [("sms", 1), ("voice", 1)]
+    assert challenge["deliveries"][0]["status"] in ("failed", "delivered")
+    assert (await bank.verify(issued["id"], code_in(messages[0]["text"])))["outcome"] == "approved"
+
+
+@pytest.mark.parametrize("channel", ["sms", "voice", "push"])
+async def test_payer_who_says_no(bank: Bank, auditor: Bank, script: Script, channel: str) -> None:
+    """A reply of NO, 9 in a call or no in the app: declined, on record, nothing further sent, and no code counts."""
+    await script(channel, "decline")
+    ladder = [{"channel": one} for one in ("push", "sms", "voice")]
+    issued = await bank.issue(channels=ladder[[one["channel"] for one in ladder].index(channel) :])
+    challenge = await bank.reached(issued["id"], "declined")
+
+    assert await declined_on_record(auditor, issued["id"]) == 1
+    assert [delivery["channel"] for delivery in challenge["deliveries"]] == [channel]
+    assert (await bank.verify(issued["id"], "123456"))["outcome"] == "declined"
+
+
+@pytest.mark.parametrize("forged", [True, False])
+async def test_no_of_a_forger_declines_nothing(
+    bank: Bank, service: Deployment, script: Script, forged: bool
+) -> None:
+    """Only the supplier itself can say that the payer said no; said twice it is said once."""
+    challenge_id, delivery = await waiting_delivery(bank, script)
+    raw = msgspec.json.encode(ReceiptBody(delivery, None, AT, declined=True))
+    key = "another channel" if forged else "sandbox receipts"
+    answered = [await post_receipt(bank, service, raw, key=key) for _ in range(2)]
+    challenge = await bank.get(challenge_id)
+
+    assert answered == ([401, 401] if forged else [204, 204])
+    assert challenge["status"] == ("pending" if forged else "declined")
+    assert len(challenge["deliveries"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +242,8 @@ async def test_receipt_of_nothing_we_know(
 ) -> None:
     """A signed receipt for an unknown supplier or delivery is 404, one that cannot be read 422."""
     raw = msgspec.json.encode(body)
-    response = await bank.http.post(f"/receipts/{supplier}", content=raw, headers=signed(service, raw))
+    headers = signed(service, raw, supplier=supplier)
+    response = await bank.http.post(f"/receipts/{supplier}", content=raw, headers=headers)
 
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -111,87 +264,5 @@ async def test_receipt_is_not_taken_from_another_challenge(
 
 async def test_receipt_body_is_what_suppliers_send() -> None:
     """The bytes these tests sign have the shape that the sandbox's suppliers send."""
-    assert msgspec.json.decode(body_of("dlv_x"), type=ReceiptBody).delivery == "dlv_x"
-
-
-async def test_messages_show_what_suppliers_received(bank: Bank, service: Deployment) -> None:
-    """The sandbox lists messages with every member, newest last, without a key."""
-    psu = unique_psu()
-    challenge = await bank.issue(psu=psu)
-    message = await bank.message(psu["phone"])
-    response = await bank.http.get(
-        "/sandbox/messages", params={"to": psu["phone"]}, headers={"Authorization": ""}
-    )
-
-    assert response.json() == {"data": [message], "next_cursor": None}
-    assert set(message) >= {"id", "channel", "to", "text", "at", "delivery", "supplier"}
-    assert message["to"] == psu["phone"]
-    assert message["channel"] == "sms"
-    assert message["supplier"] == "sandbox-sms"
-    assert message["delivery"] == challenge["deliveries"][0]["id"]
-
-
-async def test_messages_are_filtered(bank: Bank) -> None:
-    """By number, channel and the last one seen; a new message is behind the one seen before."""
-    psu = unique_psu()
-    challenge = await bank.issue(psu=psu, channels=[{"channel": "sms"}, {"channel": "voice"}])
-    first = await bank.message(psu["phone"])
-    await bank.http.post(f"/v1/challenges/{challenge['id']}/next")
-    second = await bank.message(psu["phone"], number=2)
-
-    async def listed(**filters: str) -> list[str]:
-        response = await bank.http.get("/sandbox/messages", params={"to": psu["phone"], **filters})
-        assert response.status_code == 200, response.text
-        return [message["id"] for message in response.json()["data"]]
-
-    assert await listed() == [first["id"], second["id"]]
-    assert await listed(channel="voice") == [second["id"]]
-    assert await listed(channel="push") == []
-    assert await listed(after=first["id"]) == [second["id"]]
-    assert await listed(after=second["id"]) == []
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "pointer"),
-    [
-        ("GET", "/sandbox/messages?channel=email", None, 422, "/channel"),
-        ("GET", "/sandbox/messages?after=first", None, 422, "/after"),
-        ("GET", "/sandbox/messages?from=me", None, 422, "/from"),
-        ("POST", "/sandbox/suppliers/sms", {"behaviour": "explode"}, 422, "/behaviour"),
-        ("POST", "/sandbox/suppliers/sms", {"behaviour": "slow", "delay_ms": -1}, 422, "/delay_ms"),
-        ("POST", "/sandbox/suppliers/sms", {"behaviour": "slow", "next": 0}, 422, "/next"),
-        ("POST", "/sandbox/suppliers/sms", {"behaviour": "slow", "delay": 5}, 422, "/delay"),
-        ("POST", "/sandbox/suppliers/sms", {}, 422, "/behaviour"),
-        ("POST", "/sandbox/suppliers/email", {"behaviour": "deliver"}, 404, None),
-        ("POST", "/sandbox/receipts", {"delivery": "dlv_x", "status": "lost"}, 422, "/status"),
-        ("POST", "/sandbox/receipts", {"delivery": "dlv_x", "status": "delivered"}, 404, None),
-    ],
-)
-async def test_sandbox_refuses_what_it_does_not_know(
-    bank: Bank, method: str, path: str, body: Any, status: int, pointer: str | None
-) -> None:
-    """The sandbox is as strict as the rest: unknown suppliers are 404, impossible values 422 with their place."""
-    response = await bank.http.request(method, path, json=body)
-
-    assert response.status_code == status
-    assert [mistake["pointer"] for mistake in response.json().get("errors", [])] == (
-        [pointer] if pointer else []
-    )
-
-
-async def test_script_holds_for_as_many_messages_as_it_says(bank: Bank, script: Script) -> None:
-    """A behaviour for the next message only: the first fails, the second is delivered."""
-    await script("sandbox-sms", "error", next=1)
-    failed = await bank.settled((await bank.issue())["id"], status="failed")
-    delivered = await bank.settled((await bank.issue())["id"], status="delivered")
-
-    assert failed["status"] == "undeliverable"
-    assert delivered["status"] == "pending"
-
-
-async def test_slow_supplier_still_delivers(bank: Bank, script: Script) -> None:
-    """A supplier that takes its time is waited for, and its message counts."""
-    await script("sms", "slow", delay_ms=300)
-    challenge = await bank.settled((await bank.issue())["id"], status="delivered")
-
-    assert challenge["deliveries"][0]["reason"] is None
+    told = msgspec.json.decode(body_of("dlv_x"), type=ReceiptBody)
+    assert msgspec.json.encode(told) == body_of("dlv_x")

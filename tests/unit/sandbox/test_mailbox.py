@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sca_service.delivery.supplier import Message
 from sca_service.kernel.errors import ConfigurationError, InvalidInput, StoreUnavailable
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Channel
+from sca_service.policy.supply import SenderKind, SenderRule
 from sca_service.sandbox.mailbox import (
     MAILBOX_FILE,
     MESSAGES_KEPT,
@@ -86,6 +88,34 @@ def test_a_message_is_read_back_as_it_was_put(mailbox: Mailbox) -> None:
     assert (received.id, received.channel, received.at_ms) == (received_id, Channel.SMS, 1_700_000_000_123)
     assert (received.to.reveal(), received.text.reveal()) == (ALICE, "49,99 € an ACME — 123456")
     assert (received.delivery_id, received.supplier) == ("dlv_1", "sandbox-sms")
+
+
+def test_the_sender_shown_is_read_back(mailbox: Mailbox) -> None:
+    """The registered sender of a message is kept with it; a message without one shows none."""
+    sender = SenderRule("DE", Channel.SMS, "EXAMPLEBANK", SenderKind.ALPHANUMERIC)
+    mailbox.put(replace(message(), sender=sender), "sandbox-sms", 1)
+    mailbox.put(message(), "sandbox-sms", 2)
+    assert [received.sender for received in mailbox.messages()] == ["EXAMPLEBANK", ""]
+
+
+def test_a_file_of_an_earlier_release_is_taken_over(path: Path) -> None:
+    """The file of release 0.1.0 has no column for the sender: its messages stay, and new ones have it."""
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE messages (id INTEGER PRIMARY KEY, channel TEXT NOT NULL, recipient TEXT NOT NULL,"
+            " bare_recipient TEXT NOT NULL, body TEXT NOT NULL, at_ms INTEGER NOT NULL, delivery TEXT NOT NULL,"
+            " supplier TEXT NOT NULL)"
+        )
+        old.execute("INSERT INTO messages VALUES (1, 'sms', '+1', '1', 'before', 1, 'dlv_0', 'sandbox-sms')")
+    old.close()
+    for text in ("after", "later"):
+        mailbox = Mailbox(path)
+        mailbox.put(message(to="+1", text=text), "sandbox-sms", 2)
+        mailbox.close()
+    mailbox = Mailbox(path)
+    assert texts(mailbox, to="+1") == ["before", "after", "later"]
+    assert {received.sender for received in mailbox.messages()} == {""}
+    mailbox.close()
 
 
 def test_neither_number_nor_text_shows_in_a_repr(mailbox: Mailbox) -> None:
