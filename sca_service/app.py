@@ -4,9 +4,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 
 import asyncpg
 import structlog
@@ -22,6 +21,7 @@ from sca_service.api import audit as audit_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
+from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.document import KEYED
@@ -30,104 +30,35 @@ from sca_service.api.idempotency import Idempotency
 from sca_service.api.json_body import MOST_BYTES
 from sca_service.api.operations import ChallengeOperations, PayerOperations
 from sca_service.api.postgres_store import ClientStore, EventReader
-from sca_service.api.receipts import ReceiptOperations, ReceiptReader
+from sca_service.api.receipts import ReceiptOperations
 from sca_service.api.redis_store import IdempotencyStore
 from sca_service.api.routes import StrictRequest, on_exception
 from sca_service.audit.drain import Drain
-from sca_service.audit.redis_store import Outbox
 from sca_service.audit.sequencer import Sequencer
-from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner, public_keys
 from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.issue import Issuer
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.payers import Payers
-from sca_service.challenges.postgres_store import ChallengeArchive
-from sca_service.challenges.record import Recorder, StateSource
-from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.record import StateSource
 from sca_service.challenges.verify import Verifier
+from sca_service.core import Core, open_core
 from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.redis_store import RedisDueSignal
-from sca_service.delivery.render import sms_segments
-from sca_service.delivery.supplier import Supplier
-from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
-from sca_service.kernel.errors import ConfigurationError, ScaError, StoreUnavailable
-from sca_service.kernel.secret import Secret
+from sca_service.kernel.connections import connect_postgres, in_time
+from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.telemetry import configure_logging
 from sca_service.limits.redis_store import LimitStore
-from sca_service.policy.load import load
-from sca_service.policy.model import Channel, Policy
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
-from sca_service.sandbox.suppliers import (
-    ReceiptSender,
-    SandboxReceiptReader,
-    SandboxSupplier,
-    supplier_name,
-)
+from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.settings import Settings
+from sca_service.supply import open_readers, open_suppliers
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """What every role shares: the stores, the policy, and the way to put something on record."""
-
-    settings: Settings
-    policy: Policy
-    redis: RedisConnection
-    postgres: asyncpg.Pool
-    store: ChallengeStore
-    archive: ChallengeArchive
-    outbox: Outbox
-    writer: AuditWriter
-    recorder: Recorder
-    clock: SystemClock
-
-    def book(self, actor: str) -> ChallengeBook:
-        """The deliveries of challenges, kept by a role (`worker`, `api`)."""
-        return ChallengeBook(
-            policy=self.policy,
-            keyring=self.settings.keyring,
-            store=self.store,
-            recorder=self.recorder,
-            actor=actor,
-        )
-
-
-@asynccontextmanager
-async def open_core(settings: Settings) -> AsyncIterator[Core]:
-    """Connect to the stores and load the policy. Raises StoreUnavailable, ConfigurationError."""
-    policy = load(settings.policies)
-    async with AsyncExitStack() as stack:
-        redis = RedisConnection(settings.redis_url)
-        stack.push_async_callback(redis.close)
-        await redis.ready()
-        postgres = await connect_postgres(settings.postgres_url, most_connections=6)
-        stack.push_async_callback(postgres.close)
-        archive = ChallengeArchive(postgres)
-        writer = AuditWriter(postgres, archive)
-        stack.push_async_callback(writer.close)
-        outbox = Outbox(redis)
-        stack.push_async_callback(outbox.close)
-        store = ChallengeStore(redis)
-        yield Core(
-            settings=settings,
-            policy=policy,
-            redis=redis,
-            postgres=postgres,
-            store=store,
-            archive=archive,
-            outbox=outbox,
-            writer=writer,
-            recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
-            clock=SystemClock(),
-        )
 
 
 def challenge_operations(core: Core) -> ChallengeOperations:
@@ -148,6 +79,7 @@ def challenge_operations(core: Core) -> ChallengeOperations:
         archive=core.archive,
         recorder=core.recorder,
         signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+        conversions=core.router,
         clock=core.clock,
     )
     follower = Follower(
@@ -170,29 +102,21 @@ def challenge_operations(core: Core) -> ChallengeOperations:
 
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
-    keyring = core.settings.keyring
     challenges = challenge_operations(core)
     book = core.book("api")
-    dependencies: dict[str, object] = {
-        "challenges": challenges,
-        "payers": PayerOperations(
-            Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
-        ),
-        "audit": audit_routes.AuditOperations(EventReader(core.postgres), keyring),
-        "receipts": ReceiptOperations(_receipt_readers(core.settings), book),
-        "readiness": lambda: readiness(core),
-        "public_keys": public_keys(keyring),
-    }
+    dependencies: dict[str, object] = {"challenges": challenges, **_dependencies(core, book)}
     routes = [
         *challenge_routes.ROUTES,
         *payer_routes.ROUTES,
+        *push_subscription_routes.ROUTES,
         *audit_routes.ROUTES,
         *receipt_routes.ROUTES,
         *operation_routes.ROUTES,
     ]
     if mailbox:
         routes += sandbox.ROUTES
-        dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book)
+        names = sandbox_names(core.supply.suppliers)
+        dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book, names)
     framework = Litestar(
         routes,
         dependencies={name: _provide(value) for name, value in dependencies.items()},
@@ -206,6 +130,28 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         logging_config=None,
     )
     return Front(framework, directory, challenges)
+
+
+def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
+    """What the framework's routes ask for, by name."""
+    keyring = core.settings.keyring
+    receipts = core.receipts(book)
+    readers = open_readers(core.supply, core.surroundings(receipts))
+    return {
+        "payers": PayerOperations(
+            Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
+        ),
+        "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
+            subscriptions=core.devices(),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
+            push_services=push_subscription_routes.push_services(core.supply.suppliers),
+        ),
+        "audit": audit_routes.AuditOperations(EventReader(core.postgres), keyring),
+        "receipts": ReceiptOperations(readers, receipts, book, core.settings.receipts_url),
+        "readiness": lambda: readiness(core),
+        "public_keys": public_keys(keyring),
+    }
 
 
 def _provide(value: object) -> Provide:
@@ -231,40 +177,6 @@ async def readiness(core: Core) -> dict[str, str]:
         else:
             parts[name] = "ok"
     return parts
-
-
-def _receipt_readers(settings: Settings) -> Mapping[str, ReceiptReader]:
-    if not settings.sandbox_folder:
-        return {}
-    reader = SandboxReceiptReader(_receipt_secret(settings))
-    return {supplier_name(channel): reader for channel in Channel}
-
-
-def _receipt_secret(settings: Settings) -> Secret[bytes]:
-    return Secret(settings.keyring.channel_key("sandbox receipts"))
-
-
-@asynccontextmanager
-async def open_suppliers(settings: Settings) -> AsyncIterator[Mapping[Channel, Supplier]]:
-    """The suppliers that carry messages. Raises ConfigurationError when a channel has none."""
-    if not settings.sandbox_folder:
-        raise ConfigurationError("no suppliers are configured, and the sandbox's are not for production")
-    mailbox = AsyncMailbox(Mailbox(settings.sandbox_folder / MAILBOX_FILE))
-    receipts = ReceiptSender(settings.api_url, _receipt_secret(settings))
-    try:
-        yield {
-            channel: SandboxSupplier(
-                channel,
-                mailbox=mailbox,
-                receipts=receipts,
-                clock=SystemClock(),
-                segments=sms_segments if channel is Channel.SMS else lambda _: 1,
-            )
-            for channel in Channel
-        }
-    finally:
-        await receipts.close()
-        await mailbox.close()
 
 
 async def run_api(settings: Settings) -> None:
@@ -306,11 +218,20 @@ async def run_worker(settings: Settings) -> None:
     """The worker role: sends what is due and commits what was left behind, until told to stop."""
     stop = _stop_on_signal()
     _serve_metrics(settings)
-    async with open_core(settings) as core, open_suppliers(settings) as suppliers:
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(open_core(settings))
+        book = core.book("worker")
+        surroundings = core.surroundings(core.receipts(book))
+        suppliers = await stack.enter_async_context(open_suppliers(core.supply, surroundings))
         due = RedisDueSignal(core.redis)
         partitions = range(PARTITIONS)
         dispatcher = Dispatcher(
-            book=core.book("worker"), suppliers=suppliers, signal=due, partitions=partitions
+            book=book,
+            suppliers=suppliers,
+            routes=core.router,
+            notes=core.sent_texts(),
+            signal=due,
+            partitions=partitions,
         )
         drain = Drain(core.outbox, core.writer, StateSource(core.store), partitions)
         log.info("worker.starting")

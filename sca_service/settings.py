@@ -15,11 +15,15 @@ A file (`--config`, TOML)::
     [api]
     host = "127.0.0.1"
     port = 8080
+    public_url = "https://sca.bank.example"   # where suppliers reach the api's /receipts
     [metrics]                           # of the worker and the log role; the api serves its own at /metrics
     host = "127.0.0.1"
     port = 9090
     [sandbox]                           # refused in production
     folder = "…"
+
+What suppliers want to know us by comes from the environment alone: `SCA_SUPPLIER_KALEYRA_EU_API_KEY` is the `api_key`
+of the supplier `kaleyra-eu` in `suppliers.toml`; `SCA_PORTABILITY_AUTHORIZATION` is the header of the HLR look-up.
 """
 
 import os
@@ -32,6 +36,7 @@ from typing import Any
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.secret import Secret
 
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -50,10 +55,12 @@ _KNOWN: dict[str, frozenset[str]] = {
     ),
     "redis": frozenset({"url"}),
     "postgres": frozenset({"url"}),
-    "api": frozenset({"host", "port"}),
+    "api": frozenset({"host", "port", "public_url"}),
     "metrics": frozenset({"host", "port"}),
     "sandbox": frozenset({"folder"}),
 }
+_SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
+_AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -81,11 +88,28 @@ class Settings:
     sandbox_folder: Path | None
     metrics_host: str
     metrics_port: int | None
+    public_url: str = ""
+    supplier_secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
+    portability_authorization: Secret[str] | None = field(default=None, repr=False)
+
+    def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
+        """The environment's secrets for a supplier, by their lower-case names."""
+        prefix = _variable(supplier)
+        return {
+            name.removeprefix(prefix).lower(): secret
+            for name, secret in self.supplier_secrets.items()
+            if name.startswith(prefix)
+        }
 
     @property
     def api_url(self) -> str:
         """Where the api listens."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def receipts_url(self) -> str:
+        """Where suppliers reach the api: the public address, or the listening one where there is none."""
+        return self.public_url or self.api_url
 
 
 def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -103,6 +127,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
     port = sections["api"].get("port", 8080)
+    public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     metrics_port = sections["metrics"].get("port")
     checks = {
         "environment: must be sandbox or production": environment in tuple(Environment),
@@ -111,15 +136,12 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
         "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
         "api.port: must be 1 to 65535": _is_port(port),
+        "api.public_url: must be an https:// URL": _is_public(public_url),
         "metrics.port: must be 1 to 65535": metrics_port is None or _is_port(metrics_port),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
-    keyring: Keyring | None = None
-    try:
-        keyring = _keyring(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent)
-    except ConfigurationError as error:
-        mistakes.append(str(error))
+    keyring = _keyring_or_mistake(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
     return Settings(
@@ -135,6 +157,9 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         sandbox_folder=path.parent / sandbox if sandbox else None,
         metrics_host=sections["metrics"].get("host", "127.0.0.1"),
         metrics_port=metrics_port,
+        public_url=public_url,
+        supplier_secrets=_secrets(environ, _SECRETS_OF_SUPPLIERS),
+        portability_authorization=_secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
     )
 
 
@@ -145,6 +170,19 @@ def shipped_policies() -> Path:
         if folder.is_dir():
             return folder
     raise ConfigurationError("no policies: name their folder in the configuration")
+
+
+def _secrets(environ: Mapping[str, str], prefix: str) -> dict[str, Secret[str]]:
+    """The environment's secrets whose names begin so; an empty one is none."""
+    return {name: Secret(value) for name, value in environ.items() if name.startswith(prefix) and value}
+
+
+def _variable(supplier: str) -> str:
+    return f"{_SECRETS_OF_SUPPLIERS}{supplier}_".upper().replace("-", "_")
+
+
+def _is_public(url: str) -> bool:
+    return not url or url.startswith(("https://", "http://127.0.0.1", "http://localhost"))
 
 
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -172,6 +210,16 @@ def _unknown(content: Mapping[str, Any]) -> list[str]:
         else:
             mistakes.append(f"{section}: must be a table")
     return mistakes
+
+
+def _keyring_or_mistake(
+    text: str | None, name: str | None, folder: Path, mistakes: list[str]
+) -> Keyring | None:
+    try:
+        return _keyring(text, name, folder)
+    except ConfigurationError as error:
+        mistakes.append(str(error))
+        return None
 
 
 def _keyring(text: str | None, name: str | None, folder: Path) -> Keyring:

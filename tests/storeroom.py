@@ -20,11 +20,19 @@ from sca_service.challenges.model import (
     decode_state,
     partition_of,
 )
-from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge, Reply
+from sca_service.challenges.redis_store import (
+    MOST_TRIES,
+    NOTHING_DUE,
+    AttemptRoute,
+    ChallengeStore,
+    EventMembers,
+    NewChallenge,
+    Reply,
+)
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.limits.model import Limit
-from sca_service.policy.model import Channel, LockoutPolicy, Purpose
+from sca_service.policy.model import Channel, LockoutPolicy, Purpose, StepReason
 from tests.harness import Deployment
 
 CLIENT = "bank"
@@ -37,6 +45,17 @@ THREE_STEPS = (
     LadderState(Channel.SMS, 45_000, "sent"),
     LadderState(Channel.VOICE, 0, "delivered"),
 )
+
+
+def over(channel: str, supplier: str = "sandbox") -> AttemptRoute:
+    """A route for what is due over a channel."""
+    return AttemptRoute(
+        channel,
+        supplier,
+        record=b'{"supplier":"%s"}' % supplier.encode(),
+        members=b',"supplier":"x"',
+        segments=1,
+    )
 
 
 def new_payer(partition: int | None = None) -> str:
@@ -53,6 +72,7 @@ def new_challenge(
     most_pending: int = 20,
     limits: Sequence[Limit] = (),
     client: str = CLIENT,
+    step_on: Sequence[StepReason] = tuple(StepReason),
 ) -> tuple[ChallengeId, NewChallenge]:
     """A challenge that is ready to be added. What is sealed in it nobody opens."""
     challenge = ChallengeId.new(
@@ -73,6 +93,7 @@ def new_challenge(
         step=0,
         deliveries=[],
         fixed=msgspec.json.encode(fixed).decode(),
+        step_on=" ".join(step_on),
     )
     return challenge, NewChallenge(
         state=state,
@@ -90,6 +111,19 @@ async def issued(store: ChallengeStore, payer: str, *, lifetime_ms: int = 300_00
     reply = await store.add(challenge, new, HEAD)
     assert reply.word == "issued"
     return challenge
+
+
+async def taken_up(store: ChallengeStore, challenge: ChallengeId, *, supplier: str = "sandbox") -> Reply:
+    """What a worker is told that has just leased a challenge, with a route for what is due."""
+    state = await store.get(challenge)
+    now_ms = time.time_ns() // 1_000_000
+    channel = state.channel_due(now_ms, most_tries=MOST_TRIES) if state else None
+    return await store.advance(challenge, HEAD, over(channel, supplier) if channel else NOTHING_DUE)
+
+
+async def leased(store: ChallengeStore, partition: int, *, most: int) -> list[str]:
+    """Which challenges a worker leases."""
+    return [due.challenge for due in await store.claim(partition, most=most)]
 
 
 async def answered(

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from sca_service.challenges.model import Element, Method, Outcome, Status, is_sca
 from sca_service.challenges.view import ChallengeView
-from sca_service.delivery.model import DeliveryState, DeliveryStatus
+from sca_service.delivery.model import DeliveryState, DeliveryStatus, RouteRecord
 from sca_service.kernel.clock import timestamp
 from sca_service.policy.model import Channel, Purpose
 
@@ -61,6 +61,28 @@ class PsuBody(Struct, frozen=True):
     id: str
 
 
+class RouteBody(Struct, frozen=True):
+    """How the supplier of a delivery was chosen."""
+
+    network: Annotated[
+        str | None,
+        Meta(description="MCC and, where known, MNC of the network that serves the number."),
+    ]
+    sender: Annotated[
+        str | None,
+        Meta(description="The registered sender that the handset shows."),
+    ]
+    price: Annotated[
+        AmountBody | None,
+        Meta(description="What the supplier's price list says of it, in up to six decimals."),
+    ]
+    reasons: tuple[str, ...]
+    passed_over: Annotated[
+        dict[str, str],
+        Meta(description="The other suppliers of this channel, and why each was not taken."),
+    ]
+
+
 class DeliveryBody(Struct, frozen=True):
     """One delivery; `to` is masked."""
 
@@ -81,6 +103,10 @@ class DeliveryBody(Struct, frozen=True):
     queued_at: str
     sent_at: str | None
     final_at: str | None
+    route: Annotated[
+        RouteBody | None,
+        Meta(description="Which route was chosen, and why."),
+    ]
 
 
 class RiskBody(Struct, frozen=True):
@@ -145,6 +171,10 @@ class ChallengeBody(Struct, frozen=True):
     policy: PolicyBody
     reference: str | None
     metadata: dict[str, str] | None
+    reason: Annotated[
+        str | None,
+        Meta(description="Why it ended as it did, where the status leaves that open."),
+    ]
 
 
 class ChallengeListBody(Struct, frozen=True):
@@ -185,6 +215,7 @@ class AuditEventListBody(Struct, frozen=True):
     next_cursor: str | None
 
 
+_decode_route = msgspec.json.Decoder(RouteRecord).decode
 _decode_transaction = msgspec.json.Decoder(TransactionBody).decode
 
 
@@ -215,6 +246,7 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
         policy=PolicyBody(fixed.policy),
         reference=private.reference,
         metadata=private.metadata,
+        reason=state.why or None,
     )
 
 
@@ -233,7 +265,6 @@ def _risk(view: ChallengeView) -> RiskBody:
 
 
 def _delivery(delivery: DeliveryState, view: ChallengeView) -> DeliveryBody:
-    currency, _, minor = delivery.cost.partition(" ")
     return DeliveryBody(
         id=delivery.id,
         channel=delivery.channel,
@@ -242,16 +273,35 @@ def _delivery(delivery: DeliveryState, view: ChallengeView) -> DeliveryBody:
         supplier=delivery.supplier or None,
         reason=delivery.reason or None,
         segments=delivery.segments or None,
-        cost=AmountBody(currency, minor) if delivery.cost else None,
+        cost=_money(delivery.cost),
         queued_at=timestamp(delivery.queued_at),
         sent_at=_at(delivery.sent_at),
         final_at=_at(delivery.final_at),
+        route=_route(delivery),
     )
+
+
+def _route(delivery: DeliveryState) -> RouteBody | None:
+    if not delivery.route:
+        return None
+    record = _decode_route(delivery.route)
+    return RouteBody(
+        network=record.network or None,
+        sender=record.sender or None,
+        price=_money(record.price),
+        reasons=record.reasons,
+        passed_over=record.passed_over,
+    )
+
+
+def _money(text: str) -> AmountBody | None:
+    currency, _, amount = text.partition(" ")
+    return AmountBody(currency, amount) if text else None
 
 
 def _masked(channel: Channel, view: ChallengeView) -> str:
     phone = view.private.phone_masked
-    if channel is Channel.PUSH or phone is None:
+    if not channel.needs_phone or phone is None:
         return f"device …{view.state.payer[-4:]}"
     return phone
 

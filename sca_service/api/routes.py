@@ -27,6 +27,10 @@ class StrictRequest(Request[Any, Any, Any]):
         """The body as it was sent; an empty object when there is none, or the framework would not ask for `json`."""
         return await super().body() or b"{}"
 
+    async def raw_body(self) -> bytes:
+        """The body as it was sent, empty when there is none: what a signature was made over."""
+        return await super().body()
+
     async def json(self) -> Any:
         """The body, parsed. Raises MalformedRequest, InvalidInput, UnsupportedMediaType."""
         field = self.scope["route_handler"].parsed_data_field

@@ -56,6 +56,11 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
     "verify_challenge": {"code": "693554", "transaction": _PAYMENT},
     "next_channel": {"reason": "user_request"},
     "unblock_payer": {"reason": "identified at the branch", "client": "bank"},
+    "add_push_subscription": {
+        "kind": "web_push",
+        "endpoint": "https://updates.push.services.mozilla.com/wpush/v2/gAAAAABn…",
+        "keys": {"p256dh": "BCVxsr7N_eNgVRqvHtD0…", "auth": "BTBZMqHH6r4Tts7J_aSIgg"},
+    },
     "sandbox_script": {"behaviour": "undelivered", "next": 1},
     "sandbox_receipt": {"delivery": "dlv_…", "status": "delivered"},
 }
@@ -73,6 +78,7 @@ _QUEUED = DeliveryBody(
     queued_at="2026-11-22T10:15:00.123Z",
     sent_at=None,
     final_at=None,
+    route=None,
 )
 _PENDING = ChallengeBody(
     id="chl_…",
@@ -101,6 +107,7 @@ _PENDING = ChallengeBody(
     policy=PolicyBody("sha256:…"),
     reference="case-77",
     metadata={"case": "77"},
+    reason=None,
 )
 _DELIVERED = msgspec.structs.replace(
     _QUEUED,
@@ -148,6 +155,7 @@ ANSWERS: Mapping[str, object] = {
         "at": "2026-11-22T10:15:00.345Z",
         "delivery": "dlv_…",
         "supplier": "sandbox-push",
+        "sender": None,
     },
 }
 """Bodies of answers by the name of their schema."""

@@ -57,16 +57,25 @@ class Drain:
                 continue
 
     async def drain_once(self, before_ms: int) -> int:
-        """Commit every event older than `before_ms` (Redis time). Returns how many; raises StoreUnavailable."""
+        """Commit every event older than `before_ms` (Redis time). Returns how many.
+
+        A partition that cannot be read does not hold up the others; StoreUnavailable is raised when none can.
+        """
         found = await asyncio.gather(
             *(
                 self._outbox.left_behind(partition, before_ms=before_ms, most=_MOST_PER_ROUND)
                 for partition in self._partitions
-            )
+            ),
+            return_exceptions=True,
         )
+        failures = [each for each in found if isinstance(each, BaseException)]
+        if failures and len(failures) == len(found):
+            raise failures[0]
+        for failure in failures:
+            log.error("drain.stumbled", exc=failure)
         drained = 0
         for partition, entries in zip(self._partitions, found, strict=True):
-            if not entries:
+            if not entries or isinstance(entries, BaseException):
                 continue
             results = await asyncio.gather(
                 *(self._commit(event) for _, event in entries), return_exceptions=True

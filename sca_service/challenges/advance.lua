@@ -2,9 +2,14 @@
 --
 -- KEYS  the three of state.lua
 -- ARGV  1 event id  2 head  3 lease of a send in ms  4 most tries of one delivery  5 challenge id
--- Returns {'send', state, event…} with the current delivery to be sent, {'changed', state, event…} or {'idle'}
+--       6 the channel for which the caller chose a route, from the state as it was claimed ('' when nothing was due)
+--       7 supplier ('' when there is no route)  8 why there is none  9 the route as text, kept and not looked into
+--       10 its members of the attempt's event  11 its price  12 its parts
+-- Returns {'send', state, event…} with the current delivery to be sent over that route, {'changed', state, event…} or
+-- {'idle'}
 
 local event_id, head = ARGV[1], ARGV[2]
+local channel, supplier, no_route = ARGV[6], ARGV[7], ARGV[8]
 
 local function settle_as_failed(state, delivery, reason)
   delivery.status, delivery.reason, delivery.final_at = 'failed', reason, now
@@ -24,10 +29,6 @@ if not state or state.status ~= 'pending' then
   return {'changed', save_state(challenge_key, state), unpack(events)}
 end
 
-local function tell_if_undeliverable()
-  if state.status == 'undeliverable' then emit(event_id, head, 'challenge.undeliverable', state) end
-end
-
 if now >= state.expires_at then
   settle_challenge(state, 'expired')
   emit(event_id, head, 'challenge.expired', state)
@@ -36,12 +37,12 @@ end
 
 local delivery = current_delivery(state)
 if delivery.status == 'queued' and delivery.tries >= tonumber(ARGV[4]) then
-  settle_as_failed(state, delivery, 'supplier_down')
-  step_on(state)
-  tell_if_undeliverable()
+  settle_as_failed(state, delivery, (delivery.tried or '') == '' and 'worker_lost' or delivery.reason)
+  step_on(state, failure_of(delivery))
+  tell_if_undeliverable(event_id, head, state)
 elseif delivery.tries > 0 and state.next_at > 0 and now >= state.next_at then
   if delivery.status == 'sent' then delivery.reason = 'timeout' end
-  step_on(state)
+  step_on(state, 'timeout')
   emit(event_id, head, 'challenge.stepped', state,
     member('reason', 'timeout') .. member('channel', current_delivery(state).channel))
 elseif delivery.status ~= 'queued' then
@@ -50,13 +51,22 @@ elseif delivery.status ~= 'queued' then
 end
 
 delivery = current_delivery(state)
-if state.status ~= 'pending' or delivery.status ~= 'queued' then
-  return {'changed', save_state(challenge_key, state), unpack(events)}
+local is_due = state.status == 'pending' and delivery.status == 'queued'
+if is_due and delivery.channel == channel and supplier == '' then
+  settle_as_failed(state, delivery, no_route)
+  step_on(state, failure_of(delivery))
+  tell_if_undeliverable(event_id, head, state)
+elseif is_due and delivery.channel == channel then
+  delivery.tries = delivery.tries + 1
+  delivery.supplier, delivery.route, delivery.cost = supplier, ARGV[9], ARGV[11]
+  delivery.segments = tonumber(ARGV[12])
+  if delivery.tries == 1 then state.next_at = step_ends_at(state) end
+  local lease_ends_at = now + tonumber(ARGV[3])
+  wait_until(state, state.next_at > 0 and math.min(lease_ends_at, state.next_at) or lease_ends_at)
+  emit(event_id, head, 'delivery.attempted', state,
+    member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('try', delivery.tries) .. ARGV[10])
+  return {'send', save_state(challenge_key, state), unpack(events)}
 end
-delivery.tries = delivery.tries + 1
-if delivery.tries == 1 then state.next_at = step_ends_at(state) end
-local lease_ends_at = now + tonumber(ARGV[3])
-wait_until(state, state.next_at > 0 and math.min(lease_ends_at, state.next_at) or lease_ends_at)
-emit(event_id, head, 'delivery.attempted', state,
-  member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('try', delivery.tries))
-return {'send', save_state(challenge_key, state), unpack(events)}
+-- No route was chosen for what is due now (it was stepped on to meanwhile): its own timer brings it up again.
+if #events == 0 then return {'idle'} end
+return {'changed', save_state(challenge_key, state), unpack(events)}

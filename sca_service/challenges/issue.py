@@ -30,8 +30,6 @@ from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import Channel, Ladder, LadderStep, LimitedAction, LimitScope, Policy, Purpose
 
-_ON_PHONE = frozenset({Channel.SMS, Channel.VOICE})
-
 
 @dataclass(frozen=True, slots=True)
 class WantedStep:
@@ -141,6 +139,7 @@ class Issuer:
             step=0,
             deliveries=[],
             fixed=msgspec.json.encode(fixed).decode(),
+            step_on=" ".join(self._policy.ladder(order.purpose).step_on),
         )
 
         payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
@@ -176,8 +175,8 @@ class Issuer:
             raise InvalidInput.at(
                 "/psu/phone", "the policy does not take a number from the client for this purpose"
             )
-        if not order.phone and any(step.channel in _ON_PHONE for step in steps):
-            raise InvalidInput.at("/psu/phone", "is needed for sms and voice: no phone line is enrolled")
+        if not order.phone and any(step.channel.needs_phone for step in steps):
+            raise InvalidInput.at("/psu/phone", "is needed for these channels: no phone line is enrolled")
         if (
             order.phone
             and order.phone.kind is NumberKind.LANDLINE

@@ -25,12 +25,17 @@ import msgspec
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
 from sca_service.policy.bounds import bound_for
-from sca_service.policy.model import Channel, Purpose
+from sca_service.policy.model import Channel, Purpose, StepReason
 
 PARTITIONS = 64
+_EVERY_REASON = " ".join(StepReason)
 _PURPOSES = tuple(Purpose)
 _DIGITS = bound_for("code.toml", "digits")
 _CHALLENGE_ID = re.compile(r"chl_[0-9a-f]{38}", re.ASCII)
+
+
+_STEP_REASONS = {str(reason): reason for reason in (StepReason.TIMEOUT, StepReason.NO_DEVICE)}
+"""Reasons of failed deliveries that a policy knows by the same name; `state.lua` holds the same table."""
 
 
 class Status(StrEnum):
@@ -203,6 +208,7 @@ class ChallengeState(msgspec.Struct):
     answer_event: str = ""
     answer_key: str = ""
     why: str = ""
+    step_on: str = _EVERY_REASON
 
     def status_at(self, now_ms: int) -> Status:
         """The status as of `now_ms`: a pending challenge whose time is over is expired, whoever notices first."""
@@ -222,6 +228,30 @@ class ChallengeState(msgspec.Struct):
             return False
         newest = self.deliveries[-1]
         return newest.status is DeliveryStatus.QUEUED and newest.tries == 0
+
+    @property
+    def newest_arrived(self) -> DeliveryState | None:
+        """The newest delivery that a supplier took, and of which nothing bad was heard."""
+        arrived = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.ANSWERED)
+        return next((one for one in reversed(self.deliveries) if one.status in arrived), None)
+
+    def channel_due(self, now_ms: int, *, most_tries: int) -> Channel | None:
+        """The channel over which a worker that advances it now would send, None when it would not.
+
+        What `advance.lua` decides; it decides again, and sends nothing over another channel than this one.
+        """
+        if self.status is not Status.PENDING or now_ms >= self.expires_at or not self.deliveries:
+            return None
+        current = self.deliveries[-1]
+        if current.status is DeliveryStatus.QUEUED and current.tries >= most_tries:
+            reason = _STEP_REASONS.get(current.reason if current.tried else "", StepReason.SUPPLIER_DOWN)
+        elif current.tries and self.next_at and now_ms >= self.next_at:
+            reason = StepReason.TIMEOUT
+        else:
+            return current.channel if current.status is DeliveryStatus.QUEUED else None
+        if self.step >= len(self.ladder) or reason not in self.step_on.split():
+            return None
+        return self.ladder[self.step].channel
 
     @property
     def details(self) -> Fixed:

@@ -8,12 +8,12 @@
 local state = load_state(challenge_key)
 if not state or state.client ~= ARGV[3] then return {'not_found'} end
 if state.status ~= 'pending' or now >= state.expires_at then return {'final'} end
-if state.step >= #state.ladder then return {'no_more'} end
+if not steps_on_for(state, 'user_request') then return {'no_more'} end
 if now < state.resend_at then return {'cooldown', state.resend_at - now} end
 local wait_ms = spend_limits(4, 7)
 if wait_ms > 0 then return {'limited', wait_ms} end
 
-step_on(state)
+step_on(state, 'user_request')
 state.resends = state.resends + 1
 state.resend_at = now + math.min(tonumber(ARGV[4]) * tonumber(ARGV[5]) ^ (state.resends - 1), tonumber(ARGV[6]))
 emit(ARGV[1], ARGV[2], 'challenge.stepped', state,

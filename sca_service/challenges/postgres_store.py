@@ -60,7 +60,7 @@ class ChallengeArchive:
         """Store the newest state of each challenge, within the transaction that commits its events."""
         newest: dict[str, ChallengeState] = {}
         for state in cast("Sequence[ChallengeState]", snapshots):
-            if state.id not in newest or newest[state.id].revision < state.revision:
+            if state.id not in newest or _rank(newest[state.id]) < _rank(state):
                 newest[state.id] = state
         states = [
             newest[challenge] for challenge in sorted(newest)
@@ -104,6 +104,11 @@ class ChallengeArchive:
             )
         )
         return [decode_state(row["state"]) for row in rows]
+
+
+def _rank(state: ChallengeState) -> tuple[bool, int]:
+    """What is final stays, as in `_SAVE`; else the newer."""
+    return state.status.is_final, state.revision
 
 
 def _moment(at_ms: int) -> datetime:

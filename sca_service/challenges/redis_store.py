@@ -28,8 +28,8 @@ def _script(name: str) -> Script:
     return Script.read(_STATE, _HERE / f"{name}.lua")
 
 
-_ISSUE, _VERIFY, _NEXT, _CANCEL, _ADVANCE, _SETTLE = map(
-    _script, ("issue", "verify", "next", "cancel", "advance", "settle")
+_ISSUE, _VERIFY, _NEXT, _CANCEL, _ADVANCE, _SETTLE, _POSTPONE, _DECLINE = map(
+    _script, ("issue", "verify", "next", "cancel", "advance", "settle", "postpone", "decline")
 )
 _CLAIM = Script.read(_HERE / "claim.lua")
 _RELEASE = Script.read(_HERE / "release.lua")
@@ -84,6 +84,32 @@ class NewChallenge:
     most_pending: int
     most_failures: int
     limits: Sequence[Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A challenge whose time has come, as it stood when it was leased at `now_ms`; None when it is gone."""
+
+    challenge: str
+    state: ChallengeState | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRoute:
+    """The route of an attempt, as `advance.lua` keeps it. No `supplier`: there is no route, for this `reason`."""
+
+    channel: str = ""
+    supplier: str = ""
+    reason: str = ""
+    record: bytes = b""
+    members: bytes = b""
+    cost: str = ""
+    segments: int = 0
+
+
+NOTHING_DUE = AttemptRoute()
+"""For a challenge of which nothing was due to be sent when it was leased."""
 
 
 class ChallengeStore:
@@ -184,19 +210,55 @@ class ChallengeStore:
         packed = await self._redis.command("GET", _challenge_key(challenge))
         return decode_state(packed) if packed else None
 
-    async def claim(self, partition: int, *, most: int) -> list[str]:
-        """Lease the challenges of a partition whose time has come; their ids."""
-        ids = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
-        return [one.decode() for one in ids]
+    async def claim(self, partition: int, *, most: int) -> list[Due]:
+        """Lease the challenges of a partition whose time has come."""
+        now_ms, *found = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
+        return [
+            Due(owner.decode(), decode_state(packed) if packed else None, now_ms)
+            for owner, packed in zip(found[::2], found[1::2], strict=True)
+        ]
 
-    async def advance(self, challenge: ChallengeId, head: EventMembers) -> Reply:
-        """What is to be done now: `send` the current delivery, `changed` (stepped on or final), or `idle`."""
+    async def advance(self, challenge: ChallengeId, head: EventMembers, route: AttemptRoute) -> Reply:
+        """What is to be done now: `send` the current delivery, `changed` (stepped on or final), or `idle`.
+
+        `route` is for the channel that was due when the challenge was leased. When another is due by now, nothing is
+        sent, and the challenge's timer brings it up again.
+        """
         return _reply(
             await self._redis.call(
                 _ADVANCE,
                 _keys(challenge),
-                (new_id("evt"), head.as_head(), SEND_LEASE_MS, MOST_TRIES, challenge.text),
+                (
+                    new_id("evt"),
+                    head.as_head(),
+                    SEND_LEASE_MS,
+                    MOST_TRIES,
+                    challenge.text,
+                    route.channel,
+                    route.supplier,
+                    route.reason,
+                    route.record,
+                    route.members,
+                    route.cost,
+                    route.segments,
+                ),
             )
+        )
+
+    async def postpone(
+        self, challenge: ChallengeId, head: EventMembers, delivery: str, *, attempt: int, wait_ms: int
+    ) -> Reply:
+        """Give back a try that was not used, because it could not be put on record: `changed` or `ignored`."""
+        return _reply(
+            await self._redis.call(
+                _POSTPONE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, attempt, wait_ms)
+            )
+        )
+
+    async def decline(self, challenge: ChallengeId, head: EventMembers, delivery: str, how: str) -> Reply:
+        """The payer says no: `changed`, `ignored` when it is over or nothing was sent, or `not_found`."""
+        return _reply(
+            await self._redis.call(_DECLINE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, how))
         )
 
     async def settle(
@@ -205,8 +267,6 @@ class ChallengeStore:
         head: EventMembers,
         delivery: str,
         settlement: Settlement,
-        *,
-        retry_ms: int,
     ) -> Reply:
         """Put down what became of a delivery: `changed`, `ignored` when it is no news, or `not_found`."""
         return _reply(
@@ -223,7 +283,7 @@ class ChallengeStore:
                     settlement.segments,
                     settlement.cost,
                     int(settlement.transient),
-                    retry_ms,
+                    settlement.retry_ms,
                 ),
             )
         )

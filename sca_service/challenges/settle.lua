@@ -18,11 +18,9 @@ if not delivery then return {'not_found'} end
 local event_id, head = ARGV[1], ARGV[2]
 local status, reason, supplier = ARGV[4], ARGV[5], ARGV[6]
 
--- What was never sent cannot have arrived, and once a supplier has taken a message no other one can tell of it.
+-- What was never sent cannot have arrived, and nobody can tell of it but the supplier that it was given to.
 if delivery.tries == 0 then return {'ignored'} end
-if delivery.status ~= 'queued' and supplier ~= '' and (delivery.supplier or '') ~= '' and supplier ~= delivery.supplier then
-  return {'ignored'}
-end
+if supplier ~= '' and (delivery.supplier or '') ~= '' and supplier ~= delivery.supplier then return {'ignored'} end
 
 local segments, cost = tonumber(ARGV[7]), ARGV[8]
 local is_current = delivery == current_delivery(state)
@@ -32,7 +30,8 @@ if segments > 0 then delivery.segments = segments end
 if cost ~= '' then delivery.cost = cost end
 if supplier ~= '' then delivery.supplier = supplier end
 
-if (RANK[status] or 2) <= (RANK[delivery.status] or 2) then
+local is_receipt_of_uncertain = is_uncertain(delivery) and status ~= 'failed' and status ~= 'sent'
+if (RANK[status] or 2) <= (RANK[delivery.status] or 2) and not is_receipt_of_uncertain then
   -- A receipt overtook the answer to the submit, or came twice: keep what the supplier said of cost, change nothing.
   if status == 'sent' and delivery.sent_at == 0 and delivery.status ~= 'skipped' then
     delivery.sent_at = delivery.final_at
@@ -43,9 +42,11 @@ end
 
 if status == 'failed' and ARGV[9] == '1' and is_current and is_pending then
   delivery.reason = reason
+  delivery.tried = (delivery.tried or '') == '' and supplier or delivery.tried .. ' ' .. supplier
   wait_until(state, now + tonumber(ARGV[10]))
   emit(event_id, head, 'delivery.retried', state,
-    member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('reason', reason))
+    member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('reason', reason)
+    .. member('supplier', supplier))
   return {'changed', save_state(challenge_key, state), unpack(events)}
 end
 
@@ -59,8 +60,8 @@ emit(event_id, head, 'delivery.settled', state,
 if is_current and is_pending then
   local step = state.ladder[state.step]
   if FAILED[status] then
-    step_on(state)
-    if state.status == 'undeliverable' then emit(event_id, head, 'challenge.undeliverable', state) end
+    step_on(state, failure_of(delivery))
+    tell_if_undeliverable(event_id, head, state)
   elseif status == 'sent' and step.until_status ~= 'sent' and state.next_at > 0 then
     wait_until(state, math.min(state.next_at, state.expires_at))
   else
@@ -69,8 +70,8 @@ if is_current and is_pending then
   end
 elseif is_pending and (status == 'delivered' or status == 'answered') then
   state.next_at = 0 -- an earlier message arrived after all: the ladder does not step on by time any more
-elseif is_pending and FAILED[status] and state.step >= #state.ladder and FAILED[current_delivery(state).status] then
-  step_on(state) -- the last word that was outstanding
-  if state.status == 'undeliverable' then emit(event_id, head, 'challenge.undeliverable', state) end
+elseif is_pending and FAILED[status] and FAILED[current_delivery(state).status] then
+  step_on(state, failure_of(current_delivery(state))) -- the last word that was outstanding
+  tell_if_undeliverable(event_id, head, state)
 end
 return {'changed', save_state(challenge_key, state), unpack(events)}

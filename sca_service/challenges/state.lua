@@ -83,9 +83,15 @@ local function current_delivery(state)
   return state.deliveries[#state.deliveries]
 end
 
--- When the current step ends by time; 0 when there is no further step to go to.
+-- Whether there is a further channel, and the policy goes on to it for this reason.
+local function steps_on_for(state, reason)
+  if state.step >= #state.ladder then return false end
+  return string.find(' ' .. state.step_on .. ' ', ' ' .. reason .. ' ', 1, true) ~= nil
+end
+
+-- When the current step ends by time; 0 when nothing follows then.
 local function step_ends_at(state)
-  return state.step < #state.ladder and now + state.ladder[state.step].timeout_ms or 0
+  return steps_on_for(state, 'timeout') and now + state.ladder[state.step].timeout_ms or 0
 end
 
 local function queue_delivery(state)
@@ -100,10 +106,23 @@ end
 
 local FAILED = { failed = true, undelivered = true, no_answer = true, skipped = true }
 
--- On to the next channel, with the same code. Returns false when there is none: the challenge is undeliverable when
--- every delivery failed, and waits for its answer when one may still have arrived.
-local function step_on(state)
-  if state.step < #state.ladder then
+-- Nobody knows whether such a message arrived: the supplier gave no answer in time, or the worker died while sending.
+local UNCERTAIN = { timeout = true, worker_lost = true }
+
+local function is_uncertain(delivery) return delivery.status == 'failed' and UNCERTAIN[delivery.reason] == true end
+
+-- What a policy calls the reasons for which a delivery comes to nothing. Any other is the supplier's.
+local STEP_REASON = { timeout = 'timeout', no_device = 'no_device', undelivered = 'undelivered', no_answer = 'no_answer' }
+
+-- Why the ladder would leave a delivery that failed.
+local function failure_of(delivery)
+  return STEP_REASON[delivery.status] or STEP_REASON[delivery.reason] or 'supplier_down'
+end
+
+-- On to the next channel, with the same code. Returns false when there is none, or none for this reason: the challenge
+-- is undeliverable when every delivery surely failed, and waits for its answer when one may have arrived.
+local function step_on(state, reason)
+  if steps_on_for(state, reason) then
     take_back(current_delivery(state))
     state.step = state.step + 1
     queue_delivery(state)
@@ -111,13 +130,20 @@ local function step_on(state)
   end
   state.next_at = 0
   for _, delivery in ipairs(state.deliveries) do
-    if not FAILED[delivery.status] then
+    if not FAILED[delivery.status] or is_uncertain(delivery) then
       wait_until(state, state.expires_at)
       return false
     end
   end
   settle_challenge(state, 'undeliverable')
+  state.why = reason
   return false
+end
+
+local function tell_if_undeliverable(event_id, head, state)
+  if state.status == 'undeliverable' then
+    emit(event_id, head, 'challenge.undeliverable', state, member('reason', state.why))
+  end
 end
 
 -- GCRA over several limits at once: all are spent or none is. From KEYS[first_key] on stand the limits' keys, from

@@ -1,6 +1,7 @@
 """Answer a challenge: the one place with the control flow."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
@@ -45,6 +46,13 @@ class Verified:
     authentication_code: str | None = None
 
 
+class Conversions(Protocol):
+    """Counts which routes bring codes that are answered. Never raises, never waits."""
+
+    def converted(self, supplier: str, network: str) -> None:
+        """A code that this supplier carried into this network was answered rightly."""
+
+
 class Verifier:
     """Verifies answers. A class because it holds what it verifies with."""
 
@@ -57,6 +65,7 @@ class Verifier:
         archive: ChallengeArchive,
         recorder: Recorder,
         signer: AuthenticationCodeSigner,
+        conversions: Conversions,
         clock: Clock,
     ) -> None:
         self._policy = policy
@@ -65,6 +74,7 @@ class Verifier:
         self._archive = archive
         self._recorder = recorder
         self._signer = signer
+        self._conversions = conversions
         self._clock = clock
 
     async def verify(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
@@ -111,6 +121,8 @@ class Verifier:
             )  # Redis has lost its tail; the record has not
         CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
         assert reply.state is not None  # noqa: S101 - it was there before
+        if outcome is Outcome.APPROVED and (carried := reply.state.newest_arrived):
+            self._conversions.converted(carried.supplier, carried.network)
         return self._told(outcome, reply.state)
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:

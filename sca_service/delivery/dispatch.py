@@ -1,48 +1,103 @@
-"""The worker's loop: take what is due, put the attempt on record, send, put down what became of it.
+"""The worker's loop: take what is due, choose its route, put the attempt on record, send, put down what became of it.
 
 A delivery is leased to one worker. When that worker dies the lease ends and another sends it again under the same
 reference: at most one message more, and the log says so (`try` is 2).
 """
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from sca_service.delivery.model import DeliveryStatus, Settlement
+from sca_service.delivery.model import DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.supplier import Accepted, FailureReason, Message, Supplier, SupplierFailure
 from sca_service.kernel.errors import ScaError, StoreUnavailable
-from sca_service.policy.model import Channel
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.policy.model import Channel, Occasion, Purpose
+from sca_service.routing.model import Route, RouteChoice, SendOutcome
 
 SEND_DEADLINE_SECONDS = 10.0
+RETRY_MS = 1_000
+"""Before the first further try with the same supplier; twice as long before the next, less up to half by chance."""
+LONGEST_RETRY_MS = 8_000
 _SWEEP_SECONDS = 0.2
 _MOST_PER_CLAIM = 100
 _MOST_UNDER_WAY = 500
 
 log = structlog.get_logger()
 
+Due = TypeVar("Due")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is about to be sent, as far as it is known before its route is; its delivery is not named yet.
+
+    `tried` are suppliers that did not take it; `began_with` is the one that may have (its worker died), which can tell
+    a repeated reference. `number` is None for channels that know none.
+    """
+
+    message: Message
+    number: PhoneNumber | None
+    purpose: Purpose | None
+    segments: int = 1
+    tried: tuple[str, ...] = ()
+    began_with: str = ""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outbound:
-    """One message to be sent now; its attempt is on record."""
+    """One message of a client to be sent now over its route; its attempt is on record."""
 
-    owner: str
     message: Message
+    client: str
+    route: Route
 
 
-class Book(Protocol):
-    """Where deliveries stand, and whose they are."""
+class Book(Protocol[Due]):
+    """Where deliveries stand, and whose they are. `Due` is its own word for something whose time has come."""
 
-    async def claim(self, partition: int, *, most: int) -> list[str]:
-        """Lease what is due in a partition; ids of the owners. Raises StoreUnavailable."""
+    async def claim(self, partition: int, *, most: int) -> list[Due]:
+        """Lease what is due in a partition. Raises StoreUnavailable."""
 
-    async def advance(self, owner: str) -> Outbound | None:
-        """What is to be sent now for an owner, put on record; None when nothing is. Raises StoreUnavailable."""
+    def plan(self, due: Due) -> Plan | None:
+        """What would be sent now; None when nothing would."""
 
-    async def settle(self, delivery: str, settlement: Settlement) -> bool:
-        """Put down what became of a delivery; False for an unknown one. Raises StoreUnavailable."""
+    async def advance(self, due: Due, plan: Plan | None, choice: RouteChoice | None) -> Outbound | None:
+        """What is to be sent now, put on record; None when nothing is. Raises StoreUnavailable."""
+
+    async def settle(self, delivery: str, settlement: Settlement) -> SettledDelivery | None:
+        """Put down what became of a delivery; None for an unknown one. Raises StoreUnavailable."""
+
+
+class Routes(Protocol):
+    """Chooses who carries a message, and learns how that went. Never raises, never waits for long."""
+
+    async def choose(
+        self,
+        channel: Channel,
+        number: PhoneNumber | None,
+        *,
+        purpose: Purpose | None,
+        occasion: Occasion | None,
+        segments: int,
+        tried: tuple[str, ...],
+        prefer: str = "",
+    ) -> RouteChoice:
+        """The route for one message."""
+
+    def observe(self, route: Route, outcome: SendOutcome, latency_ms: int) -> None:
+        """What came of handing it over."""
+
+
+class SentNote(Protocol):
+    """Remembers to whom a text was sent last, so that a reply finds it."""
+
+    async def note_sent(self, message: Message, client: str) -> None:
+        """A text is about to go out. Raises StoreUnavailable."""
 
 
 class DueSignal(Protocol):
@@ -52,19 +107,24 @@ class DueSignal(Protocol):
         """The partitions that were signalled, at the latest after so many seconds. Raises StoreUnavailable."""
 
 
-class Dispatcher:
+class Dispatcher(Generic[Due]):
     """Sends what is due. A class because it holds what is under way."""
 
     def __init__(
         self,
         *,
-        book: Book,
-        suppliers: Mapping[Channel, Supplier],
+        book: Book[Due],
+        suppliers: Mapping[str, Supplier],
+        routes: Routes,
+        notes: SentNote,
         signal: DueSignal,
         partitions: Iterable[int],
     ) -> None:
+        """`suppliers` by name, as routes name them."""
         self._book = book
         self._suppliers = suppliers
+        self._routes = routes
+        self._notes = notes
         self._signal = signal
         self._partitions = frozenset(partitions)
         self._under_way: set[asyncio.Task[None]] = set()
@@ -90,51 +150,122 @@ class Dispatcher:
             await asyncio.wait(self._under_way, timeout=SEND_DEADLINE_SECONDS)
 
     async def dispatch_due(self, partitions: Iterable[int]) -> int:
-        """Begin to work on everything due in these partitions. Returns how much; raises StoreUnavailable."""
+        """Begin to work on everything due in these partitions. Returns how much.
+
+        A partition that cannot be worked on does not hold up the others; StoreUnavailable is raised when all are away.
+        """
         room = _MOST_UNDER_WAY - len(self._under_way)
         if room <= 0:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             room = 1
-        claimed = await asyncio.gather(
-            *(self._book.claim(partition, most=min(_MOST_PER_CLAIM, room)) for partition in partitions)
+        claims = await asyncio.gather(
+            *(self._book.claim(partition, most=min(_MOST_PER_CLAIM, room)) for partition in partitions),
+            return_exceptions=True,
         )
-        owners = [owner for some in claimed for owner in some]
-        for owner in owners:
-            task = asyncio.get_running_loop().create_task(self._deliver_one(owner))
+        failures = [claim for claim in claims if isinstance(claim, BaseException)]
+        if failures and len(failures) == len(claims):
+            raise failures[0]
+        for failure in failures:
+            log.error("dispatch.stumbled", exc=failure)
+        claimed = [due for claim in claims if not isinstance(claim, BaseException) for due in claim]
+        for due in claimed:
+            task = asyncio.get_running_loop().create_task(self._deliver_one(due))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        return len(owners)
+        return len(claimed)
 
-    async def _deliver_one(self, owner: str) -> None:
+    async def _deliver_one(self, due: Due) -> None:
         try:
-            outbound = await self._book.advance(owner)
-            if outbound:
-                settlement = await self._send(outbound.message)
+            plan = self._book.plan(due)
+            choice = await self._choose(plan) if plan else None
+            outbound = await self._book.advance(due, plan, choice)
+            if plan and outbound:
+                if outbound.message.channel.needs_phone:
+                    await self._notes.note_sent(outbound.message, outbound.client)
+                settlement = await self._send(plan, outbound)
                 await self._book.settle(outbound.message.delivery_id, settlement)
         except StoreUnavailable as away:
-            log.warning("delivery.postponed", reason=away.detail)  # its lease ends, and it is taken up again
+            log.warning("delivery.postponed", reason=away.detail)  # its timer brings it up again
         except Exception as error:  # the worker loop lives on (style, rule 10); the lease brings it back
             log.error("delivery.stumbled", exc=error)
 
-    async def _send(self, message: Message) -> Settlement:
-        supplier = self._suppliers.get(message.channel)
-        if supplier is None:
-            return Settlement(DeliveryStatus.FAILED, "", reason=FailureReason.SUPPLIER_DOWN)
+    async def _choose(self, plan: Plan, also_tried: str = "") -> RouteChoice:
+        return await self._routes.choose(
+            plan.message.channel,
+            plan.number,
+            purpose=plan.purpose,
+            occasion=plan.message.occasion,
+            segments=plan.segments,
+            tried=(*plan.tried, also_tried) if also_tried else plan.tried,
+            prefer="" if also_tried else plan.began_with,
+        )
+
+    async def _send(self, plan: Plan, outbound: Outbound) -> Settlement:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        settlement, outcome = await self._hand_over(outbound)
+        self._routes.observe(outbound.route, outcome, int((loop.time() - began) * 1000))
+        if settlement.transient:
+            return await self._again(plan, outbound, settlement)
+        return settlement
+
+    async def _hand_over(self, outbound: Outbound) -> tuple[Settlement, SendOutcome]:
+        name = outbound.route.supplier
+        supplier = self._suppliers[name]
         try:
             async with asyncio.timeout(SEND_DEADLINE_SECONDS):
-                accepted = await supplier.send(message)
+                accepted = await supplier.send(outbound.message)
         except TimeoutError:
-            return Settlement(DeliveryStatus.FAILED, supplier.name, reason=FailureReason.TIMEOUT)
+            return Settlement(
+                DeliveryStatus.FAILED, name, reason=FailureReason.TIMEOUT
+            ), SendOutcome.TIMED_OUT
         except SupplierFailure as failure:
-            return Settlement(
-                DeliveryStatus.FAILED, supplier.name, reason=failure.reason, transient=failure.transient
+            settlement = Settlement(
+                DeliveryStatus.FAILED,
+                name,
+                reason=failure.reason,
+                transient=failure.transient,
+                retry_ms=failure.retry_after_ms,
             )
+            return settlement, _outcome(failure)
         except (ScaError, OSError) as error:
-            log.error("supplier.failed", supplier=supplier.name, exc=error)
-            return Settlement(
-                DeliveryStatus.FAILED, supplier.name, reason=FailureReason.SUPPLIER_DOWN, transient=True
+            log.error("supplier.failed", supplier=name, exc=error)
+            settlement = Settlement(
+                DeliveryStatus.FAILED, name, reason=FailureReason.SUPPLIER_DOWN, transient=True
             )
-        return _sent(supplier.name, accepted)
+            return settlement, SendOutcome.FAILED
+        return _sent(name, accepted), SendOutcome.TAKEN
+
+    async def _again(self, plan: Plan, outbound: Outbound, settlement: Settlement) -> Settlement:
+        """A failure that passes: another supplier at once, else the same one later, never one without a device."""
+        tried = {*plan.tried, settlement.supplier}
+        choice = await self._choose(plan, also_tried=settlement.supplier)
+        if choice.route and choice.route.supplier not in tried:
+            retry_ms = 0
+        elif settlement.reason == FailureReason.NO_DEVICE:
+            return Settlement(DeliveryStatus.FAILED, settlement.supplier, reason=settlement.reason)
+        else:
+            retry_ms = max(settlement.retry_ms, retry_wait_ms(outbound.message.attempt, random.random()))  # noqa: S311
+        return Settlement(
+            settlement.status,
+            settlement.supplier,
+            reason=settlement.reason,
+            transient=True,
+            retry_ms=min(retry_ms, LONGEST_RETRY_MS),
+        )
+
+
+def retry_wait_ms(attempt: int, chance: float) -> int:
+    """Milliseconds before the try after number `attempt`; `chance` (0 to 1) spreads those that failed together."""
+    return int(min(RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS) * (1 - chance / 2))
+
+
+def _outcome(failure: SupplierFailure) -> SendOutcome:
+    if failure.reason is FailureReason.TIMEOUT:
+        return SendOutcome.TIMED_OUT
+    if failure.reason is FailureReason.SUPPLIER_DOWN:
+        return SendOutcome.FAILED
+    return SendOutcome.REFUSED
 
 
 def _sent(supplier: str, accepted: Accepted) -> Settlement:

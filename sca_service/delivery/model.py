@@ -35,7 +35,10 @@ class DeliveryStatus(StrEnum):
 
 
 class DeliveryState(msgspec.Struct):
-    """One delivery as it lies in the challenge's state. Times in milliseconds since the epoch, 0 means not yet."""
+    """One delivery as it lies in the challenge's state. Times in milliseconds since the epoch, 0 means not yet.
+
+    `supplier` is the one that was given it last, `tried` are those that did not take it, `route` is its RouteRecord.
+    """
 
     id: str
     channel: Channel
@@ -48,6 +51,54 @@ class DeliveryState(msgspec.Struct):
     sent_at: int = 0
     final_at: int = 0
     tries: int = 0
+    tried: str = ""
+    route: str = ""
+
+    @property
+    def network(self) -> str:
+        """The network of its route, as far as it is known."""
+        return msgspec.json.decode(self.route, type=RouteRecord).network if self.route else ""
+
+    @property
+    def suppliers_tried(self) -> tuple[str, ...]:
+        """The suppliers that did not take this message, the first one first."""
+        return tuple(self.tried.split())
+
+
+class RouteRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which route was chosen for a delivery, and why; kept with it and answered to its client."""
+
+    supplier: str
+    network: str = ""
+    sender: str = ""
+    price: str = ""
+    reasons: tuple[str, ...] = ()
+    passed_over: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SettledDelivery:
+    """A delivery after somebody told what became of it.
+
+    `is_news` is False for what was known before; the rest is not filled in then. `latency_ms` is the time from when the
+    supplier took it until its last word, 0 before that.
+    """
+
+    id: str
+    status: DeliveryStatus
+    is_news: bool = False
+    channel: Channel | None = None
+    supplier: str = ""
+    network: str = ""
+    latency_ms: int = 0
+
+
+class DeclinedBy(StrEnum):
+    """How a payer said no."""
+
+    CALL = "payer_call"
+    REPLY = "payer_reply"
+    APP = "payer_app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +106,7 @@ class Settlement:
     """What became of a delivery, by the supplier's answer to the submit or by its receipt.
 
     `cost` is `"<currency> <decimal amount>"`, empty when the supplier has not said; `transient` asks for another try
-    over the same channel.
+    over the same channel, after `retry_ms`.
     """
 
     status: DeliveryStatus
@@ -64,6 +115,7 @@ class Settlement:
     segments: int = 0
     cost: str = ""
     transient: bool = False
+    retry_ms: int = 0
 
 
 def delivery_id(challenge_id: str, number: int) -> str:

@@ -32,6 +32,7 @@ _EXPLAINED_BY = {
     Status.CANCELLED: {"challenge.cancelled"},
     Status.UNDELIVERABLE: {"challenge.undeliverable"},
     Status.REFUSED: {"challenge.refused"},
+    Status.DECLINED: {"challenge.declined"},
 }
 """The events of which one must be on record for a challenge to stand where it stands."""
 
@@ -233,6 +234,9 @@ def _messages_beyond_the_log(found: Found, *, lost_tail: bool) -> Iterator[str]:
     for event in found.events:
         if event["type"] == "delivery.attempted":
             tries.setdefault(event["delivery"], []).append(event["try"])
+    for event in found.events:
+        if event["type"] == "delivery.postponed":  # it was not sent, and its number is given out again
+            tries[event["delivery"]].remove(event["try"])
     for delivery, count in found.messages.items():
         if count > len(tries.get(delivery, [])):
             yield f"{delivery}: {count} messages, {len(tries.get(delivery, []))} tries in the log"

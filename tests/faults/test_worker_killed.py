@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sca_service.challenges.model import partition_of
 from sca_service.sandbox.mailbox import MAILBOX_FILE, Mailbox
 from tests.faults.checker import events_of, read, violations, violations_in
 from tests.faults.cuts import (
@@ -50,6 +51,25 @@ async def test_killed_between_claim_and_send(deployment: Deployment) -> None:
         assert len(messages) == 1
         assert await _tries(deployment, challenge, 2) == [1, 2]
         assert (await bank.verify(challenge, code_in(messages[0]["text"])))["outcome"] == "approved"
+    assert await violations(deployment) == []
+
+
+@pytest.mark.long
+async def test_an_attempt_that_cannot_be_put_on_record_spends_no_try(deployment: Deployment) -> None:
+    """However long the log is away: nothing is sent meanwhile, and afterwards it is sent at once, and once."""
+    worker = _kill_worker(deployment)
+    async with deployment.bank() as bank:
+        psu = unique_psu()
+        challenge = (await bank.issue(psu=psu))["id"]
+        async with commits_held_back(deployment):
+            restart(deployment, worker)
+            await until(
+                lambda: _was_postponed(deployment, challenge, times=4), "four attempts were given back"
+            )
+            assert await bank.messages(psu["phone"]) == []
+        messages = await _messages_when_delivered(bank, challenge, psu["phone"])
+        assert len(messages) == 1
+        assert state_of(deployment, challenge).deliveries[0].tries == 1
     assert await violations(deployment) == []
 
 
@@ -135,7 +155,7 @@ async def test_what_expires_while_no_worker_runs_is_expired_by_the_next_one(
 async def test_a_key_that_is_not_what_it_should_be_does_not_end_the_worker(
     deployment: Deployment, worker: Role
 ) -> None:
-    """Timers and an outbox of the wrong kind: the worker logs it and goes on, and delivers when they are gone."""
+    """Timers and an outbox of the wrong kind: the worker logs it, and the other payers get their messages meanwhile."""
     log = deployment.folder / f"worker-{worker.port}.log"
     keys = ("{p62}:due", "{p63}:outbox")
     with redis_of(deployment) as redis:
@@ -144,9 +164,11 @@ async def test_a_key_that_is_not_what_it_should_be_does_not_end_the_worker(
             redis.set(key, "neither")
 
         async def logged() -> bool:
-            return all(event in log.read_text() for event in ('"dispatch.failed"', '"drain.failed"'))
+            return all(event in log.read_text() for event in ('"dispatch.stumbled"', '"drain.stumbled"'))
 
         await until(logged, "the worker has met both")
+        async with deployment.bank() as bank:
+            await bank.settled((await bank.issue(psu=_payer_elsewhere(deployment, {62, 63})))["id"])
         for key in keys:
             redis.delete(key)
             redis.rename(f"{key}:aside", key) if redis.exists(f"{key}:aside") else None
@@ -177,11 +199,26 @@ def _kill_worker(deployment: Deployment) -> Role:
     return worker
 
 
+def _payer_elsewhere(deployment: Deployment, partitions: set[int]) -> dict[str, str]:
+    """A payer whose partition is none of these."""
+    while True:
+        psu = unique_psu()
+        if partition_of(deployment.keyring.pseudonym("payer", "bank", psu["id"])) not in partitions:
+            return psu
+
+
 async def _until_tried(deployment: Deployment, challenge: str) -> None:
     async def tried() -> bool:
         return state_of(deployment, challenge).deliveries[-1].tries == 1
 
     await until(tried, "a worker has taken the delivery up")
+
+
+async def _was_postponed(deployment: Deployment, challenge: str, *, times: int) -> bool:
+    with redis_of(deployment) as redis:
+        entries = redis.xrange(f"{{p{int(challenge[4:6], 16):02d}}}:outbox")
+    told = [entry[b"event"] for _, entry in entries if challenge.encode() in entry[b"event"]]
+    return sum(b'"type":"delivery.postponed"' in event for event in told) >= times
 
 
 async def _is_sending(deployment: Deployment) -> bool:

@@ -8,9 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sca_service.audit.model import AuditEvent
 from sca_service.challenges.model import ChallengeId, LadderState, Outcome
+from sca_service.challenges.redis_store import AttemptRoute, Due
 from sca_service.delivery.model import DeliveryStatus, Settlement, delivery_id
-from sca_service.policy.model import Channel, ResendPolicy
-from tests.properties.challenge_model import LEASE_MS, NEVER, RETRY_MS, Challenge, Payer
+from sca_service.policy.model import Channel, ResendPolicy, StepReason
+from tests.properties.challenge_model import LEASE_MS, NEVER, Challenge, Payer
 from tests.properties.line import Line
 from tests.storeroom import (
     CLIENT,
@@ -22,6 +23,7 @@ from tests.storeroom import (
     answered,
     new_challenge,
     new_payer,
+    over,
 )
 
 RESEND = ResendPolicy(first_seconds=30, factor=2, most_seconds=120)
@@ -29,6 +31,12 @@ MOST_PENDING = 3
 MOST_TRIES = 3
 TWO_STEPS = (LadderState(Channel.PUSH, 20_000, "delivered"), LadderState(Channel.VOICE, 0, "delivered"))
 LADDERS = (SMS_ONLY, TWO_STEPS, THREE_STEPS)
+EVERY_REASON = tuple(StepReason)
+STEP_ON = st.one_of(
+    st.just(EVERY_REASON),
+    st.lists(st.sampled_from(EVERY_REASON), unique=True).map(tuple),
+    st.just(EVERY_REASON),
+)
 SETTLEMENTS = st.builds(
     Settlement,
     st.sampled_from(
@@ -42,7 +50,9 @@ SETTLEMENTS = st.builds(
         ]
     ),
     st.just("sandbox"),
+    reason=st.sampled_from(["", "timeout", "no_device", "supplier_down", "rejected"]),
     transient=st.booleans(),
+    retry_ms=st.sampled_from([0, 1_000, 8_000]),
 )
 PLACES = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
 SELDOM = st.sampled_from([True, *[False] * 5])
@@ -101,18 +111,30 @@ class ChallengeMachine(RuleBasedStateMachine):
         ladder=st.sampled_from(LADDERS),
         lifetime_ms=st.sampled_from([60_000, 300_000]),
         is_recorded=st.booleans(),
+        step_on=STEP_ON,
     )
-    def issue(self, ladder: Sequence[LadderState], lifetime_ms: int, is_recorded: bool) -> None:
+    def issue(
+        self,
+        ladder: Sequence[LadderState],
+        lifetime_ms: int,
+        is_recorded: bool,
+        step_on: Sequence[StepReason] = EVERY_REASON,
+    ) -> None:
         """A bank issues one more."""
         began_ms = self.line.now_ms()
         challenge, new = new_challenge(
-            self.payer_name, ladder=ladder, lifetime_ms=lifetime_ms, most_pending=MOST_PENDING
+            self.payer_name,
+            ladder=ladder,
+            lifetime_ms=lifetime_ms,
+            most_pending=MOST_PENDING,
+            step_on=step_on,
         )
         reply = self.line.run(self.line.store.add(challenge, new, HEAD))
         self.ids[challenge.text] = challenge
 
         def move(payer: Payer, now_ms: int) -> str:
-            return payer.issue(Challenge(challenge.text, ladder, now_ms + lifetime_ms, 0), now_ms)
+            new = Challenge(challenge.text, ladder, now_ms + lifetime_ms, 0, step_on=step_on)
+            return payer.issue(new, now_ms)
 
         self.follow(reply.word, reply.events, began_ms, move)
         assert reply.state is not None
@@ -202,12 +224,13 @@ class ChallengeMachine(RuleBasedStateMachine):
         self.follow(reply.word, reply.events, began_ms, move)
 
     @precondition(lambda self: self.ids)
-    @rule(dies=SELDOM, backwards=st.booleans())
-    def work(self, dies: bool, backwards: bool) -> None:
-        """A worker leases what is due, and either takes it up or dies."""
+    @rule(dies=SELDOM, backwards=st.booleans(), has_route=st.sampled_from([True, True, True, False]))
+    def work(self, dies: bool, backwards: bool, has_route: bool = True) -> None:
+        """A worker leases what is due, and either takes it up, with a route or without, or dies."""
         partition = next(iter(self.ids.values())).partition
         began_ms = self.line.now_ms()
-        claimed = self.line.run(self.line.store.claim(partition, most=100))
+        leased = self.line.run(self.line.store.claim(partition, most=100))
+        claimed = {due.challenge: due for due in leased}
         ended_ms = self.line.now_ms()
         self.payer.at(began_ms)
         for one in self.payer.challenges.values():
@@ -220,16 +243,20 @@ class ChallengeMachine(RuleBasedStateMachine):
                 assert began_ms <= one.due_at - LEASE_MS <= ended_ms
         if not dies:
             for name in sorted(claimed, key=list(self.ids).index, reverse=backwards):
-                self.advance(name)
+                self.advance(name, claimed[name], has_route)
 
-    def advance(self, name: str) -> None:
-        """What the worker is told to do about one challenge."""
+    def advance(self, name: str, due: Due, has_route: bool) -> None:
+        """What the worker is told to do about one challenge, for which it chose a route when it was leased."""
+        channel = due.state.channel_due(due.now_ms, most_tries=MOST_TRIES) if due.state else None
+        route = over(channel or "") if has_route else AttemptRoute(channel or "", reason="supplier_down")
         began_ms = self.line.now_ms()
-        reply = self.line.run(self.line.store.advance(self.ids[name], HEAD))
+        reply = self.line.run(self.line.store.advance(self.ids[name], HEAD, route))
 
         def move(payer: Payer, now_ms: int) -> str:
             one = payer.challenges.get(name)
-            return payer.advance(one, now_ms) if one else "idle"
+            if one is None:
+                return "idle"
+            return payer.advance(one, now_ms, channel=channel or "", has_route=has_route)
 
         self.follow(reply.word, reply.events, began_ms, move)
         if reply.word == "send":
@@ -237,6 +264,7 @@ class ChallengeMachine(RuleBasedStateMachine):
             sent = reply.state.deliveries[-1].id
             self.sends[sent] = self.sends.get(sent, 0) + 1
             assert self.sends[sent] <= MOST_TRIES
+            assert channel == reply.state.deliveries[-1].channel
 
     @rule(at=PLACES, word=SETTLEMENTS)
     def settle(self, at: int, word: Settlement) -> None:
@@ -247,11 +275,49 @@ class ChallengeMachine(RuleBasedStateMachine):
         delivery = list(self.sends)[-1 - at % len(self.sends)]
         name, number = f"chl_{delivery[4:-2]}", int(delivery[-2:], 16)
         assert delivery == delivery_id(name, number)
-        reply = self.line.run(self.line.store.settle(self.ids[name], HEAD, delivery, word, retry_ms=RETRY_MS))
+        reply = self.line.run(self.line.store.settle(self.ids[name], HEAD, delivery, word))
 
         def move(payer: Payer, now_ms: int) -> str:
             one = payer.challenges.get(name)
             return payer.settle(one, one.deliveries[number - 1], word, now_ms) if one else "not_found"
+
+        self.follow(reply.word, reply.events, began_ms, move)
+
+    @rule(at=PLACES, attempt=st.sampled_from([1, 1, 2, 3]))
+    def postpone(self, at: int, attempt: int) -> None:
+        """A worker could not put its attempt on record, and gives it back."""
+        began_ms = self.line.now_ms()
+        if not self.sends:
+            return
+        delivery = list(self.sends)[-1 - at % len(self.sends)]
+        name, number = f"chl_{delivery[4:-2]}", int(delivery[-2:], 16)
+        reply = self.line.run(
+            self.line.store.postpone(self.ids[name], HEAD, delivery, attempt=attempt, wait_ms=1_000)
+        )
+
+        def move(payer: Payer, now_ms: int) -> str:
+            one = payer.challenges.get(name)
+            return (
+                payer.postpone(one, one.deliveries[number - 1], attempt, 1_000, now_ms) if one else "ignored"
+            )
+
+        self.follow(reply.word, reply.events, began_ms, move)
+        if reply.word == "changed":
+            self.sends[delivery] -= 1
+
+    @rule(at=PLACES, wanted=SELDOM)
+    def decline(self, at: int, wanted: bool) -> None:
+        """A payer says no to a message, now and then."""
+        began_ms = self.line.now_ms()
+        if not self.sends or not wanted:
+            return
+        delivery = list(self.sends)[-1 - at % len(self.sends)]
+        name, number = f"chl_{delivery[4:-2]}", int(delivery[-2:], 16)
+        reply = self.line.run(self.line.store.decline(self.ids[name], HEAD, delivery, ""))
+
+        def move(payer: Payer, now_ms: int) -> str:
+            one = payer.challenges.get(name)
+            return payer.decline(one, one.deliveries[number - 1], now_ms) if one else "not_found"
 
         self.follow(reply.word, reply.events, began_ms, move)
 

@@ -4,17 +4,16 @@ Every call is given the moment at which it happens, in milliseconds; nothing her
 of keys, revisions or MessagePack, only of what a payer, a bank and a supplier can tell apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sca_service.challenges.model import OUTCOME_OF_FINAL, LadderState, Outcome, Status
 from sca_service.challenges.redis_store import MOST_TRIES, RECORD_MS, SEND_LEASE_MS
 from sca_service.delivery.model import DeliveryStatus, Settlement
-from sca_service.policy.model import LockoutPolicy, ResendPolicy
+from sca_service.policy.model import LockoutPolicy, ResendPolicy, StepReason
 
 KEPT_MS = 3_600_000
 SETTLED_MS = 30_000
-RETRY_MS = 1_000
 LEASE_MS = 3_000
 NEVER = 0
 FAILED = {
@@ -34,6 +33,20 @@ class Sent:
     status: DeliveryStatus = DeliveryStatus.QUEUED
     tries: int = 0
     was_sent: bool = False
+    reason: str = ""
+    was_tried: bool = False
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether nobody knows if it arrived."""
+        return self.status is DeliveryStatus.FAILED and self.reason in ("timeout", "worker_lost")
+
+
+def failure_of(sent: Sent) -> str:
+    """Why the ladder would leave a delivery that failed."""
+    words = {DeliveryStatus.UNDELIVERED: "undelivered", DeliveryStatus.NO_ANSWER: "no_answer"}
+    reasons = {"timeout": "timeout", "no_device": "no_device"}
+    return words.get(sent.status) or reasons.get(sent.reason) or "supplier_down"
 
 
 @dataclass(slots=True)
@@ -52,6 +65,7 @@ class Challenge:
     resends: int = 0
     gone_at: int = NEVER
     answer_key: str = ""
+    step_on: Collection[str] = tuple(StepReason)
 
     @property
     def is_pending(self) -> bool:
@@ -85,7 +99,7 @@ class Challenge:
 
     def wait_for_step(self, now_ms: int) -> None:
         """From now on the time of this step runs, where another follows."""
-        self.next_at = now_ms + self.step.timeout_ms if self.has_next else NEVER
+        self.next_at = now_ms + self.step.timeout_ms if self.goes_on_for("timeout") else NEVER
 
     def end(self, status: Status, now_ms: int) -> None:
         """No way back: nothing is sent any more, and what is in a worker's hands gets its time."""
@@ -97,15 +111,19 @@ class Challenge:
         in_hand = any(sent.status is DeliveryStatus.QUEUED for sent in self.deliveries)
         self.due_at = now_ms + SETTLED_MS if in_hand else NEVER
 
-    def go_on(self, now_ms: int) -> None:
+    def goes_on_for(self, reason: str) -> bool:
+        """Whether the next channel follows for this reason."""
+        return self.has_next and reason in self.step_on
+
+    def go_on(self, reason: str, now_ms: int) -> None:
         """On to the next channel; without one, wait for what may still arrive, or give up."""
-        if self.has_next:
+        if self.goes_on_for(reason):
             if self.current.status is DeliveryStatus.QUEUED and not self.current.tries:
                 self.current.status = DeliveryStatus.SKIPPED
             self.queue(now_ms)
             return
         self.next_at = NEVER
-        if all(sent.status in FAILED for sent in self.deliveries):
+        if all(sent.status in FAILED and not sent.is_uncertain for sent in self.deliveries):
             self.end(Status.UNDELIVERABLE, now_ms)
         else:
             self.due_at = self.expires_at
@@ -223,11 +241,11 @@ class Payer:
         """`stepped`, or why not."""
         if not one.is_pending or now_ms >= one.expires_at:
             return "final"
-        if not one.has_next:
+        if not one.goes_on_for("user_request"):
             return "no_more"
         if now_ms < one.resend_at:
             return "cooldown"
-        one.go_on(now_ms)
+        one.go_on("user_request", now_ms)
         one.resends += 1
         one.resend_at = now_ms + self.resend.wait_seconds(one.resends) * 1000
         one.keep(now_ms)
@@ -241,12 +259,15 @@ class Payer:
         one.keep(now_ms)
         return "cancelled"
 
-    def advance(self, one: Challenge, now_ms: int) -> str:
-        """What a worker that has leased it is to do: `send` its current delivery, or nothing."""
+    def advance(self, one: Challenge, now_ms: int, *, channel: str, has_route: bool) -> str:
+        """What a worker that has leased it is to do: `send` its current delivery, or nothing.
+
+        It has a route, or found that there is none, for what was due over `channel` when it leased it.
+        """
         if not one.is_pending:
             lost = [sent for sent in one.deliveries if sent.status is DeliveryStatus.QUEUED]
             for sent in lost:
-                sent.status = DeliveryStatus.FAILED
+                sent.status, sent.reason = DeliveryStatus.FAILED, "worker_lost"
             one.due_at = NEVER
             if lost:
                 one.keep(now_ms)
@@ -255,16 +276,30 @@ class Payer:
             one.end(Status.EXPIRED, now_ms)
             one.keep(now_ms)
             return "changed"
+        word = "changed"
         if one.current.status is DeliveryStatus.QUEUED and one.current.tries >= MOST_TRIES:
             one.current.status = DeliveryStatus.FAILED
-            one.go_on(now_ms)
+            one.current.reason = one.current.reason if one.current.was_tried else "worker_lost"
+            one.go_on(failure_of(one.current), now_ms)
         elif one.current.tries and one.next_at and now_ms >= one.next_at:
-            one.go_on(now_ms)
+            one.go_on("timeout", now_ms)
         elif one.current.status is not DeliveryStatus.QUEUED:
             one.due_at = min(one.next_at or one.expires_at, one.expires_at)
             return "idle"
+        else:
+            word = "idle"
+        if (
+            not one.is_pending
+            or one.current.status is not DeliveryStatus.QUEUED
+            or one.current.channel != channel
+        ):
+            if word == "changed":
+                one.keep(now_ms)
+            return word
         one.keep(now_ms)
-        if not one.is_pending or one.current.status is not DeliveryStatus.QUEUED:
+        if not has_route:
+            one.current.status, one.current.reason = DeliveryStatus.FAILED, "supplier_down"
+            one.go_on("supplier_down", now_ms)
             return "changed"
         one.current.tries += 1
         if one.current.tries == 1:
@@ -274,20 +309,23 @@ class Payer:
 
     def settle(self, one: Challenge, sent: Sent, word: Settlement, now_ms: int) -> str:
         """What a supplier says of a delivery: `changed`, or `ignored` when that is no news."""
+        if not sent.tries:
+            return "ignored"
         if word.status is DeliveryStatus.SENT and sent.status is not DeliveryStatus.QUEUED:
             if sent.was_sent or sent.status is DeliveryStatus.SKIPPED:
                 return "ignored"
             sent.was_sent = True  # its receipt was quicker
             one.keep(now_ms)
             return "changed"
-        if sent.status.is_final:
+        if sent.status.is_final and (not sent.is_uncertain or word.status is DeliveryStatus.FAILED):
             return "ignored"
         one.keep(now_ms)
         is_current = sent is one.current
         if word.status is DeliveryStatus.FAILED and word.transient and is_current and one.is_pending:
-            one.due_at = now_ms + RETRY_MS
+            sent.reason, sent.was_tried = word.reason, True
+            one.due_at = now_ms + word.retry_ms
             return "changed"
-        sent.status = word.status
+        sent.status, sent.reason = word.status, word.reason
         sent.was_sent |= word.status is DeliveryStatus.SENT
         if not one.is_pending:
             return "changed"
@@ -295,14 +333,32 @@ class Payer:
             self._settle_current(one, now_ms)
         elif word.status in (DeliveryStatus.DELIVERED, DeliveryStatus.ANSWERED):
             one.next_at = NEVER
-        elif sent.status in FAILED and not one.has_next and one.current.status in FAILED:
-            one.go_on(now_ms)
+        elif sent.status in FAILED and one.current.status in FAILED:
+            one.go_on(failure_of(one.current), now_ms)
+        return "changed"
+
+    def postpone(self, one: Challenge, sent: Sent, attempt: int, wait_ms: int, now_ms: int) -> str:
+        """A try that was not used is given back, unless it was taken up again meanwhile."""
+        is_held = one.is_pending and sent is one.current and sent.status is DeliveryStatus.QUEUED
+        if not is_held or sent.tries != attempt:
+            return "ignored"
+        sent.tries -= 1
+        one.due_at = now_ms + wait_ms
+        one.keep(now_ms)
+        return "changed"
+
+    def decline(self, one: Challenge, sent: Sent, now_ms: int) -> str:
+        """The payer says no to something that was sent."""
+        if not one.is_pending or now_ms >= one.expires_at or not sent.tries:
+            return "ignored"
+        one.end(Status.DECLINED, now_ms)
+        one.keep(now_ms)
         return "changed"
 
     @staticmethod
     def _settle_current(one: Challenge, now_ms: int) -> None:
         if one.current.status in FAILED:
-            one.go_on(now_ms)
+            one.go_on(failure_of(one.current), now_ms)
         elif one.current.status is DeliveryStatus.SENT and one.step.until_status != "sent" and one.next_at:
             one.due_at = min(one.next_at, one.expires_at)
         else:

@@ -74,18 +74,32 @@ def move(walker: ChallengeMachine, chance: random.Random) -> None:
         case 6:
             walker.the_right_answer(at, chance.choice(["", "one", "two"]), another=seldom)
         case 7 | 8 | 9 | 10:
-            walker.work(dies=seldom, backwards=chance.random() < 0.5)
+            walker.work(dies=seldom, backwards=chance.random() < 0.5, has_route=chance.random() < 0.9)
         case 11 | 12 | 13:
-            walker.settle(at, Settlement(chance.choice(WORDS), "sandbox", transient=seldom))
+            retry_ms = chance.choice([0, 1_000, 8_000])
+            walker.settle(
+                at, Settlement(chance.choice(WORDS), "sandbox", transient=seldom, retry_ms=retry_ms)
+            )
         case 14 | 15:
             walker.ask_next(at, is_recorded=not seldom)
         case 16:
             walker.time_passes_until_something_is_due()
         case 17 | 18:
             walker.time_passes(chance.choice([1_000, 10_000, 25_000, 50_000]))
-        case 19 if seldom:
+        case _:
+            seldom_move(walker, chance, at)
+
+
+def seldom_move(walker: ChallengeMachine, chance: random.Random, at: int) -> None:
+    """What happens now and then: somebody steps in, or much time goes by."""
+    match chance.randrange(8):
+        case 0:
             walker.cancel(at, wanted=True)
-        case 19 if chance.random() < 0.3:
+        case 1:
+            walker.decline(at, wanted=True)
+        case 2:
+            walker.postpone(at, 1)
+        case 3:
             walker.unblock(wanted=True)
-        case 19:
+        case _:
             walker.time_passes(chance.choice([130_000, 301_000, 901_000, 3_700_000, 20_000_000, 90_000_000]))

@@ -18,6 +18,7 @@ MEMBERS = {
 }  # fmt: skip
 DELIVERY_MEMBERS = {
     "id", "channel", "supplier", "to", "status", "reason", "segments", "cost", "queued_at", "sent_at", "final_at",
+    "route",
 }  # fmt: skip
 SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -116,6 +117,14 @@ async def test_delivery_is_shown_with_every_member_and_masked(bank: Bank) -> Non
     assert delivery["to"] == f"+49…{psu['phone'][-4:]}"
     assert psu["phone"] not in str(delivery)
     assert delivery["supplier"] == "sandbox-sms"
+    assert delivery["route"] == {
+        "network": "262-01",
+        "sender": "BANK",
+        "price": {"currency": "EUR", "amount": "0.07"},
+        "reasons": ["only_route"],
+        "passed_over": {},
+    }
+    assert queued["route"] is None
     assert delivery["segments"] >= 1
     assert delivery["cost"]["currency"] == "EUR"
     assert float(delivery["cost"]["amount"]) > 0

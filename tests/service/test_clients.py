@@ -114,12 +114,17 @@ CALLS = {
         ("POST", f"/v1/challenges/{UNKNOWN}/cancel"),
         ("GET", "/v1/psus/nobody"),
     ),
+    "authenticators": (
+        ("POST", "/v1/psus/nobody/push-subscriptions"),
+        ("GET", "/v1/psus/nobody/push-subscriptions"),
+        ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),
+    ),
     "admin": (("POST", "/v1/psus/nobody/unblock"),),
     "audit": (("GET", "/v1/audit/events"),),
 }
 """The calls of each scope."""
 SCOPED = [(scope, method, path) for scope, calls in CALLS.items() for method, path in calls]
-HOLDERS = {"challenges": "bank", "admin": "operator", "audit": "auditor"}
+HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", "audit": "auditor"}
 
 
 @pytest.mark.parametrize(("scope", "method", "path"), SCOPED)

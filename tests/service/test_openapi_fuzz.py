@@ -43,13 +43,14 @@ CHECKS = [
     response_schema_conformance,
     ignored_auth,
 ]
-HOLDERS = {"challenges": "bank", "admin": "operator", "audit": "auditor"}
+HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", "audit": "auditor"}
 OPERATIONS = (
     "create_challenge", "list_challenges", "get_challenge", "verify_challenge", "next_channel", "cancel_challenge",
-    "get_payer", "unblock_payer", "list_audit_events", "take_receipt", "healthz", "readyz", "metrics", "jwks",
-    "sandbox_messages", "sandbox_script", "sandbox_receipt",
+    "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
+    "get_payer", "unblock_payer", "list_audit_events", "take_receipt", "take_receipt_by_query",
+    "healthz", "readyz", "metrics", "jwks", "sandbox_messages", "sandbox_script", "sandbox_receipt",
 )  # fmt: skip
-NOTHING_TO_GET_WRONG = ("take_receipt", "healthz", "readyz", "metrics", "jwks")
+NOTHING_TO_GET_WRONG = ("take_receipt", "take_receipt_by_query", "healthz", "readyz", "metrics", "jwks")
 MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
     (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG
 ]

@@ -23,7 +23,11 @@ ROUTES = {
     ("POST", "/v1/challenges/{challenge_id}/cancel"),
     ("GET", "/v1/psus/{psu_id}"),
     ("POST", "/v1/psus/{psu_id}/unblock"),
+    ("POST", "/v1/psus/{psu_id}/push-subscriptions"),
+    ("GET", "/v1/psus/{psu_id}/push-subscriptions"),
+    ("DELETE", "/v1/psus/{psu_id}/push-subscriptions/{subscription_id}"),
     ("GET", "/v1/audit/events"),
+    ("GET", "/receipts/{supplier}"),
     ("POST", "/receipts/{supplier}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -195,6 +199,7 @@ async def test_answer_has_the_members_that_openapi_says(bank: Bank) -> None:
     answered = {
         "ChallengeBody": challenge,
         "DeliveryBody": challenge["deliveries"][0],
+        "RouteBody": challenge["deliveries"][0]["route"],
         "RiskBody": challenge["risk"],
         "VerifyBody": verified,
     }

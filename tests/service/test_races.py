@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from sca_service.app import Core, open_core
 from sca_service.audit.model import AuditEvent
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
@@ -24,6 +23,7 @@ from sca_service.challenges.model import ChallengeId, Status
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
 from sca_service.challenges.verify import Answer, Verifier
+from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import LockoutPolicy
@@ -269,6 +269,7 @@ async def _broken_verifier(
             archive=core.archive,
             recorder=kind(writer=core.writer, outbox=core.outbox, archive=core.archive, store=core.store),
             signer=AuthenticationCodeSigner(settings.keyring, settings.issuer),
+            conversions=core.router,
             clock=core.clock,
         )
         yield verifier, store

@@ -10,10 +10,10 @@ import pytest
 
 import sca_service.challenges
 from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
-from sca_service.challenges.redis_store import RECORD_MS, ChallengeStore, Reply
+from sca_service.challenges.redis_store import RECORD_MS, AttemptRoute, ChallengeStore, Reply
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.kernel.connections import RedisConnection
-from sca_service.policy.model import LockoutPolicy, ResendPolicy
+from sca_service.policy.model import LockoutPolicy, ResendPolicy, StepReason
 from tests.storeroom import (
     CLIENT,
     DIGEST,
@@ -22,8 +22,11 @@ from tests.storeroom import (
     THREE_STEPS,
     answered,
     issued,
+    leased,
     new_challenge,
     new_payer,
+    over,
+    taken_up,
 )
 
 RESEND = ResendPolicy(first_seconds=30, factor=2, most_seconds=120)
@@ -43,10 +46,10 @@ async def climbed(store: ChallengeStore, redis: RedisConnection) -> tuple[Challe
     challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
     await store.add(challenge, new, HEAD)
     for _ in range(2):
-        assert (await store.advance(challenge, HEAD)).word == "send"
+        assert (await taken_up(store, challenge)).word == "send"
         await alter(redis, challenge, resend_at=0)
         await store.step(challenge, HEAD, client=CLIENT, resend=RESEND, limits=())
-    reply = await store.advance(challenge, HEAD)
+    reply = await taken_up(store, challenge)
     assert reply.word == "send"
     assert reply.state is not None
     return challenge, reply.state
@@ -57,7 +60,7 @@ def settled(
 ) -> "asyncio.Future[Reply]":
     """Put down what became of a delivery."""
     word = Settlement(status, "sandbox")
-    return asyncio.ensure_future(store.settle(challenge, HEAD, delivery, word, retry_ms=1_000))
+    return asyncio.ensure_future(store.settle(challenge, HEAD, delivery, word))
 
 
 def kinds(reply: Reply) -> list[str]:
@@ -99,7 +102,7 @@ async def test_nobody_can_do_anything_to_an_unknown_challenge(store: ChallengeSt
         await settled(store, UNKNOWN, f"dlv_{UNKNOWN.text[4:]}01", DeliveryStatus.DELIVERED),
     ]
     assert [(reply.word, reply.state, reply.events) for reply in replies] == [("not_found", None, ())] * 4
-    assert (await store.advance(UNKNOWN, HEAD)).word == "idle"
+    assert (await taken_up(store, UNKNOWN)).word == "idle"
     assert await store.get(UNKNOWN) is None
 
 
@@ -147,12 +150,12 @@ async def test_a_receipt_that_comes_late_sends_nothing_more(
     """The ladder went on, then the first message arrives after all: it rests where it is."""
     challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
     await store.add(challenge, new, HEAD)
-    await store.advance(challenge, HEAD)
+    await taken_up(store, challenge)
     state = await alter(redis, challenge, next_at=1)
-    second = await store.advance(challenge, HEAD)
+    second = await taken_up(store, challenge)
     assert (second.word, kinds(second)) == ("send", ["challenge.stepped", "delivery.attempted"])
     await settled(store, challenge, state.deliveries[0].id, DeliveryStatus.DELIVERED)
-    reply = await store.advance(challenge, HEAD)
+    reply = await taken_up(store, challenge)
     assert reply.state is None or len(reply.state.deliveries) == 2
     after = await store.get(challenge)
     assert after is not None
@@ -189,26 +192,27 @@ async def test_a_receipt_may_overtake_the_answer_to_the_submit(
 async def test_a_delivery_is_tried_three_times_and_no_more(
     store: ChallengeStore, redis: RedisConnection
 ) -> None:
-    """A supplier that never answers: after the third lease the delivery has failed."""
+    """A worker that dies each time: after the third lease the delivery has failed; one of them may have arrived."""
     challenge = await issued(store, new_payer())
-    tries = [await store.advance(challenge, HEAD) for _ in range(4)]
+    tries = [await taken_up(store, challenge) for _ in range(4)]
     assert [reply.word for reply in tries] == ["send", "send", "send", "changed"]
     numbers = [json.loads(reply.events[-1].body).get("try") for reply in tries[:3]]
     assert numbers == [1, 2, 3]
-    assert kinds(tries[3]) == ["delivery.settled", "challenge.undeliverable"]
+    assert kinds(tries[3]) == ["delivery.settled"]
     assert tries[3].state is not None
+    assert tries[3].state.status is Status.PENDING
     assert (tries[3].state.deliveries[0].status, tries[3].state.deliveries[0].reason) == (
         DeliveryStatus.FAILED,
-        "supplier_down",
+        "worker_lost",
     )
 
 
 async def test_what_a_dead_worker_held_is_settled(store: ChallengeStore) -> None:
     """The challenge is over, its message in the hands of a worker that never speaks again."""
     challenge = await issued(store, new_payer())
-    await store.advance(challenge, HEAD)
+    await taken_up(store, challenge)
     await answered(store, challenge, right=True)
-    reply = await store.advance(challenge, HEAD)
+    reply = await taken_up(store, challenge)
     assert (reply.word, kinds(reply)) == ("changed", ["delivery.settled"])
     assert reply.state is not None
     assert (reply.state.deliveries[0].status, reply.state.deliveries[0].reason) == (
@@ -228,11 +232,11 @@ async def test_no_delivery_goes_before_its_decision_is_on_record(
     assert reply.state is not None
     due = f"{{p{challenge.partition:02d}}}:due"
     assert await redis.command("ZSCORE", due, challenge.text) == b"%d" % (reply.state.created_at + RECORD_MS)
-    assert challenge.text not in await store.claim(challenge.partition, most=1_000)
+    assert challenge.text not in await leased(store, challenge.partition, most=1_000)
     assert await store.release(reply.state)
     assert not await store.release(reply.state)
-    assert challenge.text in await store.claim(challenge.partition, most=1_000)
-    assert challenge.text not in await store.claim(challenge.partition, most=1_000)
+    assert challenge.text in await leased(store, challenge.partition, most=1_000)
+    assert challenge.text not in await leased(store, challenge.partition, most=1_000)
 
 
 def test_the_script_waits_as_long_as_the_store_says() -> None:
@@ -284,18 +288,18 @@ async def test_a_receipt_for_what_was_never_sent_says_nothing(store: ChallengeSt
     challenge = await issued(store, new_payer())
     delivery = f"dlv_{challenge.text[4:]}01"
     assert (await settled(store, challenge, delivery, DeliveryStatus.DELIVERED)).word == "ignored"
-    assert (await store.advance(challenge, HEAD)).word == "send"
+    assert (await taken_up(store, challenge)).word == "send"
 
 
 async def test_a_receipt_of_another_supplier_says_nothing(store: ChallengeStore) -> None:
     """Only the supplier that took a message tells what became of it."""
     challenge = await issued(store, new_payer())
-    sent = await store.advance(challenge, HEAD)
+    sent = await taken_up(store, challenge)
     assert sent.state is not None
     delivery = sent.state.deliveries[0].id
     assert (await settled(store, challenge, delivery, DeliveryStatus.SENT)).word == "changed"
     foreign = Settlement(DeliveryStatus.UNDELIVERED, "another")
-    assert (await store.settle(challenge, HEAD, delivery, foreign, retry_ms=1_000)).word == "ignored"
+    assert (await store.settle(challenge, HEAD, delivery, foreign)).word == "ignored"
     state = await store.get(challenge)
     assert state is not None
     assert (state.deliveries[0].status, state.deliveries[0].supplier) == (DeliveryStatus.SENT, "sandbox")
@@ -311,3 +315,137 @@ async def test_a_stricter_policy_leaves_a_payer_one_attempt(store: ChallengeStor
     reply = await store.add(stricter, replace(new, most_failures=3), HEAD)
     assert reply.state is not None
     assert reply.state.attempts_left == 1
+
+
+async def test_only_the_supplier_it_was_given_to_can_tell_of_it(store: ChallengeStore) -> None:
+    """Also before that supplier has answered the submit."""
+    challenge = await issued(store, new_payer())
+    sent = await taken_up(store, challenge, supplier="chosen")
+    assert sent.state is not None
+    foreign = Settlement(DeliveryStatus.DELIVERED, "another")
+    assert (await store.settle(challenge, HEAD, sent.state.deliveries[0].id, foreign)).word == "ignored"
+
+
+async def test_a_try_that_was_not_put_on_record_is_given_back(store: ChallengeStore) -> None:
+    """The worker did not send: however often that happens, three tries are left for when the log is back."""
+    challenge = await issued(store, new_payer())
+    for _ in range(5):
+        sent = await taken_up(store, challenge)
+        assert sent.word == "send"
+        assert sent.state is not None
+        delivery = sent.state.deliveries[0]
+        given_back = await store.postpone(challenge, HEAD, delivery.id, attempt=delivery.tries, wait_ms=0)
+        assert kinds(given_back) == ["delivery.postponed"]
+        again = await store.postpone(challenge, HEAD, delivery.id, attempt=delivery.tries, wait_ms=0)
+        assert again.word == "ignored"
+    assert [(await taken_up(store, challenge)).word for _ in range(4)] == ["send", "send", "send", "changed"]
+
+
+async def test_nothing_is_sent_over_a_channel_without_a_route(store: ChallengeStore) -> None:
+    """The payer stepped on while a worker chose a route for the channel before."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    assert (await store.step(challenge, HEAD, client=CLIENT, resend=RESEND, limits=())).word == "stepped"
+    assert (await store.advance(challenge, HEAD, over("push"))).word == "idle"
+    assert (await store.advance(challenge, HEAD, over("sms"))).word == "send"
+
+
+async def test_without_any_route_the_next_channel_follows(store: ChallengeStore) -> None:
+    """No supplier may carry it: that costs nothing, and is on record with its reason."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    reply = await store.advance(challenge, HEAD, AttemptRoute("push", reason="sender_unregistered"))
+    assert kinds(reply) == ["delivery.settled"]
+    assert reply.state is not None
+    assert [(one.channel, one.status, one.reason, one.tries) for one in reply.state.deliveries] == [
+        ("push", DeliveryStatus.FAILED, "sender_unregistered", 0),
+        ("sms", DeliveryStatus.QUEUED, "", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "named"),
+    [
+        (DeliveryStatus.UNDELIVERED, "", StepReason.UNDELIVERED),
+        (DeliveryStatus.NO_ANSWER, "", StepReason.NO_ANSWER),
+        (DeliveryStatus.FAILED, "no_device", StepReason.NO_DEVICE),
+        (DeliveryStatus.FAILED, "rejected", StepReason.SUPPLIER_DOWN),
+        (DeliveryStatus.FAILED, "supplier_down", StepReason.SUPPLIER_DOWN),
+    ],
+)
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_policy_says_for_which_reasons_the_ladder_goes_on(
+    store: ChallengeStore, status: DeliveryStatus, reason: str, named: StepReason, goes_on: bool
+) -> None:
+    """For one of these reasons the next channel follows; else the challenge ends, and says why."""
+    step_on = [each for each in StepReason if (each is named) == goes_on]
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS, step_on=step_on)
+    await store.add(challenge, new, HEAD)
+    sent = await taken_up(store, challenge)
+    assert sent.state is not None
+    reply = await store.settle(
+        challenge, HEAD, sent.state.deliveries[0].id, Settlement(status, "sandbox", reason=reason)
+    )
+    assert reply.state is not None
+    assert (len(reply.state.deliveries), reply.state.status) == (
+        (2, Status.PENDING) if goes_on else (1, Status.UNDELIVERABLE)
+    )
+    assert reply.state.why == ("" if goes_on else named)
+
+
+async def test_a_ladder_that_does_not_go_on_by_time_arms_no_timer(store: ChallengeStore) -> None:
+    """It rests on its channel until the answer, the receipt, or its end."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS, step_on=[StepReason.UNDELIVERED])
+    await store.add(challenge, new, HEAD)
+    sent = await taken_up(store, challenge)
+    assert sent.state is not None
+    assert sent.state.next_at == 0
+    assert (await store.step(challenge, HEAD, client=CLIENT, resend=RESEND, limits=())).word == "no_more"
+
+
+async def test_a_payer_can_say_no_once(store: ChallengeStore) -> None:
+    """To something that was sent, while the challenge is open; after that the right code is declined too."""
+    challenge = await issued(store, new_payer())
+    delivery = f"dlv_{challenge.text[4:]}01"
+    assert (await store.decline(challenge, HEAD, delivery, "")).word == "ignored"
+    await taken_up(store, challenge)
+    reply = await store.decline(challenge, HEAD, delivery, "")
+    assert kinds(reply) == ["challenge.declined"]
+    assert reply.state is not None
+    assert (reply.state.status, reply.state.why) == (Status.DECLINED, "payer_reply")
+    assert (await store.decline(challenge, HEAD, delivery, "")).word == "ignored"
+    assert (await answered(store, challenge, right=True)).word == Outcome.DECLINED
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_message_of_which_nobody_knows_may_have_arrived(store: ChallengeStore, arrived: bool) -> None:
+    """A supplier that gave no answer in time: the challenge waits; a late receipt settles it and sends nothing."""
+    challenge = await issued(store, new_payer())
+    delivery = f"dlv_{challenge.text[4:]}01"
+    await taken_up(store, challenge)
+    timed_out = Settlement(DeliveryStatus.FAILED, "sandbox", reason="timeout")
+    reply = await store.settle(challenge, HEAD, delivery, timed_out)
+    assert reply.state is not None
+    assert (reply.state.status, kinds(reply)) == (Status.PENDING, ["delivery.settled"])
+    told = DeliveryStatus.DELIVERED if arrived else DeliveryStatus.UNDELIVERED
+    late = await settled(store, challenge, delivery, told)
+    assert late.state is not None
+    assert (late.state.deliveries[0].status, len(late.state.deliveries)) == (told, 1)
+    assert late.state.status is (Status.PENDING if arrived else Status.UNDELIVERABLE)
+    word = (await answered(store, challenge, right=True)).word
+    assert word == (Outcome.APPROVED if arrived else Outcome.UNDELIVERABLE)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_policy_may_rest_on_a_message_of_which_nobody_knows(
+    store: ChallengeStore, goes_on: bool
+) -> None:
+    """For `timeout` the next channel follows, or the challenge waits where it is."""
+    step_on = [each for each in StepReason if (each is StepReason.TIMEOUT) == goes_on]
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS, step_on=step_on)
+    await store.add(challenge, new, HEAD)
+    await taken_up(store, challenge)
+    timed_out = Settlement(DeliveryStatus.FAILED, "sandbox", reason="timeout")
+    reply = await store.settle(challenge, HEAD, f"dlv_{challenge.text[4:]}01", timed_out)
+    assert reply.state is not None
+    assert (reply.state.status, len(reply.state.deliveries)) == (Status.PENDING, 2 if goes_on else 1)

@@ -10,12 +10,27 @@ from sca_service.api.redis_store import IdempotencyStore
 from sca_service.challenges.model import partition_of
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.delivery.model import DeliveryStatus, Settlement
+from sca_service.delivery.redis_store import REPLY_DAYS, SentTextStore
+from sca_service.delivery.supplier import Message
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import TooEarly
+from sca_service.kernel.keyring import Keyring, create_keyring_text
+from sca_service.kernel.secret import Secret
 from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
-from sca_service.policy.model import ResendPolicy
-from tests.storeroom import CLIENT, HEAD, LOCKOUT, THREE_STEPS, answered, issued, new_challenge, new_payer
+from sca_service.policy.model import Channel, ResendPolicy
+from tests.storeroom import (
+    CLIENT,
+    HEAD,
+    LOCKOUT,
+    THREE_STEPS,
+    answered,
+    issued,
+    leased,
+    new_challenge,
+    new_payer,
+    taken_up,
+)
 
 STRUCTURAL = re.compile(r"\{p\d\d\}:(due|outbox)")
 KINDS = {
@@ -25,8 +40,12 @@ KINDS = {
     r"\{p\d\d\}:limit:[a-z-]+:[0-9a-f]{32}",
     r"\{limit:[0-9a-f]{32}\}:[a-z-]+",
     r"idempotency:[0-9a-f]{32}",
+    r"sent:[0-9a-f]{32}",
+    r"\{route:[a-z0-9-]+\}:.+",
+    r"network:[0-9a-f]{32}",
+    r"\{smpp:[a-z0-9-]+\}:.+",
 }
-LONGEST_MS = 1_000 * (LOCKOUT.window_seconds + LOCKOUT.block_seconds[-1])
+LONGEST_MS = max(1_000 * (LOCKOUT.window_seconds + LOCKOUT.block_seconds[-1]), REPLY_DAYS * 86_400_000)
 TAGGED = re.compile(r'\{[^}"]+\}:')
 
 
@@ -53,12 +72,10 @@ async def play(redis: RedisConnection) -> None:
         challenges.append(challenge)
     assert (await store.add(challenges[-1], new, HEAD)).word == "exists"
     last, other = challenges[2], challenges[1]
-    assert last.text in await store.claim(partition_of(payer), most=10)
-    sent = await store.advance(last, HEAD)
+    assert last.text in await leased(store, partition_of(payer), most=10)
+    sent = await taken_up(store, last)
     assert sent.state is not None
-    await store.settle(
-        last, HEAD, sent.state.deliveries[0].id, Settlement(DeliveryStatus.SENT, "sandbox"), retry_ms=1_000
-    )
+    await store.settle(last, HEAD, sent.state.deliveries[0].id, Settlement(DeliveryStatus.SENT, "sandbox"))
     assert (await store.step(last, HEAD, client=CLIENT, resend=resend, limits=limits)).word == "stepped"
     for _ in range(LOCKOUT.most_failures):
         assert (await answered(store, last, right=False)).word == "incorrect"
@@ -81,6 +98,8 @@ async def play(redis: RedisConnection) -> None:
     idempotency = IdempotencyStore(redis)
     await idempotency.claim(payer, "fingerprint")
     await idempotency.finish(payer, "fingerprint", "sealed")
+    text = Message("dlv_1", Channel.SMS, Secret("+4915112345678"), Secret("text"), "en")
+    await SentTextStore(redis, Keyring.parse(create_keyring_text())).note_sent(text, CLIENT)
 
 
 async def test_every_key_but_the_structural_ones_goes_away_by_itself(played: RedisConnection) -> None:

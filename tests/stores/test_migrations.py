@@ -21,6 +21,8 @@ TABLES = {
     "audit_leaves",
     "challenges",
     "clients",
+    "opt_outs",
+    "push_subscriptions",
 }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import pytest
 from structlog.testing import capture_logs
 
-from sca_service.app import Core, open_core
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.follow import Follower
@@ -16,6 +15,7 @@ from sca_service.challenges.model import ChallengeId, Outcome, Status
 from sca_service.challenges.postgres_store import ChallengeFilter
 from sca_service.challenges.redis_store import RECORD_MS, Reply
 from sca_service.challenges.verify import Answer, Verified, Verifier
+from sca_service.core import Core, open_core
 from sca_service.kernel.errors import NotFound, ResendCooldown, StoreUnavailable, TooEarly
 from sca_service.kernel.money import Amount
 from sca_service.kernel.phone import PhoneNumber
@@ -56,6 +56,7 @@ class Bench:
                 archive=core.archive,
                 recorder=core.recorder,
                 signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+                conversions=core.router,
                 clock=core.clock,
             ),
             follower=Follower(

@@ -1,0 +1,132 @@
+"""What every role is made of: the stores, the policy, and the ways to decide, deliver and put on record."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from sca_service.audit.redis_store import Outbox
+from sca_service.audit.writer import AuditWriter
+from sca_service.challenges.delivery_book import ChallengeBook
+from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.delivery.channels.push.postgres_store import SubscriptionStore
+from sca_service.delivery.channels.push.subscriptions import PushSubscriptions
+from sca_service.delivery.http_client import HttpClient
+from sca_service.delivery.inbox import Inbox
+from sca_service.delivery.postgres_store import OptOutStore
+from sca_service.delivery.receipts import Receipts
+from sca_service.delivery.redis_store import SentTextStore
+from sca_service.kernel.clock import SystemClock
+from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.policy.load import load
+from sca_service.policy.model import Policy
+from sca_service.policy.supply import SupplyPolicy
+from sca_service.routing.router import Router
+from sca_service.settings import Settings
+from sca_service.supply import Surroundings, open_router, working_supply
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every role shares: the stores, the policy, and the way to put something on record."""
+
+    settings: Settings
+    policy: Policy
+    supply: SupplyPolicy
+    redis: RedisConnection
+    postgres: asyncpg.Pool
+    store: ChallengeStore
+    archive: ChallengeArchive
+    outbox: Outbox
+    writer: AuditWriter
+    recorder: Recorder
+    clock: SystemClock
+    http: HttpClient
+    router: Router
+
+    def book(self, actor: str) -> ChallengeBook:
+        """The deliveries of challenges, kept by a role (`worker`, `api`)."""
+        return ChallengeBook(
+            policy=self.policy,
+            keyring=self.settings.keyring,
+            store=self.store,
+            recorder=self.recorder,
+            actor=actor,
+        )
+
+    def receipts(self, book: ChallengeBook) -> Receipts:
+        """Where suppliers' words are put into."""
+        return Receipts(book=book, inbox=self.inbox(book), scores=self.router)
+
+    def surroundings(self, receipts: Receipts) -> Surroundings:
+        """What suppliers are built with; `receipts` hears those that tell without HTTP."""
+        return Surroundings(
+            settings=self.settings,
+            redis=self.redis,
+            clock=self.clock,
+            devices=self.devices(),
+            ear=receipts,
+            http=self.http,
+        )
+
+    def inbox(self, book: ChallengeBook) -> Inbox:
+        """What understands payers' replies to texts."""
+        return Inbox(
+            policy=self.policy,
+            sent=self.sent_texts(),
+            opt_outs=OptOutStore(self.postgres),
+            declines=book,
+            keyring=self.settings.keyring,
+            clock=self.clock,
+        )
+
+    def sent_texts(self) -> SentTextStore:
+        """What remembers to whom a text went last."""
+        return SentTextStore(self.redis, self.settings.keyring)
+
+    def devices(self) -> PushSubscriptions:
+        """The payers' devices that push reaches."""
+        return PushSubscriptions(
+            store=SubscriptionStore(self.postgres), keyring=self.settings.keyring, clock=self.clock
+        )
+
+
+@asynccontextmanager
+async def open_core(settings: Settings) -> AsyncIterator[Core]:
+    """Connect to the stores and load the policy. Raises StoreUnavailable, ConfigurationError."""
+    policy = load(settings.policies)
+    supply = working_supply(policy, sandbox=settings.sandbox_folder is not None)
+    async with AsyncExitStack() as stack:
+        redis = RedisConnection(settings.redis_url)
+        stack.push_async_callback(redis.close)
+        await redis.ready()
+        postgres = await connect_postgres(settings.postgres_url, most_connections=6)
+        stack.push_async_callback(postgres.close)
+        archive = ChallengeArchive(postgres)
+        writer = AuditWriter(postgres, archive)
+        stack.push_async_callback(writer.close)
+        outbox = Outbox(redis)
+        stack.push_async_callback(outbox.close)
+        store = ChallengeStore(redis)
+        http = HttpClient()
+        stack.push_async_callback(http.close)
+        router = open_router(settings, supply, redis, http)
+        stack.push_async_callback(router.close)
+        yield Core(
+            settings=settings,
+            policy=policy,
+            supply=supply,
+            redis=redis,
+            postgres=postgres,
+            store=store,
+            archive=archive,
+            outbox=outbox,
+            writer=writer,
+            recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
+            clock=SystemClock(),
+            http=http,
+            router=router,
+        )
