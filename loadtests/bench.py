@@ -78,10 +78,10 @@ class Bench:
 
     def _measure(self, name: str, pid: int, put: Callable[[], Result]) -> Result:
         """Put a load on and note what came of it, and the CPU time that each request took of the process."""
-        before = _cpu_seconds(pid)
+        before = cpu_seconds(pid)
         result = put()
         self.results[name].append(result)
-        self.cpu_us.setdefault(name, []).append((_cpu_seconds(pid) - before) / result.requests * 1e6)
+        self.cpu_us.setdefault(name, []).append((cpu_seconds(pid) - before) / result.requests * 1e6)
         return result
 
     def _put(self, requests: list[tuple[str, str]], seconds: int) -> Result:
@@ -140,7 +140,7 @@ class Bench:
                 f"{p99:.1f}",
                 f"{statistics.median(self.cpu_us[name]):.0f}",
             )
-        rss = _rss_mib(self.api.pid)
+        rss = rss_mib(self.api.pid)
         self.console.print(table)
         self.console.print(f"  api process: {rss:.0f} MiB (goal: under {RSS_GOAL_MIB}); echo {echo:,.0f}/s")
         return met and rss < RSS_GOAL_MIB
@@ -293,12 +293,14 @@ def _median(results: list[Result]) -> float:
     return statistics.median(result.per_second for result in results)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, in user and system mode."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rss_mib(pid: int) -> float:
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
