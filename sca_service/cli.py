@@ -15,6 +15,8 @@ app = App(
 clients = App(name="clients", help="The backends that may call the service, and their API keys.")
 policy = App(name="policy", help="The policies: what a bank decides.")
 keys = App(name="keys", help="The keyring.")
+routes = App(name="routes", help="Which supplier carries a message.")
+texts = App(name="texts", help="The texts that payers read and hear.")
 
 for group, name, place, what in (
     (app, "dev", "dev:dev", "Run the whole service on this machine until Ctrl-C."),
@@ -35,9 +37,11 @@ for group, name, place, what in (
     (clients, "revoke", "commands:clients_revoke", "Revoke a client: its keys stop working within a second."),
     (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
+    (routes, "explain", "routes_command:explain", "Show who could carry a message, at which price, and why."),
+    (texts, "preview", "texts_command:preview", "Show every text as a handset would."),
 ):
     group.command(f"sca_service.{place}", name=name, help=what)
-for group in (clients, policy, keys):
+for group in (clients, policy, keys, routes, texts):
     app.command(group)
 
 

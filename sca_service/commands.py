@@ -14,10 +14,12 @@ from sca_service.api.pages import errors_markdown
 from sca_service.api.postgres_store import ClientStore
 from sca_service.api.problems import problem_pages
 from sca_service.app import run_role
+from sca_service.delivery.channels.kinds import check as check_supplier
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import write_keyring
 from sca_service.migrations import migrate
 from sca_service.policy.load import load, mistakes
+from sca_service.policy.supply import SupplyPolicy
 from sca_service.settings import read_settings, shipped_policies
 
 Result = TypeVar("Result")
@@ -98,12 +100,23 @@ def check_policy(folder: Path | None = None) -> None:
         The policies; those that come with the service when left out.
     """
     folder = folder or shipped_policies()
-    found = mistakes(folder)
+    found = mistakes(folder) or adapter_mistakes(load(folder).supply)
     for mistake in found:
         print(mistake)
     if found:
         sys.exit(1)
     print(f"The policies hold. {load(folder).digest}")
+
+
+def adapter_mistakes(supply: SupplyPolicy) -> list[str]:
+    """What the adapters do not understand in their sections of suppliers.toml, one line each."""
+    found = []
+    for rule in supply.suppliers:
+        try:
+            check_supplier(rule)
+        except ConfigurationError as error:
+            found.append(error.detail)
+    return found
 
 
 def create_keys(path: Path) -> None:

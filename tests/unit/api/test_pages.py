@@ -16,7 +16,7 @@ from litestar.di import Provide
 from litestar.exceptions import LitestarDeprecationWarning
 from litestar.openapi.config import OpenAPIConfig
 
-from sca_service.api import audit, challenges, operation_routes, payers, receipts, sandbox
+from sca_service.api import audit, challenges, operation_routes, payers, push_subscriptions, receipts, sandbox
 from sca_service.api.document import KEYED, openapi_document
 from sca_service.api.forms import AnswerForm, CreateChallenge, NextForm, UnblockForm
 from sca_service.api.json_body import parse_json
@@ -36,6 +36,7 @@ PROBLEMS = problem_pages()
 REQUEST_SHAPES = {
     "next_channel": NextForm,
     "unblock_payer": UnblockForm,
+    "add_push_subscription": push_subscriptions.PushSubscriptionForm,
     "sandbox_script": sandbox.ScriptForm,
     "sandbox_receipt": sandbox.ReceiptForm,
 }
@@ -87,8 +88,17 @@ class Page(HTMLParser):
 
 def as_document() -> dict[str, Any]:
     """The OpenAPI document of every route there is."""
-    names = ("challenges", "payers", "audit", "receipts", "sandbox", "readiness", "public_keys")
-    rooms = (challenges, payers, audit, receipts, sandbox, operation_routes)
+    names = (
+        "challenges",
+        "payers",
+        "push_subscriptions",
+        "audit",
+        "receipts",
+        "sandbox",
+        "readiness",
+        "public_keys",
+    )
+    rooms = (challenges, payers, push_subscriptions, audit, receipts, sandbox, operation_routes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LitestarDeprecationWarning)  # of the routes' signatures
         app = Litestar(

@@ -63,6 +63,16 @@ def test_the_payer_says_no() -> None:
         words().reply_to(DELIVERY).mac[:-1],
         words().reply_to(DELIVERY).mac.swapcase(),
     ],
+    ids=[
+        "none",
+        "made up",
+        "not ASCII",
+        "another delivery's",
+        "another supplier's",
+        "longer",
+        "shorter",
+        "other case",
+    ],
 )
 def test_a_forged_confirmation(mac: str) -> None:
     """Another delivery's, another supplier's, or any other MAC."""
