@@ -5,11 +5,18 @@
 --       6 the channel for which the caller chose a route, from the state as it was claimed ('' when nothing was due)
 --       7 supplier ('' when there is no route)  8 why there is none  9 the route as text, kept and not looked into
 --       10 its members of the attempt's event  11 its price  12 its parts
+--       13 until when the caller leased it (0: nobody asks)  14 '1' when there is no route now but may be in a while
 -- Returns {'send', state, event…} with the current delivery to be sent over that route, {'changed', state, event…} or
 -- {'idle'}
 
+local PATIENCE_MS = 60000 -- so long after it was queued the last channel's message waits for a route
+
 local event_id, head = ARGV[1], ARGV[2]
 local channel, supplier, no_route = ARGV[6], ARGV[7], ARGV[8]
+local leased_until, may_pass = tonumber(ARGV[13]), ARGV[14] == '1'
+
+-- The lease went to another worker, or somebody else has set the timer: nobody sends twice.
+if leased_until > 0 and tonumber(redis.call('ZSCORE', due_key, ARGV[5]) or 0) ~= leased_until then return {'idle'} end
 
 local function settle_as_failed(state, delivery, reason)
   delivery.status, delivery.reason, delivery.final_at = 'failed', reason, now
@@ -37,7 +44,7 @@ end
 
 local delivery = current_delivery(state)
 if delivery.status == 'queued' and delivery.tries >= tonumber(ARGV[4]) then
-  settle_as_failed(state, delivery, (delivery.tried or '') == '' and 'worker_lost' or delivery.reason)
+  settle_as_failed(state, delivery, is_in_hand(delivery) and 'worker_lost' or delivery.reason)
   step_on(state, failure_of(delivery))
   tell_if_undeliverable(event_id, head, state)
 elseif delivery.tries > 0 and state.next_at > 0 and now >= state.next_at then
@@ -52,7 +59,11 @@ end
 
 delivery = current_delivery(state)
 local is_due = state.status == 'pending' and delivery.status == 'queued'
-if is_due and delivery.channel == channel and supplier == '' then
+if is_due and delivery.channel == channel and supplier == '' and may_pass and not steps_on_for(state, 'supplier_down')
+    and now < delivery.queued_at + PATIENCE_MS then
+  -- Nothing follows: better late than never. The longer it has waited, the longer it waits again.
+  wait_for_delivery(state, now + math.min(math.max(now - delivery.queued_at, 2000), 10000))
+elseif is_due and delivery.channel == channel and supplier == '' then
   settle_as_failed(state, delivery, no_route)
   step_on(state, failure_of(delivery))
   tell_if_undeliverable(event_id, head, state)
@@ -61,8 +72,7 @@ elseif is_due and delivery.channel == channel then
   delivery.supplier, delivery.route, delivery.cost = supplier, ARGV[9], ARGV[11]
   delivery.segments = tonumber(ARGV[12])
   if delivery.tries == 1 then state.next_at = step_ends_at(state) end
-  local lease_ends_at = now + tonumber(ARGV[3])
-  wait_until(state, state.next_at > 0 and math.min(lease_ends_at, state.next_at) or lease_ends_at)
+  wait_for_delivery(state, now + tonumber(ARGV[3]))
   emit(event_id, head, 'delivery.attempted', state,
     member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('try', delivery.tries) .. ARGV[10])
   return {'send', save_state(challenge_key, state), unpack(events)}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from sca_service.challenges import code
-from sca_service.challenges.model import ChallengeId, ChallengeState
+from sca_service.challenges.model import ChallengeId, ChallengeState, Private
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import (
     MOST_TRIES,
@@ -30,7 +30,6 @@ from sca_service.delivery.render import message_text, message_values, sms_segmen
 from sca_service.delivery.supplier import FailureReason, Message
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.telemetry import CHALLENGES_DECLINED, DELIVERIES_SETTLED
 from sca_service.kernel.transaction import Transaction
@@ -66,17 +65,17 @@ class ChallengeBook:
         channel = due.state.channel_due(due.now_ms, most_tries=MOST_TRIES)
         if channel is None:
             return None
-        message = self._message(challenge, due.state, channel)
+        private = ChallengeView.open(due.state, self._keyring).private
+        message = self._message(challenge, due.state, channel, private)
         current = due.state.deliveries[-1]
         is_current = current.channel is channel
-        number = PhoneNumber.parse(message.to.reveal()) if channel.needs_phone else None
         return Plan(
             message=message,
-            number=number,
+            number=private.number if channel.needs_phone else None,
             purpose=challenge.purpose,
             segments=sms_segments(message.text.reveal()) if channel is Channel.SMS else 1,
             tried=current.suppliers_tried if is_current else (),
-            began_with=current.supplier if is_current and current.tries else "",
+            began_with=current.supplier if is_current and current.is_in_hand else "",
         )
 
     async def advance(self, due: Due, plan: Plan | None, choice: RouteChoice | None) -> Outbound | None:
@@ -88,7 +87,7 @@ class ChallengeBook:
         if challenge is None:
             return None
         route = _attempt_route(plan, choice) if plan and choice else NOTHING_DUE
-        reply = await self._store.advance(challenge, self._members, route)
+        reply = await self._store.advance(challenge, self._members, route, leased_until=due.leased_until)
         if reply.state is None:
             return None
         delivery = reply.state.deliveries[-1]
@@ -144,7 +143,8 @@ class ChallengeBook:
         found = next((one for one in state.deliveries if one.id == delivery), None)
         if found is None or not found.tries:
             return None
-        return replace(self._message(challenge, state, found.channel), delivery_id=delivery)
+        private = ChallengeView.open(state, self._keyring).private
+        return replace(self._message(challenge, state, found.channel, private), delivery_id=delivery)
 
     async def _commit(self, challenge: ChallengeId, reply: Reply) -> None:
         is_final = reply.state is not None and reply.state.status.is_final
@@ -156,8 +156,9 @@ class ChallengeBook:
             challenge, self._members, delivery.id, attempt=delivery.tries, wait_ms=POSTPONED_MS
         )
 
-    def _message(self, challenge: ChallengeId, state: ChallengeState, channel: Channel) -> Message:
-        private = ChallengeView.open(state, self._keyring).private
+    def _message(
+        self, challenge: ChallengeId, state: ChallengeState, channel: Channel, private: Private
+    ) -> Message:
         transaction = (
             Transaction.from_canonical(private.transaction.encode()) if private.transaction else None
         )
@@ -204,7 +205,9 @@ def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:
     channel, route = plan.message.channel, choice.route
     if route is None:
         why = {_NO_ROUTE.get(reason, FailureReason.SUPPLIER_DOWN) for _, reason in choice.passed_over}
-        return AttemptRoute(channel, reason=why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN)
+        is_left_alone = any(reason is RouteReason.BREAKER_OPEN for _, reason in choice.passed_over)
+        why_none = why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN
+        return AttemptRoute(channel, reason=why_none, may_pass=is_left_alone)
     price = f"{route.price.currency} {route.price.text}" if route.price else ""
     record = RouteRecord(
         supplier=route.supplier,

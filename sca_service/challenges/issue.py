@@ -12,6 +12,7 @@ from sca_service.challenges.model import (
     Fixed,
     LadderState,
     Method,
+    PhoneRange,
     Private,
     Status,
     is_sca,
@@ -203,6 +204,9 @@ class Issuer:
             message_shown=message_shown(self._policy.texts, order.purpose, order.locale, order.transaction),
             phone=order.phone.e164 if order.phone else None,
             phone_masked=order.phone.masked if order.phone else None,
+            phone_range=PhoneRange(order.phone.country, order.phone.kind, order.phone.calling_code)
+            if order.phone
+            else None,
             transaction=order.transaction.canonical().decode() if order.transaction else None,
             reference=order.reference,
             metadata=dict(order.metadata) if order.metadata else None,

@@ -19,11 +19,13 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
+from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.policy.bounds import bound_for
 from sca_service.policy.model import Channel, Purpose, StepReason
 
@@ -148,6 +150,14 @@ def partition_of(payer: str) -> int:
     return int(payer[:2], 16) % PARTITIONS
 
 
+class PhoneRange(NamedTuple):
+    """What the range of a number tells of it, see PhoneNumber."""
+
+    country: str
+    kind: NumberKind
+    calling_code: str
+
+
 class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is personal about a challenge; at rest only ever sealed."""
 
@@ -160,6 +170,17 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     reference: str | None = None
     metadata: dict[str, str] | None = None
     signals: dict[str, str] | None = None
+    phone_range: PhoneRange | None = None
+
+    @property
+    def number(self) -> PhoneNumber | None:
+        """The payer's number. It was parsed at issue; parsing it once more would take longer than all the rest."""
+        if self.phone is None:
+            return None
+        if self.phone_range is None:
+            return PhoneNumber.parse(self.phone)
+        country, kind, calling_code = self.phone_range
+        return PhoneNumber(e164=self.phone, country=country, kind=kind, calling_code=calling_code)
 
 
 class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -244,7 +265,7 @@ class ChallengeState(msgspec.Struct):
             return None
         current = self.deliveries[-1]
         if current.status is DeliveryStatus.QUEUED and current.tries >= most_tries:
-            reason = _STEP_REASONS.get(current.reason if current.tried else "", StepReason.SUPPLIER_DOWN)
+            reason = _STEP_REASONS.get("" if current.is_in_hand else current.reason, StepReason.SUPPLIER_DOWN)
         elif current.tries and self.next_at and now_ms >= self.next_at:
             reason = StepReason.TIMEOUT
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.redis_store import outbox_key
@@ -19,6 +20,8 @@ from sca_service.kernel.connections import RedisConnection, Script
 from sca_service.kernel.ids import new_id
 from sca_service.limits.model import Limit
 from sca_service.policy.model import LockoutPolicy, ResendPolicy
+
+log = structlog.get_logger()
 
 _HERE = Path(__file__).parent
 _STATE = _HERE / "state.lua"
@@ -88,16 +91,23 @@ class NewChallenge:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A challenge whose time has come, as it stood when it was leased at `now_ms`; None when it is gone."""
+    """A challenge whose time has come, as it stood when it was leased at `now_ms`.
+
+    `state` is None when it is gone, or nothing that could be read. The lease holds until `leased_until`.
+    """
 
     challenge: str
     state: ChallengeState | None
     now_ms: int
+    leased_until: int
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRoute:
-    """The route of an attempt, as `advance.lua` keeps it. No `supplier`: there is no route, for this `reason`."""
+    """The route of an attempt, as `advance.lua` keeps it.
+
+    No `supplier`: there is no route, for this `reason`, which `may_pass` within seconds or not.
+    """
 
     channel: str = ""
     supplier: str = ""
@@ -106,6 +116,7 @@ class AttemptRoute:
     members: bytes = b""
     cost: str = ""
     segments: int = 0
+    may_pass: bool = False
 
 
 NOTHING_DUE = AttemptRoute()
@@ -214,15 +225,18 @@ class ChallengeStore:
         """Lease the challenges of a partition whose time has come."""
         now_ms, *found = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
         return [
-            Due(owner.decode(), decode_state(packed) if packed else None, now_ms)
+            Due(owner.decode(), _readable(owner, packed), now_ms, now_ms + CLAIM_LEASE_MS)
             for owner, packed in zip(found[::2], found[1::2], strict=True)
         ]
 
-    async def advance(self, challenge: ChallengeId, head: EventMembers, route: AttemptRoute) -> Reply:
+    async def advance(
+        self, challenge: ChallengeId, head: EventMembers, route: AttemptRoute, *, leased_until: int = 0
+    ) -> Reply:
         """What is to be done now: `send` the current delivery, `changed` (stepped on or final), or `idle`.
 
-        `route` is for the channel that was due when the challenge was leased. When another is due by now, nothing is
-        sent, and the challenge's timer brings it up again.
+        `route` is for the channel that was due when the challenge was leased. When another is due by now, or the lease
+        until `leased_until` (0: none is asked for) is not the caller's any more, nothing is sent, and the challenge's
+        timer brings it up again.
         """
         return _reply(
             await self._redis.call(
@@ -241,6 +255,8 @@ class ChallengeStore:
                     route.members,
                     route.cost,
                     route.segments,
+                    leased_until,
+                    int(route.may_pass),
                 ),
             )
         )
@@ -284,6 +300,7 @@ class ChallengeStore:
                     settlement.cost,
                     int(settlement.transient),
                     settlement.retry_ms,
+                    settlement.attempt,
                 ),
             )
         )
@@ -316,6 +333,17 @@ class ChallengeStore:
                 _UNBLOCK, (_lockout_key(partition, payer), outbox_key(partition)), (new_id("evt"), members)
             )
         )
+
+
+def _readable(owner: bytes, packed: bytes) -> ChallengeState | None:
+    """The state, or None: what cannot be read must not hold up what was leased together with it."""
+    if not packed:
+        return None
+    try:
+        return decode_state(packed)
+    except msgspec.DecodeError as error:
+        log.error("challenge.unreadable", challenge=owner.decode(), exc=error)
+        return None
 
 
 def _reply(raw: list[bytes], *, superseded: ChallengeState | None = None) -> Reply:

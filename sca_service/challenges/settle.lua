@@ -2,7 +2,7 @@
 --
 -- KEYS  the three of state.lua
 -- ARGV  1 event id  2 head  3 delivery id  4 status  5 reason  6 supplier  7 segments  8 cost
---       9 '1' when the failure is transient  10 ms to wait before another try
+--       9 '1' when the failure is transient  10 ms to wait before another try  11 which try it was (0: nobody counted)
 -- Returns {'changed', state, event…}, {'ignored'} when it says nothing new, or {'not_found'}
 
 local RANK = { queued = 0, sent = 1 }
@@ -41,9 +41,12 @@ if (RANK[status] or 2) <= (RANK[delivery.status] or 2) and not is_receipt_of_unc
 end
 
 if status == 'failed' and ARGV[9] == '1' and is_current and is_pending then
+  -- Told before, or by a worker whose lease is over while another one tries.
+  local attempt = tonumber(ARGV[11])
+  if not is_in_hand(delivery) or (attempt > 0 and attempt ~= delivery.tries) then return {'ignored'} end
   delivery.reason = reason
   delivery.tried = (delivery.tried or '') == '' and supplier or delivery.tried .. ' ' .. supplier
-  wait_until(state, now + tonumber(ARGV[10]))
+  wait_for_delivery(state, now + tonumber(ARGV[10]))
   emit(event_id, head, 'delivery.retried', state,
     member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('reason', reason)
     .. member('supplier', supplier))

@@ -15,9 +15,15 @@ local partition = string.match(due_key, '^{p%d%d}:')
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
+-- What a challenge goes on for that was issued before policies named reasons: anything.
+local EVERY_REASON = 'undelivered timeout no_answer supplier_down no_device user_request sim_swap'
+
 local function load_state(key)
   local packed = redis.call('GET', key)
-  return packed and cmsgpack.unpack(packed)
+  if not packed then return nil end
+  local state = cmsgpack.unpack(packed)
+  state.step_on = state.step_on or EVERY_REASON
+  return state
 end
 
 local function save_state(key, state)
@@ -57,10 +63,16 @@ local function wait_until(state, at)
   redis.call('ZADD', due_key, at, state.id)
 end
 
--- Take back what no worker has begun to send. Returns whether one is in a worker's hands.
+-- Whether a worker may be sending it: it was tried more often than suppliers said that they did not take it.
+local function is_in_hand(delivery)
+  local _, not_taken = string.gsub(delivery.tried or '', '%S+', '')
+  return delivery.status == 'queued' and delivery.tries > not_taken
+end
+
+-- Take back what no worker is sending. Returns whether one is in a worker's hands.
 local function take_back(delivery)
   if delivery.status ~= 'queued' then return false end
-  if delivery.tries > 0 then return true end
+  if is_in_hand(delivery) then return true end
   delivery.status = 'skipped'
   delivery.final_at = now
   return false
@@ -81,6 +93,12 @@ end
 -- The ladder. A delivery's id is the challenge's id and its number.
 local function current_delivery(state)
   return state.deliveries[#state.deliveries]
+end
+
+-- Wait for the current delivery, as long as its step and the challenge last.
+local function wait_for_delivery(state, at)
+  if state.next_at > 0 and current_delivery(state).tries > 0 then at = math.min(at, state.next_at) end
+  wait_until(state, math.min(at, state.expires_at))
 end
 
 -- Whether there is a further channel, and the policy goes on to it for this reason.

@@ -56,7 +56,7 @@ class Conversions(Protocol):
 class Verifier:
     """Verifies answers. A class because it holds what it verifies with."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the use case holds all that it decides with
         self,
         *,
         policy: Policy,

@@ -109,7 +109,7 @@ async def _everything(bank: Bank, service: Deployment) -> list[dict[str, Any]]:
         unblock = {"reason": "called back", "client": "bank"}
         await operator.http.post(f"/v1/psus/{psu['id']}/unblock", json=unblock)
     try:
-        await bank.script("sms", "timeout", delay_ms=0)
+        await bank.script("sms", "throttle", delay_ms=0)
         await bank.issue(psu=other)
         await _on_record(service, other, "delivery.retried")
         await bank.script("sms", "error")

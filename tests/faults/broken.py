@@ -9,7 +9,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from sca_service import app
+from sca_service import app, core
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import Reply
 from sca_service.kernel.errors import StoreUnavailable
@@ -47,5 +47,5 @@ FAULTS = {"hasty": HastyRecorder, "forgetful": ForgetfulRecorder}
 
 
 if __name__ == "__main__":
-    app.Recorder = FAULTS[sys.argv[1]]  # type: ignore[attr-defined]
+    core.Recorder = FAULTS[sys.argv[1]]  # type: ignore[attr-defined]
     app.run_role("api", read_settings(Path(sys.argv[2])))

@@ -96,7 +96,7 @@ async def test_passing_failure_is_tried_again_over_the_same_channel(
     bank: Bank, auditor: Bank, script: Script
 ) -> None:
     """A supplier that fails once gets the same delivery again, and the ladder stays where it is."""
-    await script("sms", "timeout", delay_ms=0, next=1)
+    await script("sms", "throttle", delay_ms=0, next=1)
     psu = unique_psu()
     issued = await bank.issue(psu=psu, channels=SMS_THEN_VOICE)
     challenge = await bank.settled(issued["id"])

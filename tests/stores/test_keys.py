@@ -41,9 +41,6 @@ KINDS = {
     r"\{limit:[0-9a-f]{32}\}:[a-z-]+",
     r"idempotency:[0-9a-f]{32}",
     r"sent:[0-9a-f]{32}",
-    r"\{route:[a-z0-9-]+\}:.+",
-    r"network:[0-9a-f]{32}",
-    r"\{smpp:[a-z0-9-]+\}:.+",
 }
 LONGEST_MS = max(1_000 * (LOCKOUT.window_seconds + LOCKOUT.block_seconds[-1]), REPLY_DAYS * 86_400_000)
 TAGGED = re.compile(r'\{[^}"]+\}:')

@@ -206,7 +206,7 @@ async def test_timeout_ends_by_itself_for_a_caller_without_a_deadline(sandbox: S
     await sandbox.mailbox.script("sandbox-sms", Behaviour.TIMEOUT, delay_ms=1)
     with pytest.raises(SupplierFailure) as failure:
         await sandbox.supplier().send(message())
-    assert (failure.value.reason, failure.value.transient) == (FailureReason.TIMEOUT, True)
+    assert (failure.value.reason, failure.value.transient) == (FailureReason.TIMEOUT, False)
     assert await sandbox.arrived() == []
 
 
