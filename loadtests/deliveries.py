@@ -160,7 +160,8 @@ async def waits_ms(place: Place, ids: list[str]) -> list[float]:
     async with Redis.from_url(place.servers.valkey.url) as redis:
         found = []
         for one in ids:
-            state = decode_state(await redis.get(f"{{p{int(one[4:6], 16):02d}}}:challenge:{one}") or b"")
+            packed = await redis.get(f"{{p{int(one[4:6], 16):02d}}}:challenge:{one}")
+            state = decode_state(cast("bytes", packed))
             found.append(float(state.deliveries[0].sent_at - state.created_at))
         return found
 

@@ -234,6 +234,7 @@ async def run_worker(settings: Settings) -> None:
             partitions=partitions,
         )
         drain = Drain(core.outbox, core.writer, StateSource(core.store), partitions)
+        gc.freeze()  # what start-up made stays: no collection has to look through it again
         log.info("worker.starting")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(due.listen(stop))

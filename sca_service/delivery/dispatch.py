@@ -23,9 +23,12 @@ SEND_DEADLINE_SECONDS = 10.0
 RETRY_MS = 1_000
 """Before the first further try with the same supplier; twice as long before the next, less up to half by chance."""
 LONGEST_RETRY_MS = 8_000
+_PUT_DOWN_SECONDS = 5.0
+"""How long what became of a message waits for a store: within the lease, or another worker sends it again."""
 _SWEEP_SECONDS = 0.2
 _MOST_PER_CLAIM = 100
 _MOST_UNDER_WAY = 500
+_LEAST_ROOM = 64
 
 log = structlog.get_logger()
 
@@ -128,6 +131,8 @@ class Dispatcher(Generic[Due]):
         self._signal = signal
         self._partitions = frozenset(partitions)
         self._under_way: set[asyncio.Task[None]] = set()
+        self._room_made = asyncio.Event()
+        self._more_due: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Dispatch until `stop` is set, then finish what is under way. Stores that are away are waited for."""
@@ -135,7 +140,8 @@ class Dispatcher(Generic[Due]):
         next_sweep = loop.time()
         while not stop.is_set():
             try:
-                due = await self._signal.wait(max(next_sweep - loop.time(), 0))
+                due = await self._signal.wait(0 if self._more_due else max(next_sweep - loop.time(), 0))
+                due |= self._more_due
                 if loop.time() >= next_sweep:
                     due = set(self._partitions)
                     next_sweep = loop.time() + _SWEEP_SECONDS
@@ -150,29 +156,50 @@ class Dispatcher(Generic[Due]):
             await asyncio.wait(self._under_way, timeout=SEND_DEADLINE_SECONDS)
 
     async def dispatch_due(self, partitions: Iterable[int]) -> int:
-        """Begin to work on everything due in these partitions. Returns how much.
+        """Begin to work on what is due in these partitions, as far as there is room. Returns how much.
 
         A partition that cannot be worked on does not hold up the others; StoreUnavailable is raised when all are away.
         """
-        room = _MOST_UNDER_WAY - len(self._under_way)
-        if room <= 0:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            room = 1
+        wanted = list(partitions)
+        random.shuffle(wanted)  # where there is not room for all, it is not always the same that wait
+        room = await self._room()
+        chosen = wanted[:room]
+        most = min(_MOST_PER_CLAIM, max(room // max(len(chosen), 1), 1))
+        self._more_due = set(wanted[room:])
         claims = await asyncio.gather(
-            *(self._book.claim(partition, most=min(_MOST_PER_CLAIM, room)) for partition in partitions),
-            return_exceptions=True,
+            *(self._book.claim(partition, most=most) for partition in chosen), return_exceptions=True
         )
         failures = [claim for claim in claims if isinstance(claim, BaseException)]
         if failures and len(failures) == len(claims):
             raise failures[0]
         for failure in failures:
             log.error("dispatch.stumbled", exc=failure)
-        claimed = [due for claim in claims if not isinstance(claim, BaseException) for due in claim]
-        for due in claimed:
-            task = asyncio.get_running_loop().create_task(self._deliver_one(due))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-        return len(claimed)
+        begun = 0
+        for partition, claim in zip(chosen, claims, strict=True):
+            if isinstance(claim, BaseException):
+                continue
+            if len(claim) == most:
+                self._more_due.add(partition)
+            for due in claim:
+                self._begin(due)
+            begun += len(claim)
+        return begun
+
+    async def _room(self) -> int:
+        """How much may be begun; waits until that is more than a little. What is leased too early is leased in vain."""
+        while len(self._under_way) > _MOST_UNDER_WAY - _LEAST_ROOM:
+            self._room_made.clear()
+            await self._room_made.wait()
+        return _MOST_UNDER_WAY - len(self._under_way)
+
+    def _begin(self, due: Due) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver_one(due))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._room_made.set()
 
     async def _deliver_one(self, due: Due) -> None:
         try:
@@ -183,7 +210,7 @@ class Dispatcher(Generic[Due]):
                 if outbound.message.channel.needs_phone:
                     await self._notes.note_sent(outbound.message, outbound.client)
                 settlement = await self._send(plan, outbound)
-                await self._book.settle(outbound.message.delivery_id, settlement)
+                await self._put_down(outbound.message.delivery_id, settlement)
         except StoreUnavailable as away:
             log.warning("delivery.postponed", reason=away.detail)  # its timer brings it up again
         except Exception as error:  # the worker loop lives on (style, rule 10); the lease brings it back
@@ -197,8 +224,22 @@ class Dispatcher(Generic[Due]):
             occasion=plan.message.occasion,
             segments=plan.segments,
             tried=(*plan.tried, also_tried) if also_tried else plan.tried,
-            prefer="" if also_tried else plan.began_with,
+            prefer=also_tried or plan.began_with,  # asking who could follow must claim no probe
         )
+
+    async def _put_down(self, delivery: str, settlement: Settlement) -> None:
+        """Put down what became of it; telling it again changes nothing. Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PUT_DOWN_SECONDS
+        while True:
+            try:
+                await self._book.settle(delivery, settlement)
+            except StoreUnavailable:
+                if loop.time() >= until:
+                    raise
+                await asyncio.sleep(_SWEEP_SECONDS)
+            else:
+                return
 
     async def _send(self, plan: Plan, outbound: Outbound) -> Settlement:
         loop = asyncio.get_running_loop()
@@ -234,6 +275,10 @@ class Dispatcher(Generic[Due]):
                 DeliveryStatus.FAILED, name, reason=FailureReason.SUPPLIER_DOWN, transient=True
             )
             return settlement, SendOutcome.FAILED
+        except Exception as error:  # the worker lives on (style, rule 10); whether it was taken nobody knows
+            log.error("supplier.stumbled", supplier=name, exc=error)
+            lost = Settlement(DeliveryStatus.FAILED, name, reason=FailureReason.WORKER_LOST)
+            return lost, SendOutcome.FAILED
         return _sent(name, accepted), SendOutcome.TAKEN
 
     async def _again(self, plan: Plan, outbound: Outbound, settlement: Settlement) -> Settlement:
@@ -252,6 +297,7 @@ class Dispatcher(Generic[Due]):
             reason=settlement.reason,
             transient=True,
             retry_ms=min(retry_ms, LONGEST_RETRY_MS),
+            attempt=outbound.message.attempt,
         )
 
 

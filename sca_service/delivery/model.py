@@ -64,6 +64,11 @@ class DeliveryState(msgspec.Struct):
         """The suppliers that did not take this message, the first one first."""
         return tuple(self.tried.split())
 
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether a worker may be sending it: it was tried more often than suppliers said that they did not take it."""
+        return self.status is DeliveryStatus.QUEUED and self.tries > len(self.suppliers_tried)
+
 
 class RouteRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which route was chosen for a delivery, and why; kept with it and answered to its client."""
@@ -106,7 +111,7 @@ class Settlement:
     """What became of a delivery, by the supplier's answer to the submit or by its receipt.
 
     `cost` is `"<currency> <decimal amount>"`, empty when the supplier has not said; `transient` asks for another try
-    over the same channel, after `retry_ms`.
+    over the same channel, after `retry_ms`. `attempt` is the try that it speaks of, 0 when nobody counted.
     """
 
     status: DeliveryStatus
@@ -116,6 +121,7 @@ class Settlement:
     cost: str = ""
     transient: bool = False
     retry_ms: int = 0
+    attempt: int = 0
 
 
 def delivery_id(challenge_id: str, number: int) -> str:

@@ -48,8 +48,7 @@ class Receipts:
     async def apply(self, supplier: str, word: Word) -> bool:
         """As `hear`; False when all it spoke of is unknown. Raises StoreUnavailable."""
         known = [await self._settle(supplier, receipt) for receipt in word.receipts]
-        for delivery in word.declined:
-            known.append(await self._book.decline(delivery))
+        known += [await self._book.decline(delivery) for delivery in word.declined]
         for reply in word.replies:
             await self._inbox.hear(supplier, reply)
         return not known or any(known)

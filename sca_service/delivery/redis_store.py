@@ -47,10 +47,11 @@ class RedisDueSignal:
 
     async def wait(self, seconds: float) -> set[int]:
         """The partitions named since the last call, at the latest after so many seconds."""
-        try:
-            await asyncio.wait_for(self._heard.wait(), seconds)
-        except TimeoutError:
-            return set()
+        if not self._heard.is_set():
+            try:
+                await asyncio.wait_for(self._heard.wait(), seconds)
+            except TimeoutError:
+                return set()
         self._heard.clear()
         due, self._due = self._due, set()
         return due

@@ -71,7 +71,7 @@ class FailureReason(StrEnum):
     SENDER_UNREGISTERED = (
         "sender_unregistered"  # no sender may be shown in that country: not sent, nothing charged
     )
-    WORKER_LOST = "worker_lost"  # the worker ended while sending: nobody knows
+    WORKER_LOST = "worker_lost"  # the worker ended or stumbled while sending: nobody knows
 
 
 class SupplierFailure(ScaError):

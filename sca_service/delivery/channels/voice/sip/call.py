@@ -135,8 +135,10 @@ class Call:
 
     def _refuse(self, status: int, retry_after_ms: int) -> None:
         meaning = wire.meaning(status)
-        level = _log.error if meaning is wire.Meaning.UNAUTHORIZED else _log.info
-        level("call.refused", supplier=self._terms.supplier, status=status, meaning=meaning)
+        if meaning is wire.Meaning.UNAUTHORIZED:
+            _log.error("call.refused", supplier=self._terms.supplier, status=status, meaning=meaning)
+        else:
+            _log.info("call.refused", supplier=self._terms.supplier, status=status, meaning=meaning)
         failure = receipts.failure(meaning, retry_after_ms)
         if failure is None:
             self._take()
