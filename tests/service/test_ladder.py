@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from tests.harness import Bank, code_in, unique_psu
 from tests.service.conftest import Script
 from tests.service.situations import age
+from tests.storeroom import eventually
 
 SMS_THEN_VOICE = [{"channel": "sms", "timeout_s": 300}, {"channel": "voice"}]
 
@@ -214,6 +215,14 @@ async def test_second_receipt_changes_nothing(bank: Bank, auditor: Bank, second:
     issued = await bank.issue(channels=SMS_THEN_VOICE)
     challenge = await bank.settled(issued["id"])
     asked = {"challenge": issued["id"]}
+
+    async def is_on_record() -> bool:
+        told = (await auditor.http.get("/v1/audit/events", params=asked)).json()["data"]
+        return [event["status"] for event in told if event["type"] == "delivery.settled"].count(
+            "delivered"
+        ) == 1
+
+    await eventually(is_on_record)
     before = (await auditor.http.get("/v1/audit/events", params=asked)).json()["data"]
     answered = await receipt(bank, challenge["deliveries"][0]["id"], second)
     after = (await auditor.http.get("/v1/audit/events", params=asked)).json()["data"]
