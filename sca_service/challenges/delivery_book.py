@@ -40,6 +40,14 @@ POSTPONED_MS = 1_000
 """Before a delivery whose attempt could not be put on record is taken up again."""
 
 
+class _SettledMembers(msgspec.Struct):
+    channel: str
+    status: str
+
+
+_decode_settled = msgspec.json.Decoder(_SettledMembers).decode
+
+
 class ChallengeBook:
     """Keeps the deliveries of challenges. A class because it holds the stores and the keyring."""
 
@@ -113,9 +121,8 @@ class ChallengeBook:
         if reply.state is None:
             return None if reply.word == "not_found" else SettledDelivery(delivery, settlement.status)
         await self._commit(challenge, reply)
-        settled = _settled(next(one for one in reply.state.deliveries if one.id == delivery))
-        DELIVERIES_SETTLED.labels(settled.channel, settlement.status).inc()
-        return settled
+        settled = next(one for one in reply.state.deliveries if one.id == delivery)
+        return _settled(settled, is_news=bool(reply.events))
 
     async def decline(self, delivery: str, how: DeclinedBy | None = None) -> bool:
         """The payer said no, if not said otherwise the way the delivery went; on record. False for an unknown delivery.
@@ -149,6 +156,10 @@ class ChallengeBook:
     async def _commit(self, challenge: ChallengeId, reply: Reply) -> None:
         is_final = reply.state is not None and reply.state.status.is_final
         await self._recorder.commit(challenge.partition, reply, with_snapshot=is_final)
+        for event in reply.events:
+            if event.head.type == "delivery.settled":
+                settled = _decode_settled(event.body)
+                DELIVERIES_SETTLED.labels(settled.channel, settled.status).inc()
 
     async def _postpone(self, challenge: ChallengeId, delivery: DeliveryState) -> None:
         """Nothing was sent, so no try is spent. What this leaves in the outbox is committed from there."""
@@ -228,12 +239,12 @@ def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:
     )
 
 
-def _settled(delivery: DeliveryState) -> SettledDelivery:
+def _settled(delivery: DeliveryState, *, is_news: bool) -> SettledDelivery:
     since = delivery.sent_at or delivery.queued_at
     return SettledDelivery(
         delivery.id,
         delivery.status,
-        is_news=True,
+        is_news=is_news,
         channel=delivery.channel,
         supplier=delivery.supplier,
         network=delivery.network,

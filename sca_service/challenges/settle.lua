@@ -27,6 +27,7 @@ local is_current = delivery == current_delivery(state)
 local is_pending = state.status == 'pending'
 
 if segments > 0 then delivery.segments = segments end
+local is_other_price = cost ~= '' and cost ~= (delivery.cost or '')
 if cost ~= '' then delivery.cost = cost end
 if supplier ~= '' then delivery.supplier = supplier end
 
@@ -37,6 +38,7 @@ if (RANK[status] or 2) <= (RANK[delivery.status] or 2) and not is_receipt_of_unc
     delivery.sent_at = delivery.final_at
     return {'changed', save_state(challenge_key, state)}
   end
+  if is_other_price then return {'changed', save_state(challenge_key, state)} end -- some tell the price last
   return {'ignored'}
 end
 

@@ -449,3 +449,17 @@ async def test_a_policy_may_rest_on_a_message_of_which_nobody_knows(
     reply = await store.settle(challenge, HEAD, f"dlv_{challenge.text[4:]}01", timed_out)
     assert reply.state is not None
     assert (reply.state.status, len(reply.state.deliveries)) == (Status.PENDING, 2 if goes_on else 1)
+
+
+async def test_a_price_that_is_told_last_is_kept(store: ChallengeStore) -> None:
+    """Some suppliers tell what they charged only when all is over; that is no event, and told again it is no news."""
+    challenge = await issued(store, new_payer())
+    delivery = f"dlv_{challenge.text[4:]}01"
+    await taken_up(store, challenge)
+    await settled(store, challenge, delivery, DeliveryStatus.DELIVERED)
+    priced = Settlement(DeliveryStatus.DELIVERED, "sandbox", cost="EUR 0.0531")
+    replies = [await store.settle(challenge, HEAD, delivery, priced) for _ in range(2)]
+    assert [(reply.word, reply.events) for reply in replies] == [("changed", ()), ("ignored", ())]
+    state = await store.get(challenge)
+    assert state is not None
+    assert (state.deliveries[0].cost, state.deliveries[0].status) == ("EUR 0.0531", DeliveryStatus.DELIVERED)

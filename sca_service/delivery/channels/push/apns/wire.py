@@ -14,7 +14,7 @@ from sca_service.delivery.channels.push.model import ApnsAddress
 from sca_service.delivery.channels.push.wake_up import WakeUp
 from sca_service.delivery.http_client import HttpAnswer
 
-_GONE_REASONS = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic", "Unregistered", "ExpiredToken"})
+_GONE_REASONS = frozenset({"BadDeviceToken", "Unregistered", "ExpiredToken"})
 _EXPIRED_SIGNATURE = "ExpiredProviderToken"
 _NAMES = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562 section 6.6: names that are URLs
 

@@ -163,7 +163,6 @@ async def test_a_signature_that_apple_finds_too_old(
         refused(410, "ExpiredToken"),
         refused(410),
         refused(400, "BadDeviceToken"),
-        refused(400, "DeviceTokenNotForTopic"),
     ],
 )
 async def test_a_device_that_is_gone(
@@ -181,6 +180,7 @@ async def test_a_device_that_is_gone(
     ("answer", "reason", "transient", "retry_after_ms"),
     [
         (refused(400, "BadTopic"), FailureReason.REJECTED, False, 0),
+        (refused(400, "DeviceTokenNotForTopic"), FailureReason.REJECTED, False, 0),  # another app's, not gone
         (refused(400), FailureReason.REJECTED, False, 0),
         (refused(404, "BadPath"), FailureReason.REJECTED, False, 0),
         (refused(413, "PayloadTooLarge"), FailureReason.REJECTED, False, 0),
