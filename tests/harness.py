@@ -21,12 +21,12 @@ import httpx
 
 from sca_service.api.clients import ClientRegistry
 from sca_service.api.postgres_store import ClientStore
-from sca_service.dev import SANDBOX_CLIENTS
+from sca_service.dev import SANDBOX_CLIENTS, STOP_SECONDS
 from sca_service.kernel.keyring import Keyring, write_keyring
 from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
-from sca_service.settings import shipped_policies
+from sca_service.settings import Environment, shipped_policies
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 40.0
@@ -55,6 +55,7 @@ class Role:
     name: str
     port: int
     process: "subprocess.Popen[bytes]"
+    metrics_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -70,17 +71,22 @@ class Role:
         """Ask it to end, and wait."""
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
 
 
 @dataclass(slots=True)
 class Deployment:
-    """Stores, roles and clients on one folder. Start what a test needs; `stop` ends all of it."""
+    """Stores, roles and clients on one folder. Start what a test needs; `stop` ends all of it.
+
+    `environ` goes to every role besides the test's own environment. In `production` there is no sandbox.
+    """
 
     folder: Path
     policies: Path = field(default_factory=shipped_policies)
+    environment: Environment = Environment.SANDBOX
+    environ: Mapping[str, str] = field(default_factory=dict)
     servers: Servers = field(init=False)
     keys: dict[str, str] = field(init=False)
     roles: list[Role] = field(default_factory=list)
@@ -103,11 +109,11 @@ class Deployment:
         """The keys."""
         return Keyring.parse(self.keyring_file.read_text("utf-8"))
 
-    def config(self, port: int) -> Path:
-        """The configuration of a role whose api listens on `port`."""
-        path = self.folder / f"sca-{port}.toml"
-        lines = (
-            'environment = "sandbox"',
+    def config(self, port: int, *, metrics_port: int | None = None) -> Path:
+        """The configuration of a role whose api listens on `port`, and which serves its metrics on its own port."""
+        path = self.folder / f"sca-{port}{f'-{metrics_port}' if metrics_port else ''}.toml"
+        lines = [
+            f'environment = "{self.environment}"',
             'issuer = "https://sca.example"',
             f"policies = {json.dumps(str(self.policies))}",
             'keyring = "keyring.json"',
@@ -115,12 +121,22 @@ class Deployment:
             f"redis.url = {json.dumps(self.servers.valkey.url)}",
             f"postgres.url = {json.dumps(self.servers.postgres.url)}",
             f"api.port = {port}",
-            'sandbox.folder = "."',
-        )
+        ]
+        if self.environment is Environment.SANDBOX:
+            lines.append('sandbox.folder = "."')
+        if metrics_port:
+            lines.append(f"metrics.port = {metrics_port}")
         path.write_text("\n".join(lines) + "\n", "utf-8")
         return path
 
-    def start(self, name: str, *, port: int | None = None, environ: Mapping[str, str] | None = None) -> Role:
+    def start(
+        self,
+        name: str,
+        *,
+        port: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        metrics_port: int | None = None,
+    ) -> Role:
         """Start a role. An api gets a port of its own; the others send receipts to the first api's."""
         first_api = next((role.port for role in self.roles if role.name == "api"), None)
         port = port or (free_port() if name == "api" or first_api is None else first_api)
@@ -134,13 +150,13 @@ class Deployment:
                     "sca_service",
                     name,
                     "--config",
-                    str(self.config(port)),
+                    str(self.config(port, metrics_port=metrics_port)),
                 ],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(environ or {})},
+                env={**os.environ, **self.environ, **(environ or {})},
             )
-        role = Role(name, port, process)
+        role = Role(name, port, process, metrics_port)
         self.roles.append(role)
         if name == "api":
             await_ready(role)

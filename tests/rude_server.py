@@ -107,8 +107,9 @@ class RudeServer:
     `requests` are those read so far, the oldest first; `connections` counts the connections that were opened.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` is a server's context, for `https://localhost`."""
+    def __init__(self, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        """`tls` is a server's context, for `https://localhost`; any free port when `port` is 0."""
+        self._port = port
         self.url = ""
         self.requests: list[RudeRequest] = []
         self.connections = 0
@@ -127,7 +128,7 @@ class RudeServer:
         self._server = await asyncio.start_server(
             self._serve,
             "127.0.0.1",
-            0,
+            self._port,
             ssl=self._tls,
             ssl_shutdown_timeout=shutdown_seconds,
             limit=_LONGEST_HEAD,

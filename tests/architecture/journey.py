@@ -316,10 +316,10 @@ async def _read_everything(deployment: Deployment, bank: Bank, left: Leftovers) 
             if page.json()["next_cursor"] is None:
                 break
             cursor = {"cursor": page.json()["next_cursor"]}
-    left.dumps += [await _redis_dump(deployment), await _postgres_dump(deployment)]
+    left.dumps += [await redis_dump(deployment), await postgres_dump(deployment)]
 
 
-async def _redis_dump(deployment: Deployment) -> bytes:
+async def redis_dump(deployment: Deployment) -> bytes:
     """Every key with its value as it is, where Redis's own files compress what is long."""
     read: dict[bytes, Callable[[Redis, bytes], Any]] = {
         b"string": lambda redis, key: redis.get(key),
@@ -340,7 +340,7 @@ async def _redis_dump(deployment: Deployment) -> bytes:
         await redis.aclose()
 
 
-async def _postgres_dump(deployment: Deployment) -> bytes:
+async def postgres_dump(deployment: Deployment) -> bytes:
     """Every row of every table, as text and, where it is bytes, as these bytes."""
     connection = await asyncpg.connect(deployment.servers.postgres.url)
     try:

@@ -1,88 +1,39 @@
 """Web Push against npm's web-push-testing: it decrypts what we send, refuses another key, and lets devices expire."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sca_service.delivery.channels.push.addresses import web_push_address
 from sca_service.delivery.channels.push.web_push.supplier import WebPushSupplier, build
-from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.supplier import Accepted, FailureReason, SupplierFailure
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.keyring import Keyring, create_keyring_text
 from tests.devices import DELIVERY, SHOWN, TEXT, MemoryDevices, SetClock, context_for, pem_of, push_message
-from tests.harness import free_port
-from tests.peers import PEERS, node_module, program
-
-PATIENCE_SECONDS = 30
+from tests.peers.push_service import PushService, running_push_service
 
 
-@dataclass
-class PushService:
-    """web-push-testing, and a client to it."""
-
-    url: str
-    http: HttpClient
-
-    async def call(self, path: str, body: dict[str, Any]) -> Any:
-        """One of its endpoints."""
-        answer = await self.http.call(
-            "POST",
-            self.url + path,
-            headers={"Content-Type": "application/json"},
-            body=json.dumps(body).encode(),
+async def subscribe(push_service: PushService, key: str, devices: MemoryDevices) -> str:
+    """A browser of the payer that takes messages signed with this key; its name at the push service."""
+    given = await push_service.subscribe(key)
+    devices.add(
+        web_push_address(
+            endpoint=given.endpoint,
+            public_key=given.keys["p256dh"],
+            auth=given.keys["auth"],
+            push_services=("127.0.0.1",),
         )
-        assert answer.status == 200, answer.body
-        return json.loads(answer.body)["data"] if answer.body.startswith(b"{") else None
-
-    async def subscribe(self, key: str, devices: MemoryDevices) -> str:
-        """A browser that takes messages signed with this key; its name there."""
-        given = await self.call("/subscribe", {"userVisibleOnly": "true", "applicationServerKey": key})
-        devices.add(
-            web_push_address(
-                endpoint=given["endpoint"],
-                public_key=given["keys"]["p256dh"],
-                auth=given["keys"]["auth"],
-                push_services=("127.0.0.1",),
-            )
-        )
-        return str(given["clientHash"])
-
-    async def messages(self, name: str) -> list[dict[str, Any]]:
-        """What a browser has received and decrypted."""
-        received = await self.call("/get-notifications", {"clientHash": name})
-        return [json.loads(text) for text in received["messages"]]
+    )
+    return given.name
 
 
 @pytest.fixture
 async def push_service() -> AsyncIterator[PushService]:
     """The push service on a port of the loopback interface."""
-    node_module("web-push-testing")
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        program("node"),
-        PEERS / "push_service.js",
-        str(port),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=PEERS,
-    )
-    assert process.stdin and process.stdout
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await process.stdout.readline() != b"ready\n":
-            assert not process.stdout.at_eof(), "the push service ended"
-    http = HttpClient()
-    yield PushService(f"http://127.0.0.1:{port}", http)
-    await http.close()
-    process.stdin.close()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await process.wait()
+    async with running_push_service() as service:
+        yield service
 
 
 @pytest.fixture
@@ -123,7 +74,7 @@ async def test_it_decrypts_what_we_send(
     push_service: PushService, supplier: WebPushSupplier, devices: MemoryDevices
 ) -> None:
     """Every browser of the payer has the whole message, with the text and what to confirm it with."""
-    names = [await push_service.subscribe(supplier.public_key, devices) for _ in range(3)]
+    names = [await subscribe(push_service, supplier.public_key, devices) for _ in range(3)]
     accepted = await send(supplier)
     assert accepted.segments == 1
     for name in names:
@@ -136,7 +87,7 @@ async def test_it_decrypts_what_we_send(
 async def test_it_refuses_another_key(push_service: PushService, devices: MemoryDevices) -> None:
     """A browser that subscribed with one bank's key takes nothing that another's has signed."""
     theirs, ours = (build_supplier(push_service, devices) for _ in range(2))
-    name = await push_service.subscribe(theirs.public_key, devices)
+    name = await subscribe(push_service, theirs.public_key, devices)
     with pytest.raises(SupplierFailure) as failure:
         await send(ours)
     assert (failure.value.reason, failure.value.transient) == (FailureReason.REJECTED, False)
@@ -149,13 +100,13 @@ async def test_an_expired_device_is_dropped(
     push_service: PushService, supplier: WebPushSupplier, devices: MemoryDevices
 ) -> None:
     """410 takes the device off the list; the others get the message; without any left there is no device."""
-    expired, kept = [await push_service.subscribe(supplier.public_key, devices) for _ in range(2)]
-    await push_service.call(f"/expire-subscription/{expired}", {})
+    expired, kept = [await subscribe(push_service, supplier.public_key, devices) for _ in range(2)]
+    await push_service.expire(expired)
     await send(supplier)
     assert devices.gone_ids == ["psb_0"]
     assert await push_service.messages(expired) == []
     assert len(await push_service.messages(kept)) == 1
-    await push_service.call(f"/expire-subscription/{kept}", {})
+    await push_service.expire(kept)
     for _ in range(2):
         with pytest.raises(SupplierFailure) as failure:
             await send(supplier)

@@ -43,7 +43,7 @@ def restart(deployment: Deployment, role: Role) -> Role:
     """Start a role that was killed, where it was, and wait until it works."""
     deployment.forget(role)
     before = _starts(deployment, role)
-    started = deployment.start(role.name, port=role.port)
+    started = deployment.start(role.name, port=role.port, metrics_port=role.metrics_port)
     await_started(deployment, started, before=before)
     return started
 

@@ -1,4 +1,4 @@
-// An SMS centre made of node-smpp. Argument: {"key", "cert"} in JSON, empty for no TLS.
+// An SMS centre made of node-smpp. Arguments: {"key", "cert"} in JSON, empty for no TLS; the port, 0 for any free one.
 // Tells what comes in and takes what it shall do as one JSON object a line, on standard output and input.
 'use strict'
 const readline = require('readline')
@@ -75,6 +75,9 @@ const commands = {
   garble({ session, hex }) {
     sessions.get(session).socket.write(Buffer.from(hex, 'hex'))
   },
+  sessions() {
+    tell('sessions', { sessions: [...sessions.keys()] })
+  },
   rules({ bind_status, mute }) {
     bindStatus = bind_status
     isMute = mute
@@ -89,4 +92,4 @@ readline
   })
   .on('close', () => process.exit(0))
 
-server.listen(0, '127.0.0.1', () => tell('listening', { port: server.address().port }))
+server.listen(Number(process.argv[3] || 0), '127.0.0.1', () => tell('listening', { port: server.address().port }))

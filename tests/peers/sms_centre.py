@@ -82,14 +82,18 @@ class SmsCentre:
 
 
 @asynccontextmanager
-async def sms_centre(*, key: str = "", certificate: str = "") -> AsyncIterator[SmsCentre]:
-    """A running centre, with TLS when it has a key (PEM); the test is skipped where node-smpp is not installed."""
+async def sms_centre(*, key: str = "", certificate: str = "", port: int = 0) -> AsyncIterator[SmsCentre]:
+    """A running centre, with TLS when it has a key (PEM); the test is skipped where node-smpp is not installed.
+
+    It listens on any free port when `port` is 0.
+    """
     node_module("smpp")
     options = {"key": key, "cert": certificate} if key else {}
     process = await asyncio.create_subprocess_exec(
         program("node"),
         PEERS / "sms_centre.js",
         json.dumps(options),
+        str(port),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=PEERS,

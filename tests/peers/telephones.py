@@ -213,16 +213,22 @@ _ACCOUNT = (
 
 
 @contextlib.asynccontextmanager
-async def baresip(folder: Path, *, codec: str = "PCMA") -> AsyncIterator[Baresip]:
-    """baresip as a telephone which takes calls by itself; skips the test without it."""
-    path, port, rtp = program("baresip"), free_ports(6), free_ports(20)
+async def baresip(
+    folder: Path, *, codec: str = "PCMA", number: str = NUMBER, port: int = 0
+) -> AsyncIterator[Baresip]:
+    """baresip as a telephone which takes calls by itself; skips the test without it.
+
+    It needs six ports from `port` on; any free ones when that is 0.
+    """
+    path, rtp = program("baresip"), free_ports(20)
+    port = port or free_ports(6)
     modules = next(path for path in _MODULES if path.is_dir())
     config = _CONFIG.format(
         port=port, rtp=rtp, last_rtp=rtp + 18, modules=modules, folder=folder, control=port + 4
     )
     for name, text in (
         ("config", config),
-        ("accounts", _ACCOUNT.format(number=NUMBER, port=port, codec=codec)),
+        ("accounts", _ACCOUNT.format(number=number, port=port, codec=codec)),
         ("contacts", ""),
     ):
         await asyncio.to_thread((folder / name).write_text, text)
