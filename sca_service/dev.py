@@ -38,7 +38,8 @@ SANDBOX_CLIENTS: Mapping[str, tuple[Scope, ...]] = {
     "operator": (Scope.ADMIN, Scope.ANALYTICS),
 }
 _READY_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
+"""For a worker to finish what it is sending (10 s) and its suppliers what they have begun, such as calls (13 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _stop(running: "Mapping[str, subprocess.Popen[bytes]]") -> None:
         process.terminate()
     for process in running.values():
         try:
-            process.wait(_STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,8 +1,11 @@
 """Builds suppliers, and the readers of what they tell, from the policy: the composition root's part for delivery."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+
+import structlog
 
 from sca_service.delivery.channels.context import Context
 from sca_service.delivery.channels.kinds import SANDBOX, make_reader, make_supplier
@@ -23,6 +26,8 @@ from sca_service.sandbox.supplier import supplier as sandbox_supplier
 from sca_service.sandbox.supplier.sender import ReceiptSender
 from sca_service.sandbox.supplier.settings import receipt_key
 from sca_service.settings import Settings
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,15 +108,25 @@ async def open_suppliers(
     async with AsyncExitStack() as stack:
         suppliers: dict[str, Supplier] = {}
         sandbox = None
-        for rule in supply.suppliers:
-            context = surroundings.context(rule)
-            if rule.kind == SANDBOX:
-                sandbox = sandbox or await _open_sandbox(stack, surroundings)
-                suppliers[rule.name] = sandbox_supplier.build(context, *sandbox)
-            else:
-                suppliers[rule.name] = make_supplier(context)
-            stack.push_async_callback(suppliers[rule.name].close)
-        yield suppliers
+        try:
+            for rule in supply.suppliers:
+                context = surroundings.context(rule)
+                if rule.kind == SANDBOX:
+                    sandbox = sandbox or await _open_sandbox(stack, surroundings)
+                    suppliers[rule.name] = sandbox_supplier.build(context, *sandbox)
+                else:
+                    suppliers[rule.name] = make_supplier(context)
+            yield suppliers
+        finally:
+            await close_all(suppliers)
+
+
+async def close_all(suppliers: Mapping[str, Supplier]) -> None:
+    """Close them side by side: a stop takes as long as the slowest, and no fault of one keeps another open."""
+    closed = await asyncio.gather(*(one.close() for one in suppliers.values()), return_exceptions=True)
+    for name, fault in zip(suppliers, closed, strict=True):
+        if fault is not None:
+            log.error("supplier.not_closed", supplier=name, exc=fault)
 
 
 async def _open_sandbox(

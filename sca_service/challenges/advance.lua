@@ -64,14 +64,15 @@ if is_due and delivery.channel == channel and supplier == '' and may_pass and no
   -- Nothing follows: better late than never. The longer it has waited, the longer it waits again.
   wait_for_delivery(state, now + math.min(math.max(now - delivery.queued_at, 2000), 10000))
 elseif is_due and delivery.channel == channel and supplier == '' then
-  settle_as_failed(state, delivery, no_route)
+  settle_as_failed(state, delivery, is_in_hand(delivery) and 'worker_lost' or no_route)
   step_on(state, failure_of(delivery))
   tell_if_undeliverable(event_id, head, state)
 elseif is_due and delivery.channel == channel then
   delivery.tries = delivery.tries + 1
   delivery.supplier, delivery.route, delivery.cost = supplier, ARGV[9], ARGV[11]
   delivery.segments = tonumber(ARGV[12])
-  if delivery.tries == 1 then state.next_at = step_ends_at(state) end
+  -- 0 when an earlier message turned out to have arrived: then nothing follows by time any more.
+  if delivery.tries == 1 and state.next_at > 0 then state.next_at = step_ends_at(state) end
   wait_for_delivery(state, now + tonumber(ARGV[3]))
   emit(event_id, head, 'delivery.attempted', state,
     member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('try', delivery.tries) .. ARGV[10])

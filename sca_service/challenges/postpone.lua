@@ -7,7 +7,7 @@
 local state = load_state(challenge_key)
 if not state or state.status ~= 'pending' then return {'ignored'} end
 local delivery = current_delivery(state)
-if delivery.id ~= ARGV[3] or delivery.status ~= 'queued' or delivery.tries ~= tonumber(ARGV[4]) then return {'ignored'} end
+if delivery.id ~= ARGV[3] or not is_in_hand(delivery) or delivery.tries ~= tonumber(ARGV[4]) then return {'ignored'} end
 
 delivery.tries = delivery.tries - 1
 wait_until(state, now + tonumber(ARGV[5]))

@@ -38,7 +38,8 @@ _CLAIM = Script.read(_HERE / "claim.lua")
 _RELEASE = Script.read(_HERE / "release.lua")
 _UNBLOCK = Script.read(_HERE / "unblock.lua")
 
-CLAIM_LEASE_MS = 3_000
+CLAIM_LEASE_MS = 10_000
+"""To choose a route in, with a look-up; a worker with thousands to do at once gets to all of them."""
 SEND_LEASE_MS = 20_000
 MOST_TRIES = 3
 RECORD_MS = 4_500

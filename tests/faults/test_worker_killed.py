@@ -92,12 +92,12 @@ async def test_killed_after_the_supplier_took_the_message(deployment: Deployment
     """Nobody put down that the message was sent: one duplicate under the same reference, marked as the second try."""
     worker = _kill_worker(deployment)
     async with deployment.bank() as bank:
-        await bank.script("sms", "slow", delay_ms=300, next=1)
+        await bank.script("sms", "slow", delay_ms=1_000, next=1)
         psu = unique_psu()
         challenge = (await bank.issue(psu=psu))["id"]
         deployment.forget(worker)
         unheard = deployment.start("worker", port=free_port())  # its receipts reach nobody
-        await _until_tried(deployment, challenge)
+        await until(lambda: _is_sending(deployment), "the supplier has the message in hand")
         with scripts_held_back(deployment):  # what became of the message cannot be put down
             await until(lambda: _has_arrived(deployment, psu["phone"]), "the supplier took the message")
             unheard.kill()

@@ -250,7 +250,9 @@ class ChallengeMachine(RuleBasedStateMachine):
         channel = due.state.channel_due(due.now_ms, most_tries=MOST_TRIES) if due.state else None
         route = over(channel or "") if has_route else AttemptRoute(channel or "", reason="supplier_down")
         began_ms = self.line.now_ms()
-        reply = self.line.run(self.line.store.advance(self.ids[name], HEAD, route))
+        reply = self.line.run(
+            self.line.store.advance(self.ids[name], HEAD, route, leased_until=due.leased_until)
+        )
 
         def move(payer: Payer, now_ms: int) -> str:
             one = payer.challenges.get(name)

@@ -14,7 +14,7 @@ from sca_service.policy.model import LockoutPolicy, ResendPolicy, StepReason
 
 KEPT_MS = 3_600_000
 SETTLED_MS = 30_000
-LEASE_MS = 3_000
+LEASE_MS = 10_000
 NEVER = 0
 FAILED = {
     DeliveryStatus.FAILED,
@@ -34,7 +34,12 @@ class Sent:
     tries: int = 0
     was_sent: bool = False
     reason: str = ""
-    was_tried: bool = False
+    not_taken: int = 0
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether a worker may be sending it: for all that is known the newest try was not refused."""
+        return self.status is DeliveryStatus.QUEUED and self.tries > self.not_taken
 
     @property
     def is_uncertain(self) -> bool:
@@ -101,12 +106,18 @@ class Challenge:
         """From now on the time of this step runs, where another follows."""
         self.next_at = now_ms + self.step.timeout_ms if self.goes_on_for("timeout") else NEVER
 
+    def wait(self, at_ms: int) -> None:
+        """A worker looks at the delivery then, or when its step or the challenge ends."""
+        if self.next_at and self.current.tries:
+            at_ms = min(at_ms, self.next_at)
+        self.due_at = min(at_ms, self.expires_at)
+
     def end(self, status: Status, now_ms: int) -> None:
         """No way back: nothing is sent any more, and what is in a worker's hands gets its time."""
         self.status = status
         self.next_at = NEVER
         for sent in self.deliveries:
-            if sent.status is DeliveryStatus.QUEUED and not sent.tries:
+            if sent.status is DeliveryStatus.QUEUED and not sent.is_in_hand:
                 sent.status = DeliveryStatus.SKIPPED
         in_hand = any(sent.status is DeliveryStatus.QUEUED for sent in self.deliveries)
         self.due_at = now_ms + SETTLED_MS if in_hand else NEVER
@@ -118,7 +129,7 @@ class Challenge:
     def go_on(self, reason: str, now_ms: int) -> None:
         """On to the next channel; without one, wait for what may still arrive, or give up."""
         if self.goes_on_for(reason):
-            if self.current.status is DeliveryStatus.QUEUED and not self.current.tries:
+            if self.current.status is DeliveryStatus.QUEUED and not self.current.is_in_hand:
                 self.current.status = DeliveryStatus.SKIPPED
             self.queue(now_ms)
             return
@@ -278,8 +289,8 @@ class Payer:
             return "changed"
         word = "changed"
         if one.current.status is DeliveryStatus.QUEUED and one.current.tries >= MOST_TRIES:
+            one.current.reason = "worker_lost" if one.current.is_in_hand else one.current.reason
             one.current.status = DeliveryStatus.FAILED
-            one.current.reason = one.current.reason if one.current.was_tried else "worker_lost"
             one.go_on(failure_of(one.current), now_ms)
         elif one.current.tries and one.next_at and now_ms >= one.next_at:
             one.go_on("timeout", now_ms)
@@ -298,13 +309,14 @@ class Payer:
             return word
         one.keep(now_ms)
         if not has_route:
-            one.current.status, one.current.reason = DeliveryStatus.FAILED, "supplier_down"
+            one.current.reason = "worker_lost" if one.current.is_in_hand else "supplier_down"
+            one.current.status = DeliveryStatus.FAILED
             one.go_on("supplier_down", now_ms)
             return "changed"
         one.current.tries += 1
-        if one.current.tries == 1:
+        if one.current.tries == 1 and one.next_at:
             one.wait_for_step(now_ms)
-        one.due_at = min(now_ms + SEND_LEASE_MS, one.next_at or now_ms + SEND_LEASE_MS)
+        one.wait(now_ms + SEND_LEASE_MS)
         return "send"
 
     def settle(self, one: Challenge, sent: Sent, word: Settlement, now_ms: int) -> str:
@@ -319,12 +331,16 @@ class Payer:
             return "changed"
         if sent.status.is_final and (not sent.is_uncertain or word.status is DeliveryStatus.FAILED):
             return "ignored"
-        one.keep(now_ms)
         is_current = sent is one.current
         if word.status is DeliveryStatus.FAILED and word.transient and is_current and one.is_pending:
-            sent.reason, sent.was_tried = word.reason, True
-            one.due_at = now_ms + word.retry_ms
+            if not sent.is_in_hand:
+                return "ignored"
+            one.keep(now_ms)
+            sent.reason = word.reason
+            sent.not_taken += 1
+            one.wait(now_ms + word.retry_ms)
             return "changed"
+        one.keep(now_ms)
         sent.status, sent.reason = word.status, word.reason
         sent.was_sent |= word.status is DeliveryStatus.SENT
         if not one.is_pending:
@@ -339,7 +355,7 @@ class Payer:
 
     def postpone(self, one: Challenge, sent: Sent, attempt: int, wait_ms: int, now_ms: int) -> str:
         """A try that was not used is given back, unless it was taken up again meanwhile."""
-        is_held = one.is_pending and sent is one.current and sent.status is DeliveryStatus.QUEUED
+        is_held = one.is_pending and sent is one.current and sent.is_in_hand
         if not is_held or sent.tries != attempt:
             return "ignored"
         sent.tries -= 1

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from sca_service.challenges.model import ChallengeId, ChallengeState, Status, decode_state
+from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
 from sca_service.challenges.redis_store import AttemptRoute, ChallengeStore, Reply
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.kernel.connections import RedisConnection
@@ -19,7 +19,6 @@ from tests.storeroom import (
     issued,
     new_challenge,
     new_payer,
-    over,
     taken_up,
 )
 
@@ -138,7 +137,9 @@ async def test_a_try_that_failed_is_put_down_once(store: ChallengeStore, redis: 
     assert state.deliveries[0].suppliers_tried == ("sandbox",)
 
 
-async def test_a_wait_for_another_try_ends_with_the_step(store: ChallengeStore, redis: RedisConnection) -> None:
+async def test_a_wait_for_another_try_ends_with_the_step(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
     """The next channel is due before the supplier wants to be asked again: it follows in time."""
     challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
     await store.add(challenge, new, HEAD)
@@ -209,3 +210,37 @@ async def test_a_state_that_cannot_be_read_holds_up_nobody_else(
     found = {due.challenge: due.state for due in await store.claim(partition, most=1_000)}
     assert found[odd.text] is None
     assert found[sound.text] is not None
+
+
+async def test_a_dead_workers_message_stays_uncertain_without_a_route(store: ChallengeStore) -> None:
+    """It may have arrived before its worker died: that no supplier takes it now does not make it fail for sure."""
+    challenge = await issued(store, new_payer())
+    await taken_up(store, challenge)
+    reply = await store.advance(challenge, HEAD, AttemptRoute("sms", reason="supplier_down"))
+    assert (of(reply).deliveries[0].reason, of(reply).status) == ("worker_lost", Status.PENDING)
+    assert (await answered(store, challenge, right=True)).word == Outcome.APPROVED
+
+
+async def test_what_arrived_late_lets_the_next_message_be_the_last(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """The second message is queued when the first turns out to have arrived: it goes, and no third one follows it."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    sent = await taken_up(store, challenge)
+    delivery = of(sent).deliveries[0].id
+    await store.settle(challenge, HEAD, delivery, Settlement(DeliveryStatus.FAILED, "sandbox", reason="timeout"))
+    await store.settle(challenge, HEAD, delivery, Settlement(DeliveryStatus.DELIVERED, "sandbox"))
+    second = await taken_up(store, challenge)
+    assert (second.word, len(of(second).deliveries), of(second).next_at) == ("send", 2, 0)
+
+
+async def test_asking_for_another_message_lets_the_ladder_run_on(store: ChallengeStore) -> None:
+    """The first arrived, the payer wants another all the same: when that one does not come, a third follows."""
+    challenge, new = new_challenge(new_payer(), ladder=THREE_STEPS)
+    await store.add(challenge, new, HEAD)
+    sent = await taken_up(store, challenge)
+    word = Settlement(DeliveryStatus.DELIVERED, "sandbox")
+    await store.settle(challenge, HEAD, of(sent).deliveries[0].id, word)
+    await store.step(challenge, HEAD, client=CLIENT, resend=RESEND, limits=())
+    assert of(await taken_up(store, challenge)).next_at > 0

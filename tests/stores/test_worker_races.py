@@ -86,9 +86,7 @@ async def test_reading_and_then_writing_would_send_more_than_once(
 async def test_of_fifty_workers_that_lease_at_once_one_gets_it(store: ChallengeStore) -> None:
     """A lease is one worker's."""
     challenge = await released(store)
-    claims = await asyncio.gather(
-        *(store.claim(challenge.partition, most=1_000) for _ in range(WORKERS))
-    )
+    claims = await asyncio.gather(*(store.claim(challenge.partition, most=1_000) for _ in range(WORKERS)))
     assert [due.challenge for found in claims for due in found].count(challenge.text) == 1
 
 
