@@ -25,6 +25,7 @@ import uvloop
 from cyclopts import run
 from rich.console import Console
 
+from loadtests import generator
 from loadtests.bench import cpu_seconds, rss_mib
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
@@ -113,29 +114,25 @@ async def issue(place: Place, count: int, *, per_second: int) -> list[str]:
     ids: list[str] = []
     numbers = iter(range(count))
     began = time.perf_counter()
-    async with httpx2.AsyncClient(
-        base_url=f"http://127.0.0.1:{PORT}",
-        headers={"Authorization": f"Bearer {place.api_key}", "Content-Type": "application/json"},
-        trust_env=False,
-        timeout=30,
-        limits=httpx2.Limits(max_connections=UNDER_WAY),
-    ) as http:
 
-        async def caller() -> None:
-            for number in numbers:
-                if per_second:
-                    await asyncio.sleep(max(began + number / per_second - time.perf_counter(), 0))
-                unique = time.time_ns() % 90_000_000 + 10_000_000
-                psu = {"id": f"c{number}-{unique}", "phone": f"+49151{unique}", "locale": "de-DE"}
-                response = await http.post("/v1/challenges", content=json.dumps({"psu": psu, **_ORDER}))
-                if response.status_code == 201:
-                    ids.append(response.json()["id"])
-                else:
-                    raise RuntimeError(f"the api answered {response.status_code}")
+    async def caller() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        for number in numbers:
+            if per_second:
+                await asyncio.sleep(max(began + number / per_second - time.perf_counter(), 0))
+            unique = time.time_ns() % 90_000_000 + 10_000_000
+            psu = {"id": f"c{number}-{unique}", "phone": f"+49151{unique}", "locale": "de-DE"}
+            body = json.dumps({"psu": psu, **_ORDER})
+            writer.write(generator.request_bytes("/v1/challenges", body, place.api_key))
+            status, answer = await generator.read_answer(reader)
+            if status != 201:
+                raise RuntimeError(f"the api answered {status}")
+            ids.append(json.loads(answer)["id"])
+        writer.close()
 
-        async with asyncio.TaskGroup() as callers:
-            for _ in range(UNDER_WAY):
-                callers.create_task(caller())
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(UNDER_WAY):
+            callers.create_task(caller())
     return ids
 
 
