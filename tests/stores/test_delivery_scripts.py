@@ -229,7 +229,9 @@ async def test_what_arrived_late_lets_the_next_message_be_the_last(
     await store.add(challenge, new, HEAD)
     sent = await taken_up(store, challenge)
     delivery = of(sent).deliveries[0].id
-    await store.settle(challenge, HEAD, delivery, Settlement(DeliveryStatus.FAILED, "sandbox", reason="timeout"))
+    await store.settle(
+        challenge, HEAD, delivery, Settlement(DeliveryStatus.FAILED, "sandbox", reason="timeout")
+    )
     await store.settle(challenge, HEAD, delivery, Settlement(DeliveryStatus.DELIVERED, "sandbox"))
     second = await taken_up(store, challenge)
     assert (second.word, len(of(second).deliveries), of(second).next_at) == ("send", 2, 0)
