@@ -208,13 +208,20 @@ class Dispatcher(Generic[Due]):
             outbound = await self._book.advance(due, plan, choice)
             if plan and outbound:
                 if outbound.message.channel.needs_phone:
-                    await self._notes.note_sent(outbound.message, outbound.client)
+                    await self._note(outbound)
                 settlement = await self._send(plan, outbound)
                 await self._put_down(outbound.message.delivery_id, settlement)
         except StoreUnavailable as away:
             log.warning("delivery.postponed", reason=away.detail)  # its timer brings it up again
         except Exception as error:  # the worker loop lives on (style, rule 10); the lease brings it back
             log.error("delivery.stumbled", exc=error)
+
+    async def _note(self, outbound: Outbound) -> None:
+        """Without the note a payer's reply is not understood; without the message there is nothing to reply to."""
+        try:
+            await self._notes.note_sent(outbound.message, outbound.client)
+        except StoreUnavailable as away:
+            log.warning("sent_text.not_noted", reason=away.detail)
 
     async def _choose(self, plan: Plan, also_tried: str = "") -> RouteChoice:
         return await self._routes.choose(

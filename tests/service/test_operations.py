@@ -41,7 +41,10 @@ LABELS = {
     "purpose": {"login", "account_access", "payment", "enrolment", "other"},
     "status": None,
     "outcome": None,
-    "channel": {"sms", "voice", "push"},
+    "channel": {"sms", "voice", "push", "rcs", "whatsapp", "email"},
+    "how": {"payer_call", "payer_reply", "payer_app"},
+    "supplier": {f"sandbox-{channel}" for channel in ("sms", "voice", "push", "rcs", "whatsapp", "email")},
+    "reason": None,
     "code": None,
     "le": None,
 }

@@ -135,6 +135,14 @@ class Notes:
         raise AssertionError(message.channel, client)
 
 
+class NotesAway:
+    """Redis is away."""
+
+    async def note_sent(self, message: Message, client: str) -> None:
+        """It cannot be noted."""
+        raise StoreUnavailable(f"away for {client} and {message.channel}")
+
+
 class Signal:
     """Nothing is ever signalled."""
 
@@ -256,3 +264,22 @@ async def test_what_became_of_it_is_put_down_when_the_store_is_back(failures: li
     settlements = await work(book, Routes(["a"]), carrier)
     assert (len(settlements), book.asked) == (1, 3)
     assert (carrier.taken, carrier.failures) == (0 if failures else 1, [])
+
+
+async def test_a_text_goes_out_though_it_cannot_be_noted() -> None:
+    """A payer waits for the code; that a reply to it would not be understood is the lesser harm."""
+    carrier = Carrier("one", channel=Channel.SMS)
+    book = Book([replace(PLAN, message=replace(MESSAGE, channel=Channel.SMS))])
+    dispatcher = Dispatcher(
+        book=book,
+        suppliers={"one": carrier},
+        routes=Routes(["one"]),
+        notes=NotesAway(),
+        signal=Signal(),
+        partitions=[0],
+    )
+    await dispatcher.dispatch_due([0])
+    stop = asyncio.Event()
+    stop.set()
+    await dispatcher.run(stop)
+    assert (carrier.taken, [each.status for each in book.put_down]) == (1, [DeliveryStatus.SENT])
