@@ -14,7 +14,7 @@ import structlog
 
 from sca_service.delivery.model import DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.supplier import Accepted, FailureReason, Message, Supplier, SupplierFailure
-from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Channel, Occasion, Purpose
 from sca_service.routing.model import Route, RouteChoice, SendOutcome
@@ -276,12 +276,6 @@ class Dispatcher(Generic[Due]):
                 retry_ms=failure.retry_after_ms,
             )
             return settlement, _outcome(failure)
-        except (ScaError, OSError) as error:
-            log.error("supplier.failed", supplier=name, exc=error)
-            settlement = Settlement(
-                DeliveryStatus.FAILED, name, reason=FailureReason.SUPPLIER_DOWN, transient=True
-            )
-            return settlement, SendOutcome.FAILED
         except Exception as error:  # the worker lives on (style, rule 10); whether it was taken nobody knows
             log.error("supplier.stumbled", supplier=name, exc=error)
             lost = Settlement(DeliveryStatus.FAILED, name, reason=FailureReason.WORKER_LOST)

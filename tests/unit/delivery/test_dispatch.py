@@ -283,3 +283,12 @@ async def test_a_text_goes_out_though_it_cannot_be_noted() -> None:
     stop.set()
     await dispatcher.run(stop)
     assert (carrier.taken, [each.status for each in book.put_down]) == (1, [DeliveryStatus.SENT])
+
+
+@pytest.mark.parametrize("error", [OSError("cut"), StoreUnavailable("away"), ValueError("odd")])
+async def test_only_a_supplier_says_that_it_did_not_take_a_message(error: Exception) -> None:
+    """Whatever else goes wrong while it is handed over: it may have arrived, so no other supplier gets it too."""
+    first, second = Carrier("one", [error]), Carrier("two")
+    told = await work(Book([PLAN]), Routes(["one", "two"]), first, second)
+    assert [(each.reason, each.transient) for each in told] == [(FailureReason.WORKER_LOST, False)]
+    assert second.taken == 0
