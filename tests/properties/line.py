@@ -69,7 +69,10 @@ class Line:
                 self.command("PEXPIREAT", key, ends_at - ms)
 
     def _age(self, key: bytes, ms: int) -> None:
-        state = decode_state(self.command("GET", key))
+        packed = self.command("GET", key)
+        if packed is None:  # what is to be forgotten ends by the real clock, also between two commands of this line
+            return
+        state = decode_state(packed)
 
         def aged(at_ms: int) -> int:
             return at_ms - ms if at_ms else 0
@@ -80,4 +83,4 @@ class Line:
             delivery.final_at = aged(delivery.final_at)
         for name in ("created_at", "expires_at", "settled_at", "next_at", "resend_at", "blocked_until"):
             setattr(state, name, aged(getattr(state, name)))
-        self.command("SET", key, msgspec.msgpack.encode(state), "KEEPTTL")
+        self.command("SET", key, msgspec.msgpack.encode(state), "XX", "KEEPTTL")
