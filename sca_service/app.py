@@ -233,7 +233,7 @@ async def run_worker(settings: Settings) -> None:
             signal=due,
             partitions=partitions,
         )
-        drain = Drain(core.outbox, core.writer, StateSource(core.store), partitions)
+        drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
         gc.freeze()  # what start-up made stays: no collection has to look through it again
         log.info("worker.starting")
         async with asyncio.TaskGroup() as tasks:

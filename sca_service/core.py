@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from sca_service.audit.private.vault import Vault
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.delivery_book import ChallengeBook
@@ -42,6 +43,7 @@ class Core:
     archive: ChallengeArchive
     outbox: Outbox
     writer: AuditWriter
+    vault: Vault
     recorder: Recorder
     clock: SystemClock
     http: HttpClient
@@ -106,7 +108,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         postgres = await connect_postgres(settings.postgres_url, most_connections=6)
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)
-        writer = AuditWriter(postgres, archive)
+        vault = Vault(postgres, settings.keyring)
+        writer = AuditWriter(postgres, archive, vault)
         stack.push_async_callback(writer.close)
         outbox = Outbox(redis)
         stack.push_async_callback(outbox.close)
@@ -125,6 +128,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             archive=archive,
             outbox=outbox,
             writer=writer,
+            vault=vault,
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
             clock=SystemClock(),
             http=http,

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
+from sca_service.audit.private.commitments import PrivateValues
 from sca_service.audit.redis_store import LEFT_BEHIND_MS, Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.kernel.errors import StoreUnavailable
@@ -24,6 +25,9 @@ class SnapshotSource(Protocol):
 
     async def snapshot_of(self, event: AuditEvent) -> Snapshot | None:
         """The newest state of the event's challenge, or None when there is none any more."""
+
+    def private_of(self, event: AuditEvent, snapshot: Snapshot | None) -> PrivateValues | None:
+        """The personal values that the event commits to, or None when it has none or they are gone."""
 
 
 class _Answered(msgspec.Struct):
@@ -105,4 +109,5 @@ class Drain:
         acceptance = (
             Acceptance(event.head.challenge, event.head.id) if approved and event.head.challenge else None
         )
-        return Record((event,), acceptance, (snapshot,) if snapshot else ())
+        private = self._snapshots.private_of(event, snapshot)
+        return Record((event,), acceptance, (snapshot,) if snapshot else (), (private,) if private else ())

@@ -1,19 +1,23 @@
 """What stands in the audit log: one event, and the record that is committed with it.
 
-An event is JSON text, made where the decision was made and never rewritten. The members every event has::
+An event is JSON text, made where the decision was made. On record it is canonical (RFC 8785): one text for what it
+says, whose bytes are a leaf of the log. The members every event has::
 
     {"id": "evt_…", "type": "challenge.answered", "at_ms": 1763812800123, "client": "bank", "psu": "<pseudonym>",
      "challenge": "chl_…", "actor": "client:bank", "request": "req_…", "policy": "sha256:…", … its own members}
 
-No event holds a code, a number, a payee or a name of the payer: those lie sealed beside the challenge.
+No event holds a code, a number, a payee or a name of the payer. Where one speaks of them it holds commitments; the
+values lie beside it, sealed under the payer's key (audit/private).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncpg
 import msgspec
+
+from sca_service.audit.private.commitments import PrivateValues
 
 
 class EventHead(msgspec.Struct, frozen=True):
@@ -27,7 +31,11 @@ class EventHead(msgspec.Struct, frozen=True):
     challenge: str | None = None
 
 
-_decode_head = msgspec.json.Decoder(EventHead).decode
+MOST_LEAF_BYTES = 65_535
+"""A leaf is not longer: its length stands in front of it in two bytes (C2SP tlog-tiles)."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +48,21 @@ class AuditEvent:
     @classmethod
     def parse(cls, body: bytes | str) -> "AuditEvent":
         """Take an event from its JSON text. Raises msgspec.DecodeError when it is none."""
-        text = body if isinstance(body, str) else body.decode()
-        return cls(_decode_head(text), text)
+        return cls.of(_decode(body))
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> "AuditEvent":
+        """The event that has these members.
+
+        Numbers are whole and names are ASCII, so that sorting the members is all that RFC 8785 asks beside what the
+        encoder does anyway. Raises msgspec.ValidationError when a member is missing that every event has.
+        """
+        return cls(msgspec.convert(members, EventHead), _encode(members).decode())
 
     @classmethod
     def create(cls, *, event_id: str, kind: str, at_ms: int, members: Mapping[str, object]) -> "AuditEvent":
         """An event that no script made: `members` follow the members every event has."""
-        return cls.parse(msgspec.json.encode({"id": event_id, "type": kind, "at_ms": at_ms, **members}))
+        return cls.of(msgspec.to_builtins({"id": event_id, "type": kind, "at_ms": at_ms, **members}))
 
 
 class Snapshot(Protocol):
@@ -60,6 +76,15 @@ class SnapshotStore(Protocol):
         """Store the newest of each; an older one never replaces a newer."""
 
 
+class PrivateStore(Protocol):
+    """Where personal values are kept; called inside the transaction that commits their events."""
+
+    async def save(
+        self, connection: asyncpg.pool.PoolConnectionProxy, private: Sequence[PrivateValues]
+    ) -> None:
+        """Store the values of each event; what is there already stays as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """The right answer to a challenge, accepted by the event that says so."""
@@ -70,8 +95,9 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is committed in one go: events, the acceptance they rest on, and the snapshots they lead to."""
+    """What is committed in one go: events, the acceptance they rest on, the snapshots they lead to, personal values."""
 
     events: tuple[AuditEvent, ...]
     acceptance: Acceptance | None = None
     snapshots: tuple[Snapshot, ...] = ()
+    private: tuple[PrivateValues, ...] = ()

@@ -1,6 +1,7 @@
 """Audit events and acceptances in PostgreSQL: the statements, and nothing else."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
@@ -31,6 +32,49 @@ _INSERT_ACCEPTANCES = """
 
 _SELECT_ACCEPTANCES = "SELECT challenge_id, event_id FROM acceptances WHERE challenge_id = ANY($1::text[])"
 _SELECT_ACCEPTANCE = "SELECT event_id FROM acceptances WHERE challenge_id = $1"
+
+
+# In the order of the log; what has no index yet comes last.
+_STORY = """
+    SELECT event.id, event.body, leaf.index
+    FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
+    WHERE event.challenge_id = $1 AND ($2::text IS NULL OR event.client_id = $2)
+    ORDER BY event.txid, event.position
+    LIMIT $3
+"""
+
+# Said once for each change, whoever starts first. The lock makes the look and the insertion one step.
+_ANNOUNCE = """
+    INSERT INTO audit_events (id, at, type, body)
+    SELECT $1, $2, $3, $4
+    WHERE (SELECT body::jsonb->>'digest' FROM audit_events WHERE type = $3 ORDER BY txid DESC, position DESC LIMIT 1)
+        IS DISTINCT FROM $5
+"""
+_ANNOUNCE_LOCK = 0x5CA_107
+
+
+@dataclass(frozen=True, slots=True)
+class StoryRow:
+    """One event of a challenge: its leaf, and its index once it has one."""
+
+    id: str
+    body: str
+    index: int | None
+
+
+async def story_of(pool: asyncpg.Pool, challenge_id: str, *, client: str | None, most: int) -> list[StoryRow]:
+    """A challenge's events in the order of the log, at most `most`; those of one client when it is named."""
+    rows = await pool.fetch(_STORY, challenge_id, client, most)
+    return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]
+
+
+async def announce(connection: Connection, event: AuditEvent, digest: str) -> bool:
+    """Append an event that tells of a new `digest`, unless the last one of its type tells of the same."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ANNOUNCE_LOCK)
+        at = datetime.fromtimestamp(event.head.at_ms / 1000, UTC)
+        tag = await connection.execute(_ANNOUNCE, event.head.id, at, event.head.type, event.body, digest)
+        return not tag.endswith(" 0")
 
 
 async def copy_events(connection: Connection, events: Sequence[AuditEvent]) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from sca_service.audit import postgres_store
-from sca_service.audit.model import Acceptance, AuditEvent, Record, SnapshotStore
+from sca_service.audit.model import Acceptance, AuditEvent, PrivateStore, Record, SnapshotStore
 from sca_service.kernel.batching import Batcher
 from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
@@ -22,8 +22,9 @@ InsertEvents = Callable[[postgres_store.Connection, Sequence[AuditEvent]], Await
 class AuditWriter:
     """Commits records to PostgreSQL. A class because it holds the pool and what waits for the next commit."""
 
-    def __init__(self, pool: asyncpg.Pool, snapshots: SnapshotStore) -> None:
+    def __init__(self, pool: asyncpg.Pool, snapshots: SnapshotStore, private: PrivateStore) -> None:
         self._pool = pool
+        self._private = private
         self._snapshots = snapshots
         self._batcher: Batcher[Record, bool] = Batcher(
             self._commit, most_in_flight=2, most_in_batch=1000, most_waiting=20_000
@@ -94,6 +95,9 @@ class AuditWriter:
         events = [event for record in records for event in record.events]
         if events:
             await insert(connection, events)
+        private = [one for record in records for one in record.private]
+        if private:
+            await self._private.save(connection, private)
         snapshots = [snapshot for record in records for snapshot in record.snapshots]
         if snapshots:
             await self._snapshots.save(connection, snapshots)
@@ -110,5 +114,4 @@ def _as_already_used(event: AuditEvent) -> AuditEvent:
     members = msgspec.json.decode(event.body)
     if members.get("outcome") != "approved":
         return event
-    members |= {"outcome": "already_used", "revived": True}
-    return AuditEvent.parse(msgspec.json.encode(members))
+    return AuditEvent.of(members | {"outcome": "already_used", "revived": True})

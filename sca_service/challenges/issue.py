@@ -1,10 +1,13 @@
 """Issue a challenge: the one place with the control flow."""
 
+import base64
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
+from sca_service.audit.private.commitments import SEED_BYTES
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -18,6 +21,7 @@ from sca_service.challenges.model import (
     is_sca,
     partition_of,
 )
+from sca_service.challenges.personal import personal_values
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge
 from sca_service.challenges.view import ChallengeView
@@ -75,8 +79,7 @@ class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
     channels: tuple[str, ...]
     elements: tuple[str, ...]
     sca: bool
-    transaction: str | None = None
-    session: str | None = None
+    commitments: dict[str, str]
 
 
 class Issuer:
@@ -117,6 +120,9 @@ class Issuer:
             unique=unique,
         )
         private = self._private(order)
+        personal = personal_values("", payer, private)
+        assert personal is not None  # noqa: S101 - it was given a seed
+        commitments = personal.commitments
         fixed = Fixed(
             purpose=order.purpose,
             method=Method.ONE_TIME_CODE,
@@ -141,6 +147,8 @@ class Issuer:
             deliveries=[],
             fixed=msgspec.json.encode(fixed).decode(),
             step_on=" ".join(self._policy.ladder(order.purpose).step_on),
+            session=self._session(caller, order),
+            transaction=commitments.get("transaction", ""),
         )
 
         payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
@@ -150,7 +158,7 @@ class Issuer:
             challenge,
             NewChallenge(
                 state=state,
-                event=self._event(order, state),
+                event=_issued_members(state, fixed, commitments),
                 lifetime_ms=lifetime_seconds * 1000,
                 most_pending=self._policy.most_pending,
                 most_failures=self._policy.lockout.most_failures,
@@ -164,7 +172,8 @@ class Issuer:
         if reply.word == "exists":
             await self._recorder.expect(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
-        await self._recorder.commit(challenge.partition, reply)
+        private_of_event = replace(personal, event_id=reply.events[0].head.id)
+        await self._recorder.commit(challenge.partition, reply, private=(private_of_event,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         return ChallengeView(reply.state, fixed, private)
 
@@ -211,22 +220,12 @@ class Issuer:
             reference=order.reference,
             metadata=dict(order.metadata) if order.metadata else None,
             signals=dict(order.signals) if order.signals else None,
+            seed=base64.b64encode(os.urandom(SEED_BYTES)).decode(),
         )
 
-    def _event(self, order: ChallengeOrder, state: ChallengeState) -> bytes:
-        elements = _elements(order)
+    def _session(self, caller: Caller, order: ChallengeOrder) -> str:
         session = (order.signals or {}).get("session_id")
-        return msgspec.json.encode(
-            _IssuedMembers(
-                purpose=order.purpose,
-                method=Method.ONE_TIME_CODE,
-                channels=tuple(step.channel for step in state.ladder),
-                elements=elements,
-                sca=is_sca(elements),
-                transaction=state.digest or None,
-                session=self._keyring.pseudonym("session", state.client, session) if session else None,
-            )
-        )
+        return self._keyring.pseudonym("session", caller.client, session) if session else ""
 
     async def _spend_shared_limits(self, caller: Caller, order: ChallengeOrder) -> None:
         subjects = [(LimitScope.CLIENT, self._keyring.pseudonym("client", caller.client))]
@@ -258,6 +257,19 @@ def _wanted_steps(ladder: Ladder, wanted: Sequence[WantedStep]) -> tuple[LadderS
 
 _TIMEOUT_SECONDS = 45
 """For a channel that is last in the policy's ladder, so has no time-out there, and not last in the client's."""
+
+
+def _issued_members(state: ChallengeState, fixed: Fixed, commitments: dict[str, str]) -> bytes:
+    return msgspec.json.encode(
+        _IssuedMembers(
+            purpose=fixed.purpose,
+            method=fixed.method,
+            channels=tuple(step.channel for step in state.ladder),
+            elements=fixed.elements,
+            sca=is_sca(fixed.elements),
+            commitments=commitments,
+        )
+    )
 
 
 def _elements(order: ChallengeOrder) -> tuple[Element, ...]:

@@ -171,6 +171,7 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, str] | None = None
     signals: dict[str, str] | None = None
     phone_range: PhoneRange | None = None
+    seed: str = ""
 
     @property
     def number(self) -> PhoneNumber | None:
@@ -206,6 +207,7 @@ class ChallengeState(msgspec.Struct):
     """A challenge as it lies in Redis: one MessagePack map, read and written by the scripts.
 
     Times are milliseconds since the epoch by Redis `TIME`; 0 means not yet. `revision` grows by one with each change.
+    `session` and `transaction` are what the log calls them by: a pseudonym, and the commitment (RTS Art. 29).
     """
 
     id: str
@@ -230,12 +232,20 @@ class ChallengeState(msgspec.Struct):
     answer_key: str = ""
     why: str = ""
     step_on: str = _EVERY_REASON
+    session: str = ""
+    transaction: str = ""
 
     def status_at(self, now_ms: int) -> Status:
         """The status as of `now_ms`: a pending challenge whose time is over is expired, whoever notices first."""
         if self.status is Status.PENDING and now_ms >= self.expires_at:
             return Status.EXPIRED
         return self.status
+
+    @property
+    def references(self) -> dict[str, str]:
+        """What every event about it names: its session and transaction, as far as it has them (RTS Art. 29)."""
+        named = {"session": self.session, "transaction": self.transaction}
+        return {name: text for name, text in named.items() if text}
 
     @property
     def purpose(self) -> Purpose:

@@ -5,12 +5,19 @@ import contextlib
 from typing import Any
 
 from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
+from sca_service.audit.private.commitments import PrivateValues
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status
+from sca_service.challenges.personal import personal_values
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore, Reply
+from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.keyring import Keyring, SealBroken
+
+COMMITTING = ("challenge.issued", "challenge.refused")
+"""The events that commit to what is personal about a challenge."""
 
 
 class Recorder:
@@ -27,7 +34,14 @@ class Recorder:
         self._archive = archive
         self._store = store
 
-    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+    async def commit(
+        self,
+        partition: int,
+        reply: Reply,
+        *,
+        with_snapshot: bool = True,
+        private: tuple[PrivateValues, ...] = (),
+    ) -> bool:
         """Durable when this returns. False when the reply approves a challenge that was approved before.
 
         Raises StoreUnavailable; then the events are still in the outbox and a worker will commit them.
@@ -37,7 +51,8 @@ class Recorder:
         snapshots = [reply.state] if with_snapshot and reply.state else []
         if reply.superseded:
             snapshots.append(reply.superseded)
-        accepted = await self._writer.commit(Record(reply.events, _acceptance(reply), tuple(snapshots)))
+        record = Record(reply.events, _acceptance(reply), tuple(snapshots), private)
+        accepted = await self._writer.commit(record)
         if reply.places:
             self._outbox.forget(partition, reply.places)
         if reply.state and reply.state.awaits_release and _queued_by(reply):
@@ -75,15 +90,26 @@ class Recorder:
 
 
 class StateSource:
-    """Tells the outbox's drain how the challenge of an event stands now."""
+    """Tells the outbox's drain how the challenge of an event stands now. A class because it holds the store."""
 
-    def __init__(self, store: ChallengeStore) -> None:
+    def __init__(self, store: ChallengeStore, keyring: Keyring) -> None:
         self._store = store
+        self._keyring = keyring
 
     async def snapshot_of(self, event: AuditEvent) -> Snapshot | None:
         """The challenge's state in Redis, or None when it is not there (any more)."""
         challenge = ChallengeId.parse(event.head.challenge or "")
         return await self._store.get(challenge) if challenge else None
+
+    def private_of(self, event: AuditEvent, snapshot: Snapshot | None) -> PrivateValues | None:
+        """The personal values that an issued challenge's event commits to; None for any other event."""
+        if event.head.type not in COMMITTING or not isinstance(snapshot, ChallengeState):
+            return None
+        try:
+            private = ChallengeView.open(snapshot, self._keyring).private
+        except SealBroken:  # the event goes on record all the same
+            return None
+        return personal_values(event.head.id, snapshot.payer, private)
 
 
 def _forget_failure(released: "asyncio.Future[Any]") -> None:

@@ -222,6 +222,10 @@ class ChallengeStore:
         packed = await self._redis.command("GET", _challenge_key(challenge))
         return decode_state(packed) if packed else None
 
+    async def forget(self, challenge: ChallengeId) -> None:
+        """Let go of a challenge, whatever its state: PostgreSQL answers for it from now on. Raises StoreUnavailable."""
+        await self._redis.command("DEL", _challenge_key(challenge))
+
     async def claim(self, partition: int, *, most: int) -> list[Due]:
         """Lease the challenges of a partition whose time has come."""
         now_ms, *found = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))

@@ -37,10 +37,15 @@ end
 -- encoder; what is added here are numbers and words of closed sets, so no text needs escaping.
 local events = {} -- each event's text, then its place in the outbox
 
+local function reference(name, value) -- RTS Art. 29: the session and the transaction, where there are such
+  return value and value ~= '' and string.format(',"%s":"%s"', name, value) or ''
+end
+
 local function emit(event_id, head, kind, state, members)
   local suffix = #events > 0 and string.format('%02d', #events / 2) or ''
-  local event = string.format('{"id":"%s%s","type":"%s","at_ms":%d,"client":"%s","psu":"%s","challenge":"%s",%s%s}',
-    event_id, suffix, kind, now, state.client, state.payer, state.id, head, members or '')
+  local event = string.format('{"id":"%s%s","type":"%s","at_ms":%d,"client":"%s","psu":"%s","challenge":"%s",%s%s%s%s}',
+    event_id, suffix, kind, now, state.client, state.payer, state.id, head,
+    reference('session', state.session), reference('transaction', state.transaction), members or '')
   events[#events + 1] = event
   events[#events + 1] = redis.call('XADD', outbox_key, '*', 'event', event)
   return event_id .. suffix

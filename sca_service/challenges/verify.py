@@ -147,6 +147,7 @@ class Verifier:
                 "psu": state.payer,
                 "challenge": state.id,
                 **msgspec.to_builtins(caller.event_members(self._policy)),
+                **state.references,
                 "outcome": outcome,
                 "attempts_left": state.attempts_left,
             },

@@ -66,6 +66,11 @@ class Keyring:
     def __repr__(self) -> str:
         return f"Keyring(current={self.current}, versions={sorted(self._roots)})"
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions of the roots, the oldest first."""
+        return tuple(sorted(self._roots))
+
     @classmethod
     def parse(cls, text: str) -> "Keyring":
         """Read the JSON form. Raises ConfigurationError without quoting any of it."""

@@ -50,7 +50,7 @@ async def test_29_1_every_step_is_traceable(bank: Bank, service: Deployment) -> 
 
 
 async def test_29_2_a_events_carry_session_request_and_policy(bank: Bank, service: Deployment) -> None:
-    """Each event names client, payer, actor and policy, and its request; the issue names session and payment."""
+    """Each event names client, payer, actor and policy, session and payment, and its request."""
     events = await _story(bank, service)
     for event in events:
         assert event["client"] == "bank"
@@ -58,8 +58,8 @@ async def test_29_2_a_events_carry_session_request_and_policy(bank: Bank, servic
         assert event["actor"] in ("client:bank", "worker", "api")
         assert event["policy"].startswith("sha256:")
         assert event["actor"] != "client:bank" or event["request"].startswith("req_")
-    assert re.fullmatch(r"[0-9a-f]{32}", events[0]["session"])
-    assert events[0]["transaction"].startswith("sha256:")
+        assert re.fullmatch(r"[0-9a-f]{32}", event["session"])
+        assert event["transaction"] == events[0]["commitments"]["transaction"]
 
 
 async def test_29_2_b_time_stamps_are_utc_from_one_clock(bank: Bank, service: Deployment) -> None:
@@ -71,8 +71,8 @@ async def test_29_2_b_time_stamps_are_utc_from_one_clock(bank: Bank, service: De
 
 _EVERY = {"id", "index", "at", "at_ms", "type", "client", "actor", "policy"}
 _OWN = {
-    "challenge.issued": {"purpose", "method", "channels", "elements", "sca", "transaction", "expires_at_ms"},
-    "challenge.refused": {"purpose", "method", "channels", "elements", "sca", "transaction", "reason"},
+    "challenge.issued": {"purpose", "method", "channels", "elements", "sca", "commitments", "expires_at_ms"},
+    "challenge.refused": {"purpose", "method", "channels", "elements", "sca", "commitments", "reason"},
     "challenge.answered": {"outcome", "attempts_left"},
     "challenge.cancelled": {"reason"},
     "challenge.stepped": {"reason", "channel"},
@@ -156,7 +156,7 @@ async def test_29_2_every_type_of_event_says_all_that_is_relevant(bank: Bank, se
     for event in events:
         expected = _EVERY | _OWN[event["type"]] | {"psu"}
         if event["type"] != "payer.unblocked":
-            expected |= {"challenge"}
+            expected |= {"challenge", "transaction"}
         if event["actor"] != "worker":
             expected |= {"request"}
         if event["type"] == "delivery.settled":

@@ -397,4 +397,4 @@ class ChallengeMachine(RuleBasedStateMachine):
         """Every event, once, in the order in which it happened."""
         partition = int(self.payer_name[:2], 16) % 64
         entries = self.line.command("XRANGE", f"{{p{partition:02d}}}:outbox", "-", "+")
-        assert [text.decode() for _, (_, text) in entries] == self.events
+        assert [AuditEvent.parse(text).body for _, (_, text) in entries] == self.events

@@ -8,6 +8,7 @@ import pytest
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.kernel.keyring import Keyring
 from tests.harness import Deployment
 
 
@@ -25,6 +26,12 @@ async def pool(quiet_stores: Deployment) -> AsyncIterator[asyncpg.Pool]:
     pool = await connect_postgres(quiet_stores.servers.postgres.url, most_connections=6)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+def keyring(quiet_stores: Deployment) -> Keyring:
+    """The keys of the deployment."""
+    return quiet_stores.keyring
 
 
 @pytest.fixture

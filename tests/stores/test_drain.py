@@ -9,6 +9,7 @@ import pytest
 
 from sca_service.audit.drain import Drain
 from sca_service.audit.model import Acceptance, Record
+from sca_service.audit.private.vault import Vault
 from sca_service.audit.redis_store import Outbox, outbox_key
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.model import ChallengeId, Status
@@ -17,6 +18,7 @@ from sca_service.challenges.record import Recorder, StateSource
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.keyring import Keyring
 from tests.storeroom import (
     CLIENT,
     an_event,
@@ -33,16 +35,17 @@ FAR_OFF = 3_600_000
 class Plant:
     """An outbox, its drain and the api's recorder over the same stores. A class because it holds them."""
 
-    def __init__(self, redis: RedisConnection, pool: asyncpg.Pool) -> None:
+    def __init__(self, redis: RedisConnection, pool: asyncpg.Pool, keyring: Keyring) -> None:
         self.redis = redis
+        self.keyring = keyring
         self.store = ChallengeStore(redis)
         self.archive = ChallengeArchive(pool)
         self.outbox = Outbox(redis)
-        self.writer = AuditWriter(pool, self.archive)
+        self.writer = AuditWriter(pool, self.archive, Vault(pool, keyring))
         self.recorder = Recorder(
             writer=self.writer, outbox=self.outbox, archive=self.archive, store=self.store
         )
-        self.drain = Drain(self.outbox, self.writer, StateSource(self.store), range(64))
+        self.drain = Drain(self.outbox, self.writer, StateSource(self.store, keyring), range(64))
 
     async def drain_all(self) -> int:
         """Commit everything there is, and see it leave the outbox."""
@@ -56,9 +59,9 @@ class Plant:
 
 
 @pytest.fixture
-async def plant(redis: RedisConnection, pool: asyncpg.Pool) -> AsyncIterator[Plant]:
+async def plant(redis: RedisConnection, pool: asyncpg.Pool, keyring: Keyring) -> AsyncIterator[Plant]:
     """A plant whose outboxes are empty."""
-    plant = Plant(redis, pool)
+    plant = Plant(redis, pool, keyring)
     await plant.drain_all()
     yield plant
     await plant.outbox.close()
@@ -118,7 +121,7 @@ async def test_draining_the_same_event_twice_changes_nothing(plant: Plant, pool:
     """Two workers find the same event at the same time."""
     challenge = await issued(plant.store, new_payer())
     await answered(plant.store, challenge, right=True)
-    others = [Plant(plant.redis, pool) for _ in range(3)]
+    others = [Plant(plant.redis, pool, plant.keyring) for _ in range(3)]
     before_ms = await now_ms(plant.redis) + FAR_OFF
     drained = await asyncio.gather(*(other.drain.drain_once(before_ms) for other in others))
     assert drained == [2, 2, 2]

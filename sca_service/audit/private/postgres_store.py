@@ -1,0 +1,190 @@
+"""Payers' keys, sealed values and erasures in PostgreSQL: the statements, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.postgres_store import insert_events
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+_KEYS = "SELECT id, psu, wrapped FROM payer_keys WHERE psu = ANY($1::text[]) AND destroyed_at IS NULL"
+
+_NEW_KEYS = """
+    INSERT INTO payer_keys (psu, wrapped) SELECT * FROM unnest($1::text[], $2::text[])
+    ON CONFLICT (psu) WHERE destroyed_at IS NULL DO NOTHING
+"""
+
+# A key that was destroyed since it was read takes nothing any more.
+_SEAL = """
+    INSERT INTO audit_private (event_id, key_id, sealed)
+    SELECT private.event_id, private.key_id, private.sealed
+    FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS private (event_id, key_id, sealed)
+    JOIN payer_keys AS key ON key.id = private.key_id AND key.destroyed_at IS NULL
+    ON CONFLICT (event_id) DO NOTHING
+"""
+
+_DESTROYED = "SELECT id FROM payer_keys WHERE id = ANY($1::bigint[]) AND destroyed_at IS NOT NULL"
+
+_SEALED = """
+    SELECT private.event_id, private.sealed, key.id AS key_id, key.psu, key.wrapped
+    FROM audit_private AS private JOIN payer_keys AS key ON key.id = private.key_id
+    WHERE private.event_id = ANY($1::text[])
+"""
+
+_REQUEST = """
+    INSERT INTO erasures (id, client_id, psu, reason, requested_by) VALUES ($1, $2, $3, $4, $5)
+"""
+
+# Four eyes in one statement: somebody else than who asked, and once.
+_CONFIRM = """
+    UPDATE erasures SET confirmed_by = $2, confirmed_at = now()
+    WHERE id = $1 AND confirmed_at IS NULL AND requested_by <> $2
+    RETURNING client_id, psu, reason, requested_by
+"""
+
+_DESTROY = """
+    UPDATE payer_keys SET wrapped = NULL, destroyed_at = now()
+    WHERE psu = $1 AND destroyed_at IS NULL
+    RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A payer's key as it is stored: wrapped, or empty once it was destroyed."""
+
+    id: int
+    psu: str
+    wrapped: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRow:
+    """Sealed values of one event, and the key they are sealed under."""
+
+    event_id: str
+    sealed: bytes
+    key: KeyRow
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRow:
+    """A wish to erase a payer: whose client, who asked and why, and who confirmed it when."""
+
+    id: str
+    client: str
+    psu: str
+    reason: str
+    requested_by: str
+    requested_at: datetime | None = None
+    confirmed_by: str | None = None
+    confirmed_at: datetime | None = None
+
+
+async def read_keys(connection: Connection, payers: Sequence[str]) -> list[KeyRow]:
+    """The living keys of these payers."""
+    return [KeyRow(row["id"], row["psu"], row["wrapped"]) for row in await connection.fetch(_KEYS, payers)]
+
+
+async def add_keys(connection: Connection, wrapped: Mapping[str, str]) -> None:
+    """Store new keys by payer; a payer that has one by now keeps it. In one order, so that commits never deadlock."""
+    payers = sorted(wrapped)
+    await connection.execute(_NEW_KEYS, payers, [wrapped[payer] for payer in payers])
+
+
+async def add_sealed(connection: Connection, rows: Sequence[tuple[str, int, bytes]]) -> list[int]:
+    """Store sealed values of events under their keys. Returns the keys that were destroyed meanwhile."""
+    columns = tuple(zip(*rows, strict=True))
+    tag = await connection.execute(_SEAL, *columns)
+    if int(tag.rsplit(" ", 1)[-1]) == len(rows):
+        return []
+    return [row["id"] for row in await connection.fetch(_DESTROYED, columns[1])]
+
+
+async def read_sealed(connection: Connection, event_ids: Sequence[str]) -> list[SealedRow]:
+    """The sealed values of these events, those of destroyed keys too."""
+    return [
+        SealedRow(row["event_id"], row["sealed"], KeyRow(row["key_id"], row["psu"], row["wrapped"]))
+        for row in await connection.fetch(_SEALED, event_ids)
+    ]
+
+
+class ErasureStore:
+    """The `erasures` table and what goes with a confirmation. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def request(self, row: ErasureRow, event: AuditEvent) -> None:
+        """Store a wish and the event that says so."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_REQUEST, row.id, row.client, row.psu, row.reason, row.requested_by)
+            await insert_events(connection, [event])
+
+    async def pending(self) -> list[ErasureRow]:
+        """The wishes that nobody has confirmed, the oldest first."""
+        rows = await self._pool.fetch(
+            "SELECT * FROM erasures WHERE confirmed_at IS NULL ORDER BY requested_at, id"
+        )
+        return [_erasure(row) for row in rows]
+
+    async def get(self, erasure_id: str) -> ErasureRow | None:
+        """One wish, or None."""
+        row = await self._pool.fetchrow("SELECT * FROM erasures WHERE id = $1", erasure_id)
+        return _erasure(row) if row else None
+
+    async def confirm(
+        self, erasure_id: str, confirmed_by: str, *, event: AuditEvent, states: Mapping[str, bytes]
+    ) -> bool:
+        """Destroy the payer's key and everything sealed under it, and put it on record: all or nothing.
+
+        `states` are the payer's challenges by id without what was personal. False when the wish is unknown, was
+        confirmed before, or `confirmed_by` is who asked.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            confirmed = await connection.fetchrow(_CONFIRM, erasure_id, confirmed_by)
+            if confirmed is None:
+                return False
+            destroyed = [row["id"] for row in await connection.fetch(_DESTROY, confirmed["psu"])]
+            await connection.execute("DELETE FROM audit_private WHERE key_id = ANY($1::bigint[])", destroyed)
+            await connection.execute("DELETE FROM push_subscriptions WHERE psu = $1", confirmed["psu"])
+            await connection.executemany(
+                "UPDATE challenges SET state = $2 WHERE id = $1", list(states.items())
+            )
+            await insert_events(connection, [event])
+            return True
+
+    async def challenges_of(self, psu: str) -> dict[str, bytes]:
+        """The packed states of a payer's challenges by id."""
+        rows = await self._pool.fetch("SELECT id, state FROM challenges WHERE psu = $1", psu)
+        return {row["id"]: row["state"] for row in rows}
+
+    async def client_of(self, key_hash: bytes, scope: str) -> str | None:
+        """The client whose valid API key this is, when it has the scope; else None."""
+        client: str | None = await self._pool.fetchval(
+            """
+            SELECT client.id FROM api_keys AS key JOIN clients AS client ON client.id = key.client_id
+            WHERE key.hash = $1 AND client.revoked_at IS NULL AND (key.ends_at IS NULL OR key.ends_at > now())
+              AND $2 = ANY(client.scopes)
+            """,
+            key_hash,
+            scope,
+        )
+        return client
+
+
+def _erasure(row: asyncpg.Record) -> ErasureRow:
+    return ErasureRow(
+        id=row["id"],
+        client=row["client_id"],
+        psu=row["psu"],
+        reason=row["reason"],
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        confirmed_by=row["confirmed_by"],
+        confirmed_at=row["confirmed_at"],
+    )

@@ -1,0 +1,126 @@
+"""Keeps what is personal about events, under a key for each payer that can be destroyed.
+
+A payer's key is 256 random bits, wrapped by the keyring. Values are sealed by AES-256-GCM, bound to their event. When
+the key is destroyed the values are gone, and the commitments in the leaves say nothing to anybody any more.
+"""
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sca_service.audit.private import postgres_store
+from sca_service.audit.private.commitments import CommitmentBroken, Disclosure, PrivateValues
+from sca_service.kernel.connections import in_time
+from sca_service.kernel.keyring import Keyring, SealBroken
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_MOST_KEYS = 20_000
+_KEPT_SECONDS = 60.0
+
+__all__ = ["Disclosure", "Vault"]
+
+
+@dataclass(frozen=True, slots=True)
+class _PayerKey:
+    id: int
+    cipher: AESGCM
+    read_at: float
+
+
+class Vault:
+    """Seals and opens. A class because it holds the pool, and for a minute the keys of payers who were just here."""
+
+    def __init__(self, pool: asyncpg.Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._keys: OrderedDict[str, _PayerKey] = OrderedDict()
+
+    async def save(
+        self, connection: asyncpg.pool.PoolConnectionProxy, private: Sequence[PrivateValues]
+    ) -> None:
+        """Store the values of events, within the transaction that commits them. A repeated one changes nothing."""
+        await self._seal(connection, private)
+
+    async def disclosures(self, event_ids: Sequence[str]) -> dict[str, tuple[Disclosure, ...]]:
+        """The values of these events with what opens their commitments; those of erased payers are absent.
+
+        Raises StoreUnavailable; SealBroken or CommitmentBroken when what is stored was altered.
+        """
+        rows = await in_time(self._read(event_ids))
+        return {row.event_id: self._open(row).disclosures for row in rows if row.key.wrapped is not None}
+
+    async def _read(self, event_ids: Sequence[str]) -> list[postgres_store.SealedRow]:
+        async with self._pool.acquire() as connection:
+            return await postgres_store.read_sealed(connection, event_ids)
+
+    async def _seal(
+        self, connection: asyncpg.pool.PoolConnectionProxy, private: Sequence[PrivateValues]
+    ) -> None:
+        keys = await self._keys_of(connection, {one.psu for one in private})
+        rows = [
+            (one.event_id, keys[one.psu].id, _close(keys[one.psu].cipher, one.pack(), one.event_id))
+            for one in private
+        ]
+        destroyed = set(await postgres_store.add_sealed(connection, rows))
+        again = [one for one in private if keys[one.psu].id in destroyed]
+        for one in again:
+            self._keys.pop(one.psu, None)
+        if again:  # a payer who was erased a moment ago is back, under a new key
+            await self._seal(connection, again)
+
+    async def _keys_of(
+        self, connection: asyncpg.pool.PoolConnectionProxy, payers: set[str]
+    ) -> dict[str, _PayerKey]:
+        oldest = asyncio.get_running_loop().time() - _KEPT_SECONDS
+        keys = {
+            payer: key
+            for payer in payers
+            if (key := self._keys.get(payer)) is not None and key.read_at > oldest
+        }
+        missing = sorted(payers - keys.keys())
+        if missing:
+            found = self._unwrapped(await postgres_store.read_keys(connection, missing))
+            unknown = [payer for payer in missing if payer not in found]
+            if unknown:
+                await postgres_store.add_keys(
+                    connection, {payer: self._wrap(payer, os.urandom(_KEY_BYTES)) for payer in unknown}
+                )
+                found |= self._unwrapped(await postgres_store.read_keys(connection, unknown))
+            keys |= found
+        return keys
+
+    def _unwrapped(self, rows: Iterable[postgres_store.KeyRow]) -> dict[str, _PayerKey]:
+        read_at = asyncio.get_running_loop().time()
+        found = {row.psu: _PayerKey(row.id, self._cipher(row), read_at) for row in rows}
+        self._keys |= found
+        while len(self._keys) > _MOST_KEYS:
+            self._keys.popitem(last=False)
+        return found
+
+    def _wrap(self, payer: str, key: bytes) -> str:
+        return self._keyring.seal(key, f"payer key {payer}")
+
+    def _cipher(self, row: postgres_store.KeyRow) -> AESGCM:
+        if row.wrapped is None:
+            raise SealBroken("the payer's key was destroyed")
+        return AESGCM(self._keyring.open(row.wrapped, f"payer key {row.psu}"))
+
+    def _open(self, row: postgres_store.SealedRow) -> PrivateValues:
+        nonce, closed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
+        try:
+            packed = self._cipher(row.key).decrypt(nonce, closed, row.event_id.encode())
+        except (InvalidTag, ValueError) as error:
+            raise CommitmentBroken("personal values of an event do not open") from error
+        return PrivateValues.unpack(packed, event_id=row.event_id, psu=row.key.psu)
+
+
+def _close(cipher: AESGCM, plain: bytes, event_id: str) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, event_id.encode())
