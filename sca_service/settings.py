@@ -24,6 +24,7 @@ A file (`--config`, TOML)::
 
 What suppliers want to know us by comes from the environment alone: `SCA_SUPPLIER_KALEYRA_EU_API_KEY` is the `api_key`
 of the supplier `kaleyra-eu` in `suppliers.toml`; `SCA_PORTABILITY_AUTHORIZATION` is the header of the HLR look-up.
+`SCA_OPERATOR_KEY` is the API key of the operator who gives a command that asks for one (`sca audit erase`).
 """
 
 import os
@@ -61,6 +62,7 @@ _KNOWN: dict[str, frozenset[str]] = {
 }
 _SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
 _AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
+_OPERATOR_KEY = "SCA_OPERATOR_KEY"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -91,6 +93,7 @@ class Settings:
     public_url: str = ""
     supplier_secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     portability_authorization: Secret[str] | None = field(default=None, repr=False)
+    operator_key: Secret[str] | None = field(default=None, repr=False)
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -160,6 +163,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         public_url=public_url,
         supplier_secrets=_secrets(environ, _SECRETS_OF_SUPPLIERS),
         portability_authorization=_secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
+        operator_key=_secrets(environ, _OPERATOR_KEY).get(_OPERATOR_KEY),
     )
 
 

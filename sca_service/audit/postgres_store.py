@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from sca_service.audit.model import Acceptance, AuditEvent
+from sca_service.kernel.connections import in_time
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
@@ -62,12 +63,6 @@ class StoryRow:
     index: int | None
 
 
-async def story_of(pool: asyncpg.Pool, challenge_id: str, *, client: str | None, most: int) -> list[StoryRow]:
-    """A challenge's events in the order of the log, at most `most`; those of one client when it is named."""
-    rows = await pool.fetch(_STORY, challenge_id, client, most)
-    return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]
-
-
 async def announce(connection: Connection, event: AuditEvent, digest: str) -> bool:
     """Append an event that tells of a new `digest`, unless the last one of its type tells of the same."""
     async with connection.transaction():
@@ -111,3 +106,18 @@ def _row(event: AuditEvent) -> tuple[str, datetime, str, str | None, str | None,
     head = event.head
     at = datetime.fromtimestamp(head.at_ms / 1000, UTC)
     return head.id, at, head.type, head.client, head.psu, head.challenge, event.body
+
+
+class StoryReader:
+    """Reads what the log has about one challenge. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def story(self, challenge_id: str, *, client: str | None, most: int) -> list[StoryRow]:
+        """A challenge's events in the order of the log, at most `most`; those of one client when it is named.
+
+        Raises StoreUnavailable.
+        """
+        rows = await in_time(self._pool.fetch(_STORY, challenge_id, client, most))
+        return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]

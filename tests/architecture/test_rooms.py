@@ -61,6 +61,7 @@ _MAY_REVEAL = {
     "sandbox/mailbox.py": "the handset: the only place where a code can be read",
     "api/sandbox.py": "the handset, over HTTP",
     "api/clients.py": "next to the MAC that an API key is stored as",
+    "challenges/erasure.py": "next to the MAC that an operator's API key is known by",
     "commands.py": "an API key is shown once, to the operator who made it",
     "dev.py": "the sandbox's API keys, shown and kept in sandbox.json",
 }
