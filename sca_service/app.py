@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 import asyncpg
 import structlog
@@ -18,7 +19,10 @@ from prometheus_client import start_http_server
 
 from sca_service import __version__
 from sca_service.api import audit as audit_routes
+from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import challenges as challenge_routes
+from sca_service.api import evidence as evidence_routes
+from sca_service.api import log as log_routes
 from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
 from sca_service.api import push_subscriptions as push_subscription_routes
@@ -34,7 +38,14 @@ from sca_service.api.receipts import ReceiptOperations
 from sca_service.api.redis_store import IdempotencyStore
 from sca_service.api.routes import StrictRequest, on_exception
 from sca_service.audit.drain import Drain
-from sca_service.audit.sequencer import Sequencer
+from sca_service.audit.export.exporter import Exporter
+from sca_service.audit.export.postgres_store import LeafStore
+from sca_service.audit.log.retention import Retention
+from sca_service.audit.log.sequencer import Sequencer
+from sca_service.audit.log.witnesses.client import Witness
+from sca_service.audit.log.witnesses.postgres_store import WitnessStore
+from sca_service.audit.log.witnesses.publisher import Publisher
+from sca_service.audit.postgres_store import StoryReader
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner, public_keys
 from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.follow import Follower
@@ -43,13 +54,21 @@ from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.payers import Payers
 from sca_service.challenges.record import StateSource
 from sca_service.challenges.verify import Verifier
-from sca_service.core import Core, open_core
+from sca_service.console import routes as console_routes
+from sca_service.console.desk import Desk
+from sca_service.console.postgres_store import DeskStore
+from sca_service.console.redis_store import EndedSessions
+from sca_service.console.session import Sessions
+from sca_service.core import Core, log_signers, open_core
 from sca_service.delivery.dispatch import Dispatcher
+from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import connect_postgres, in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.telemetry import configure_logging
 from sca_service.limits.redis_store import LimitStore
+from sca_service.policy.load import load
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.settings import Settings
@@ -57,6 +76,8 @@ from sca_service.supply import open_readers, open_suppliers
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
+_LOG_STATEMENT_DEADLINE_SECONDS = 30.0
+"""The log role's statements work on thousands of rows; nobody waits for an answer from it."""
 
 log = structlog.get_logger()
 
@@ -104,12 +125,20 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     challenges = challenge_operations(core)
     book = core.book("api")
-    dependencies: dict[str, object] = {"challenges": challenges, **_dependencies(core, book)}
-    routes = [
+    dependencies: dict[str, object] = {
+        "challenges": challenges,
+        **_dependencies(core, book),
+        **_desk(core, directory),
+    }
+    routes: list[Any] = [
         *challenge_routes.ROUTES,
         *payer_routes.ROUTES,
         *push_subscription_routes.ROUTES,
         *audit_routes.ROUTES,
+        *log_routes.ROUTES,
+        *audit_export_routes.ROUTES,
+        *evidence_routes.ROUTES,
+        *console_routes.ROUTES,
         *receipt_routes.ROUTES,
         *operation_routes.ROUTES,
     ]
@@ -147,10 +176,36 @@ def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
             policy=core.policy,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
         ),
-        "audit": audit_routes.AuditOperations(EventReader(core.postgres), keyring),
+        "audit": audit_routes.AuditOperations(
+            EventReader(core.reader), keyring, core.log_reader, core.readings()
+        ),
+        "log_reader": core.log_reader,
+        "exports": audit_export_routes.AuditExports(
+            Exporter(LeafStore(core.reader), core.writer, core.clock), LeafStore(core.reader), keyring
+        ),
+        "evidence": evidence_routes.EvidenceOperations(core.evidence(), core.readings()),
         "receipts": ReceiptOperations(readers, receipts, book, core.settings.receipts_url),
         "readiness": lambda: readiness(core),
         "public_keys": public_keys(keyring),
+    }
+
+
+def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
+    """What the auditor's desk asks for, by name."""
+    keyring = core.settings.keyring
+    sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
+    return {
+        "door": console_routes.Door(sessions, LimitStore(core.redis), keyring),
+        "desk": Desk(
+            log=core.log_reader,
+            events=EventReader(core.reader),
+            stories=StoryReader(core.reader),
+            store=DeskStore(core.reader),
+            vault=core.vault,
+            readings=core.readings(),
+            keyring=keyring,
+            clock=core.clock,
+        ),
     }
 
 
@@ -208,6 +263,7 @@ async def run_api(settings: Settings) -> None:
                     timeout_graceful_shutdown=5,
                 )
             )
+            await core.announcer("api").announce(core.policy.digest, core.settings.keyring)
             gc.freeze()  # what start-up made stays: no collection has to look through it again
             log.info("api.starting", url=settings.api_url)
             await server.serve()
@@ -234,23 +290,46 @@ async def run_worker(settings: Settings) -> None:
             partitions=partitions,
         )
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
+        announcer = core.announcer("worker")
+        await announcer.announce(core.policy.digest, core.settings.keyring)
         gc.freeze()  # what start-up made stays: no collection has to look through it again
         log.info("worker.starting")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(due.listen(stop))
             tasks.create_task(dispatcher.run(stop))
             tasks.create_task(drain.run(stop))
+            tasks.create_task(announcer.keep_measuring(stop))
 
 
 async def run_log(settings: Settings) -> None:
-    """The log role: puts committed events in order, as leader or waiting to be, until told to stop."""
+    """The log role: puts committed events in order and signs them, as leader or waiting to be, until told to stop.
+
+    Raises StoreUnavailable, ConfigurationError.
+    """
     stop = _stop_on_signal()
+    policy = load(settings.policies)
+    signers = log_signers(settings)
+    witnesses = [Witness.parse(each.name, each.url, each.key) for each in settings.witnesses]
     _serve_metrics(settings)
-    postgres = await connect_postgres(settings.postgres_url, most_connections=2)
+    postgres = await connect_postgres(
+        settings.postgres_url,
+        most_connections=4,
+        statement_deadline_seconds=_LOG_STATEMENT_DEADLINE_SECONDS,
+    )
+    http = HttpClient()
+    sequencer = Sequencer(
+        postgres,
+        signers,
+        housekeeper=Retention(policy.retention.years, SystemClock()),
+        awaits_witnesses=bool(witnesses),
+    )
     try:
-        log.info("log.starting")
-        await Sequencer(postgres).run(stop)
+        log.info("log.starting", witnesses=len(witnesses))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(sequencer.run(stop))
+            tasks.create_task(Publisher(WitnessStore(postgres), http, witnesses).run(stop))
     finally:
+        await http.close()
         await postgres.close()
 
 

@@ -17,6 +17,7 @@ policy = App(name="policy", help="The policies: what a bank decides.")
 keys = App(name="keys", help="The keyring.")
 routes = App(name="routes", help="Which supplier carries a message.")
 texts = App(name="texts", help="The texts that payers read and hear.")
+audit = App(name="audit", help="The audit log: prove it, read it, and erase what is personal beside it.")
 
 for group, name, place, what in (
     (app, "dev", "dev:dev", "Run the whole service on this machine until Ctrl-C."),
@@ -38,10 +39,20 @@ for group, name, place, what in (
     (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
     (routes, "explain", "routes_command:explain", "Show who could carry a message, at which price, and why."),
+    (audit, "export", "audit_commands:export", "Write the audit log as JSON Lines, CSV or Parquet."),
+    (audit, "reconcile", "audit_commands:reconcile", "Say what is missing from the log, or doubled."),
+    (audit, "keys", "evidence_command:verifier_keys", "Show the keys that verify the log's checkpoints."),
+    (audit, "evidence", "evidence_command:evidence", "Write what proves a challenge, as one file."),
+    (audit, "verify", "offline_commands:verify_log", "Recompute a log, and compare it with what you hold."),
+    (audit, "mirror", "offline_commands:mirror_log", "Keep a copy of a log; refuse one that was changed."),
+    (audit, "check-evidence", "offline_commands:check_evidence", "Check a file of evidence; tell its story."),
+    (audit, "erase", "erasure_command:erase", "Ask that a payer be erased."),
+    (audit, "erasures", "erasure_command:erasures", "List the erasures that wait for a second operator."),
+    (audit, "confirm-erasure", "erasure_command:confirm_erasure", "Confirm an erasure: it is carried out."),
     (texts, "preview", "texts_command:preview", "Show every text as a handset would."),
 ):
     group.command(f"sca_service.{place}", name=name, help=what)
-for group in (clients, policy, keys, routes, texts):
+for group in (clients, policy, keys, routes, texts, audit):
     app.command(group)
 
 

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from sca_service.audit.announce import Announcer
+from sca_service.audit.export.postgres_store import connect_reader
+from sca_service.audit.log.checkpoint import origin_of
+from sca_service.audit.log.note import NoteSigner
+from sca_service.audit.log.reader import LogReader
+from sca_service.audit.postgres_store import AnnouncementStore, StoryReader
 from sca_service.audit.private.vault import Vault
+from sca_service.audit.reading import ReadingRecord
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.delivery_book import ChallengeBook
+from sca_service.challenges.evidence import EvidenceMaker
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
@@ -44,6 +52,8 @@ class Core:
     outbox: Outbox
     writer: AuditWriter
     vault: Vault
+    reader: asyncpg.Pool
+    log_reader: LogReader
     recorder: Recorder
     clock: SystemClock
     http: HttpClient
@@ -85,6 +95,30 @@ class Core:
             clock=self.clock,
         )
 
+    def readings(self) -> ReadingRecord:
+        """What puts down who read the log."""
+        return ReadingRecord(self.writer, self.clock)
+
+    def announcer(self, actor: str) -> Announcer:
+        """What tells the log of a policy and keys that are new to it, for a role."""
+        return Announcer(
+            announcements=AnnouncementStore(self.postgres),
+            writer=self.writer,
+            outbox=self.outbox,
+            clock=self.clock,
+            actor=actor,
+        )
+
+    def evidence(self) -> EvidenceMaker:
+        """What collects the proof of a challenge."""
+        return EvidenceMaker(
+            stories=StoryReader(self.reader),
+            log=self.log_reader,
+            vault=self.vault,
+            verifier_keys=[signer.verifier_key for signer in log_signers(self.settings)],
+            clock=self.clock,
+        )
+
     def sent_texts(self) -> SentTextStore:
         """What remembers to whom a text went last."""
         return SentTextStore(self.redis, self.settings.keyring)
@@ -94,6 +128,16 @@ class Core:
         return PushSubscriptions(
             store=SubscriptionStore(self.postgres), keyring=self.settings.keyring, clock=self.clock
         )
+
+
+def log_origin(settings: Settings) -> str:
+    """The audit log's name, by which its checkpoints and keys are known."""
+    return settings.log_origin or origin_of(settings.issuer)
+
+
+def log_signers(settings: Settings) -> list[NoteSigner]:
+    """What signs the log's checkpoints: one for each of its keys, the newest first."""
+    return [NoteSigner(log_origin(settings), key) for key in settings.keyring.log_signing_keys]
 
 
 @asynccontextmanager
@@ -109,6 +153,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)
         vault = Vault(postgres, settings.keyring)
+        reader = await connect_reader(settings.postgres_url, most_connections=2)
+        stack.push_async_callback(reader.close)
         writer = AuditWriter(postgres, archive, vault)
         stack.push_async_callback(writer.close)
         outbox = Outbox(redis)
@@ -129,6 +175,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             outbox=outbox,
             writer=writer,
             vault=vault,
+            reader=reader,
+            log_reader=LogReader(postgres),
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
             clock=SystemClock(),
             http=http,

@@ -263,6 +263,7 @@ def _greet(console: Console, place: Place, keys: Mapping[str, str], seconds: flo
         console.print(f"    {name:<9} {key}", soft_wrap=True)
     console.print()
     console.print(f"  API reference   {place.base_url}/docs")
+    console.print(f"  Auditor's desk  {place.base_url}/desk   (sign in with the auditor's key)")
     console.print(f"  Sent messages   {place.base_url}/sandbox/messages")
     demo = f"{_as_typed(Path(sys.prefix) / 'bin' / 'sca')} demo"
     where = "" if place.folder == Path(".sca").resolve() else f" --data-dir {_as_typed(place.folder)}"

@@ -19,6 +19,11 @@ A file (`--config`, TOML)::
     [metrics]                           # of the worker and the log role; the api serves its own at /metrics
     host = "127.0.0.1"
     port = 9090
+    [log]
+    origin = "sca.bank.example/log"     # the audit log's name for good; left out: made from the issuer
+    [log.witnesses.north]               # who is asked to sign checkpoints; any number of them
+    url = "https://witness.example/sca" # `/add-checkpoint` of it is called
+    key = "witness.example/north+…"     # its verifier key
     [sandbox]                           # refused in production
     folder = "…"
 
@@ -28,6 +33,7 @@ of the supplier `kaleyra-eu` in `suppliers.toml`; `SCA_PORTABILITY_AUTHORIZATION
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +57,7 @@ _KNOWN: dict[str, frozenset[str]] = {
             "postgres",
             "api",
             "metrics",
+            "log",
             "sandbox",
         }
     ),
@@ -58,12 +65,15 @@ _KNOWN: dict[str, frozenset[str]] = {
     "postgres": frozenset({"url"}),
     "api": frozenset({"host", "port", "public_url"}),
     "metrics": frozenset({"host", "port"}),
+    "log": frozenset({"origin", "witnesses"}),
     "sandbox": frozenset({"folder"}),
 }
 _SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
 _AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
 _OPERATOR_KEY = "SCA_OPERATOR_KEY"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_WITNESS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_VERIFIER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -72,6 +82,15 @@ class Environment(StrEnum):
 
     SANDBOX = "sandbox"
     PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessAddress:
+    """Who is asked to sign checkpoints: our name for it, its URL, and its verifier key."""
+
+    name: str
+    url: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,8 @@ class Settings:
     metrics_host: str
     metrics_port: int | None
     public_url: str = ""
+    log_origin: str = ""
+    witnesses: tuple[WitnessAddress, ...] = ()
     supplier_secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     portability_authorization: Secret[str] | None = field(default=None, repr=False)
     operator_key: Secret[str] | None = field(default=None, repr=False)
@@ -131,19 +152,17 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
     port = sections["api"].get("port", 8080)
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
-    metrics_port = sections["metrics"].get("port")
     checks = {
         "environment: must be sandbox or production": environment in tuple(Environment),
         "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
-        "redis.url: must be a redis://, rediss:// or unix:// URL": str(redis_url).startswith(_REDIS_SCHEMES),
-        "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
+        **_checks_of_the_stores(str(redis_url), str(postgres_url)),
         "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
-        "api.port: must be 1 to 65535": _is_port(port),
-        "api.public_url: must be an https:// URL": _is_public(public_url),
-        "metrics.port: must be 1 to 65535": metrics_port is None or _is_port(metrics_port),
+        **_checks_of_the_api(port, public_url),
+        **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
+    witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
     keyring = _keyring_or_mistake(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
@@ -159,12 +178,28 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         log_level=level,
         sandbox_folder=path.parent / sandbox if sandbox else None,
         metrics_host=sections["metrics"].get("host", "127.0.0.1"),
-        metrics_port=metrics_port,
+        metrics_port=sections["metrics"].get("port"),
         public_url=public_url,
+        log_origin=sections["log"].get("origin", ""),
+        witnesses=witnesses,
         supplier_secrets=_secrets(environ, _SECRETS_OF_SUPPLIERS),
         portability_authorization=_secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
         operator_key=_secrets(environ, _OPERATOR_KEY).get(_OPERATOR_KEY),
     )
+
+
+def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
+    return {
+        "redis.url: must be a redis://, rediss:// or unix:// URL": redis_url.startswith(_REDIS_SCHEMES),
+        "postgres.url: must be a postgresql:// URL": postgres_url.startswith("postgresql://"),
+    }
+
+
+def _checks_of_the_api(port: object, public_url: str) -> dict[str, bool]:
+    return {
+        "api.port: must be 1 to 65535": _is_port(port),
+        "api.public_url: must be an https:// URL": _is_public(public_url),
+    }
 
 
 def shipped_policies() -> Path:
@@ -187,6 +222,45 @@ def _variable(supplier: str) -> str:
 
 def _is_public(url: str) -> bool:
     return not url or url.startswith(("https://", "http://127.0.0.1", "http://localhost"))
+
+
+def _checks_of_the_log(sections: Mapping[str, Mapping[str, Any]], issuer: str) -> dict[str, bool]:
+    """The rules on the name of the log, which is made from the issuer when it is left out, and on its metrics."""
+    metrics_port, origin = sections["metrics"].get("port"), sections["log"].get("origin", "")
+    return {
+        "metrics.port: must be 1 to 65535": metrics_port is None or _is_port(metrics_port),
+        "log.origin: must be a URL without its scheme, and without spaces and +": _is_origin(origin),
+        "issuer: must be without spaces and +, or log.origin be set": bool(origin)
+        or _is_origin(issuer.partition("://")[2]),
+    }
+
+
+def _is_origin(name: object) -> bool:
+    """Whether it can be a note's key name (C2SP signed-note); empty where none is named."""
+    return isinstance(name, str) and name.isprintable() and not re.search(r"[\s+]|://", name)
+
+
+def _witnesses(content: object, mistakes: list[str]) -> tuple[WitnessAddress, ...]:
+    if not isinstance(content, dict):
+        mistakes.append("log.witnesses: must be a table")
+        return ()
+    found = []
+    for name, section in content.items():
+        inner = section if isinstance(section, dict) else {}
+        witness = WitnessAddress(name, str(inner.get("url", "")), str(inner.get("key", "")))
+        checks = {
+            ": must be a table": isinstance(section, dict),
+            ": must be named with a to z, 0 to 9 and hyphens": _WITNESS_NAME.fullmatch(name),
+            ".url: must be an https:// URL": witness.url and _is_public(witness.url),
+            ".key: must be a verifier key": _VERIFIER_KEY.fullmatch(witness.key),
+        }
+        mistakes += [f"log.witnesses.{name}{rule}" for rule, holds in checks.items() if not holds]
+        unknown = sorted(inner.keys() - {"url", "key"})
+        mistakes += [f"log.witnesses.{name}.{setting}: is not a setting" for setting in unknown]
+        found.append(witness)
+    if len({witness.key for witness in found}) != len(found):
+        mistakes.append("log.witnesses: two have the same key")
+    return tuple(found)
 
 
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -81,12 +81,14 @@ class Deployment:
     """Stores, roles and clients on one folder. Start what a test needs; `stop` ends all of it.
 
     `environ` goes to every role besides the test's own environment. In `production` there is no sandbox.
+    `more_settings` are further lines of the configuration.
     """
 
     folder: Path
     policies: Path = field(default_factory=shipped_policies)
     environment: Environment = Environment.SANDBOX
     environ: Mapping[str, str] = field(default_factory=dict)
+    more_settings: tuple[str, ...] = ()
     servers: Servers = field(init=False)
     keys: dict[str, str] = field(init=False)
     roles: list[Role] = field(default_factory=list)
@@ -126,6 +128,7 @@ class Deployment:
             lines.append('sandbox.folder = "."')
         if metrics_port:
             lines.append(f"metrics.port = {metrics_port}")
+        lines += self.more_settings
         path.write_text("\n".join(lines) + "\n", "utf-8")
         return path
 

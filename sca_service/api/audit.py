@@ -10,27 +10,46 @@ from litestar import Request, Response, get
 from litestar.params import Parameter, QueryParameter
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.call import Call, call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
 from sca_service.api.postgres_store import EventFilter, EventReader, EventRow
 from sca_service.api.requests import moment_of, psu_id_of
 from sca_service.api.responses import AuditEventListBody
 from sca_service.api.routes import needs, problems, respond
+from sca_service.audit.log.reader import LogReader
+from sca_service.audit.reading import ReadingRecord
 from sca_service.kernel.clock import timestamp
-from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.errors import InvalidInput, NotFound
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.text import clean_text
 
+_PROOF = "text/plain"  # the framework adds the charset
+
 
 class AuditOperations:
-    """Reads the log for auditors. A class because it holds the reader."""
+    """Reads the log for auditors. A class because it holds the readers."""
 
-    def __init__(self, reader: EventReader, keyring: Keyring) -> None:
+    def __init__(
+        self, reader: EventReader, keyring: Keyring, log_reader: LogReader, readings: ReadingRecord
+    ) -> None:
         self._reader = reader
+        self._readings = readings
         self._keyring = keyring
+        self._log_reader = log_reader
 
-    async def page(self, wanted: EventFilter, *, psu: str | None, limit: int) -> HttpAnswer:
-        """A page of events. `psu` is a payer's pseudonym, or a client's own reference. Raises StoreUnavailable."""
+    async def proof(self, index: int) -> HttpAnswer:
+        """The proof of one event by its index. Raises NotFound until a checkpoint has it, StoreUnavailable."""
+        proof = await self._log_reader.proof(index)
+        if proof is None:
+            raise NotFound
+        return HttpAnswer(200, proof.encode(), media_type=_PROOF)
+
+    async def page(self, call: Call, wanted: EventFilter, *, psu: str | None, limit: int) -> HttpAnswer:
+        """A page of events; that it was read is on record first.
+
+        `psu` is a payer's pseudonym, or a client's own reference. Raises StoreUnavailable.
+        """
         payers = None
         if psu is not None:
             payers = _pseudonyms(psu_id_of(psu, "/psu"), await self._reader.client_ids(), self._keyring)
@@ -41,6 +60,9 @@ class AuditOperations:
         body = AuditEventListBody(
             data=tuple(_event(row) for row in page),
             next_cursor=_cursor(page[-1]) if page and len(rows) > limit else None,
+        )
+        await self._readings.put_down(
+            "audit.read", client=call.client.id, request=call.request_id, members=_as_read(page, wanted, psu)
         )
         return HttpAnswer(200, msgspec.json.encode(body))
 
@@ -84,10 +106,33 @@ async def list_audit_events(  # noqa: PLR0913, PLR0917 - one parameter for each 
         client=_text("/client", client),
         after=_place(cursor) if cursor is not None else None,
     )
-    return respond(await audit.page(wanted, psu=psu, limit=limit))
+    return respond(await audit.page(await call_of(request), wanted, psu=psu, limit=limit))
 
 
-ROUTES = (list_audit_events,)
+@get(
+    "/v1/audit/events/{index:int}/proof",
+    guards=[needs(Scope.AUDIT)],
+    security=asks_for(Scope.AUDIT),
+    tags=["audit"],
+    operation_id="prove_audit_event",
+    summary="Prove that an event is in the log",
+    description=(
+        "C2SP tlog-proof: the inclusion proof of the event, and the signed checkpoint it leads to. Anybody can verify "
+        "it without us. 404 until a published checkpoint has the event, a second or so after it happened, and again "
+        "when it is not kept any more."
+    ),
+    media_type=_PROOF,
+    responses=problems(404, 422),
+)
+async def prove_audit_event(
+    index: Annotated[int, Parameter(ge=0, le=2**63 - 1, description="The event's `index` in the log.")],
+    audit: AuditOperations,
+) -> Response[str]:
+    """Prove that an event is in the log."""
+    return respond(await audit.proof(index))
+
+
+ROUTES = (list_audit_events, prove_audit_event)
 
 
 def _text(pointer: str, text: str | None) -> str | None:
@@ -96,6 +141,25 @@ def _text(pointer: str, text: str | None) -> str | None:
 
 def _pseudonyms(psu: str, clients: list[str], keyring: Keyring) -> list[str]:
     return [psu, *(keyring.pseudonym("payer", client, psu) for client in clients)]
+
+
+def _as_read(page: list[EventRow], wanted: EventFilter, psu: str | None) -> dict[str, object]:
+    """What the log says of a reading: the filters, and how many events were shown.
+
+    A payer is named by the pseudonym that was found, since what was asked for may be a client's own reference.
+    """
+    filters: dict[str, object] = {
+        "challenge": wanted.challenge,
+        "type": wanted.kind,
+        "client": wanted.client,
+        "from": wanted.since.isoformat() if wanted.since else None,
+        "to": wanted.until.isoformat() if wanted.until else None,
+        "payers": sorted({row.payer for row in page if row.payer}) if psu is not None else None,
+    }
+    return {
+        "filters": {name: value for name, value in filters.items() if value is not None},
+        "count": len(page),
+    }
 
 
 def _event(row: EventRow) -> dict[str, object]:

@@ -68,9 +68,13 @@ class ClientDirectory:
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.startswith(_KEY_PREFIX):
             raise Unauthorized("the Authorization header has no API key of this service")
+        return self.client_of(self._keyring.key_hash(key))
+
+    def client_of(self, key_hash: bytes) -> Client:
+        """The client whose valid API key has this hash. Raises Unauthorized, StoreUnavailable."""
         if asyncio.get_running_loop().time() - self._read_at > _STALE_SECONDS:
             raise StoreUnavailable("the clients cannot be read")
-        client = self._clients.get(self._keyring.key_hash(key))
+        client = self._clients.get(key_hash)
         if client is None:
             raise Unauthorized("the API key is not valid")
         return client

@@ -20,9 +20,9 @@ KEYED = Components(
 """How a caller says who it is."""
 
 
-def asks_for(scope: Scope) -> list[dict[str, list[str]]]:
-    """The security of a route whose guard wants this scope."""
-    return [{_KEY: [scope.value]}]
+def asks_for(*scopes: Scope) -> list[dict[str, list[str]]]:
+    """The security of a route whose guard wants one of these scopes."""
+    return [{_KEY: [scope.value]} for scope in scopes]
 
 
 def openapi_document(app: Litestar) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -20,7 +20,7 @@ _VALID_KEYS = """
 """
 
 _EVENTS = """
-    SELECT event.txid::text AS txid, event.position, event.body, leaf.index,
+    SELECT event.txid::text AS txid, event.position, event.body, event.psu, leaf.index,
            event.txid < pg_snapshot_xmin(pg_current_snapshot()) AS is_settled
     FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
     WHERE ($1::text[] IS NULL OR event.psu = ANY($1))
@@ -33,6 +33,16 @@ _EVENTS = """
     ORDER BY event.txid, event.position
     LIMIT $9
 """
+
+# Where the log stood shortly before a moment: what happened later cannot have been on record by then.
+_PLACE_BEFORE = """
+    SELECT event.txid::text AS txid, event.position
+    FROM (SELECT size FROM log_checkpoints WHERE made_at < $1 AND size > 0 ORDER BY size DESC LIMIT 1) AS checkpoint
+    JOIN audit_leaves AS leaf ON leaf.index = checkpoint.size - 1
+    JOIN audit_events AS event ON event.id = leaf.event_id
+"""
+_CLOCKS_APART = timedelta(minutes=5)
+"""More than two clocks of ours are apart: `clock.measured` says how much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +73,14 @@ class EventFilter:
 class EventRow:
     """One event as it is read: its text, its index once it has one, and its place for the next page.
 
-    Once it is settled no other event can come before it any more.
+    Once it is settled no other event can come before it any more. `payer` is a pseudonym.
     """
 
     body: str
     index: int | None
     place: tuple[str, int]
     is_settled: bool
+    payer: str | None
 
 
 class ClientStore:
@@ -140,7 +151,7 @@ class EventReader:
 
     async def page(self, wanted: EventFilter, *, most: int) -> list[EventRow]:
         """Events in the order of the log, at most `most`. Raises StoreUnavailable."""
-        txid, position = wanted.after or (None, None)
+        txid, position = wanted.after or await self._place_before(wanted.since) or (None, None)
         rows = await in_time(
             self._pool.fetch(
                 _EVENTS,
@@ -156,9 +167,16 @@ class EventReader:
             )
         )
         return [
-            EventRow(row["body"], row["index"], (row["txid"], row["position"]), row["is_settled"])
+            EventRow(row["body"], row["index"], (row["txid"], row["position"]), row["is_settled"], row["psu"])
             for row in rows
         ]
+
+    async def _place_before(self, since: datetime | None) -> tuple[str, int] | None:
+        """From where to look for what happened since a moment, so that nobody looks through years before it."""
+        if since is None:
+            return None
+        row = await in_time(self._pool.fetchrow(_PLACE_BEFORE, since - _CLOCKS_APART))
+        return (row["txid"], row["position"]) if row else None
 
     async def client_ids(self) -> list[str]:
         """The ids of all clients there have ever been. Raises StoreUnavailable."""

@@ -7,16 +7,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import asyncpg
 import msgspec
 import structlog
 
-from sca_service.audit import postgres_store
 from sca_service.audit.model import AuditEvent, Record
+from sca_service.audit.postgres_store import AnnouncementStore
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, key_id
@@ -66,9 +64,15 @@ class Announcer:
     """
 
     def __init__(
-        self, *, pool: asyncpg.Pool, writer: AuditWriter, outbox: Outbox, clock: Clock, actor: str
+        self,
+        *,
+        announcements: AnnouncementStore,
+        writer: AuditWriter,
+        outbox: Outbox,
+        clock: Clock,
+        actor: str,
     ) -> None:
-        self._pool = pool
+        self._announcements = announcements
         self._writer = writer
         self._outbox = outbox
         self._clock = clock
@@ -79,14 +83,16 @@ class Announcer:
 
         Raises StoreUnavailable.
         """
-        await self._announce("policy.changed", policy_digest, {})
+        if await self._announce("policy.changed", policy_digest, {}):
+            log.info("policy.changed")
         keys: dict[str, object] = {
             "current": keyring.current,
             "versions": keyring.versions,
             "signing": [key_id(key.public_key().public_bytes_raw()) for key in keyring.signing_keys],
             "log": [key_id(key.public_key().public_bytes_raw()) for key in keyring.log_signing_keys],
         }
-        await self._announce("keys.changed", _digest(keys), keys)
+        if await self._announce("keys.changed", _digest(keys), keys):
+            log.info("keys.changed")
 
     async def keep_measuring(self, stop: asyncio.Event) -> None:
         """Put `clock.measured` on record at once and every hour, until `stop` is set."""
@@ -110,9 +116,7 @@ class Announcer:
         before_ms = self._clock.now_ms()
         redis_ms = await self._outbox.now_ms()
         between_ms, between = self._clock.now_ms(), time.monotonic_ns()
-        postgres_ms: int = await in_time(
-            self._pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        )
+        postgres_ms = await self._announcements.now_ms()
         after_ms, ended = self._clock.now_ms(), time.monotonic_ns()
         kernel = kernel_clock()
         members = {
@@ -129,19 +133,14 @@ class Announcer:
         )
         await self._writer.commit(Record((event,)))
 
-    async def _announce(self, kind: str, digest: str, members: dict[str, object]) -> None:
+    async def _announce(self, kind: str, digest: str, members: dict[str, object]) -> bool:
         event = AuditEvent.create(
             event_id=new_id("evt"),
             kind=kind,
             at_ms=self._clock.now_ms(),
             members={"actor": self._actor, "digest": digest, **members},
         )
-        await in_time(self._insert(event, digest))
-
-    async def _insert(self, event: AuditEvent, digest: str) -> None:
-        async with self._pool.acquire() as connection:
-            if await postgres_store.announce(connection, event, digest):
-                log.info("announced", type=event.head.type)
+        return await self._announcements.announce(event, digest)
 
 
 def _digest(keys: Mapping[str, object]) -> str:

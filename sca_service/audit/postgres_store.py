@@ -63,15 +63,6 @@ class StoryRow:
     index: int | None
 
 
-async def announce(connection: Connection, event: AuditEvent, digest: str) -> bool:
-    """Append an event that tells of a new `digest`, unless the last one of its type tells of the same."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ANNOUNCE_LOCK)
-        at = datetime.fromtimestamp(event.head.at_ms / 1000, UTC)
-        tag = await connection.execute(_ANNOUNCE, event.head.id, at, event.head.type, event.body, digest)
-        return not tag.endswith(" 0")
-
-
 async def copy_events(connection: Connection, events: Sequence[AuditEvent]) -> None:
     """Append events none of which is there yet, in the cheapest way. Raises asyncpg.UniqueViolationError if one is."""
     await connection.copy_records_to_table("audit_events", columns=_COLUMNS, records=map(_row, events))
@@ -121,3 +112,31 @@ class StoryReader:
         """
         rows = await in_time(self._pool.fetch(_STORY, challenge_id, client, most))
         return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]
+
+
+class AnnouncementStore:
+    """Events that tell of a change once, and the server's clock. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def announce(self, event: AuditEvent, digest: str) -> bool:
+        """Append an event that tells of a new `digest`, unless the last one of its type tells of the same.
+
+        Raises StoreUnavailable.
+        """
+        return await in_time(self._announce(event, digest))
+
+    async def now_ms(self) -> int:
+        """The time by PostgreSQL. Raises StoreUnavailable."""
+        at_ms: int = await in_time(
+            self._pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        )
+        return at_ms
+
+    async def _announce(self, event: AuditEvent, digest: str) -> bool:
+        at = datetime.fromtimestamp(event.head.at_ms / 1000, UTC)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ANNOUNCE_LOCK)
+            tag = await connection.execute(_ANNOUNCE, event.head.id, at, event.head.type, event.body, digest)
+            return not tag.endswith(" 0")

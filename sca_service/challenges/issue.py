@@ -172,8 +172,8 @@ class Issuer:
         if reply.word == "exists":
             await self._recorder.expect(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
-        private_of_event = replace(personal, event_id=reply.events[0].head.id)
-        await self._recorder.commit(challenge.partition, reply, private=(private_of_event,))
+        kept = replace(personal, event_id=reply.events[0].head.id)
+        await self._recorder.commit(challenge.partition, reply, private=(kept,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         return ChallengeView(reply.state, fixed, private)
 

@@ -169,7 +169,9 @@ def _as_away(reply: Any) -> Any:
     return error
 
 
-async def connect_postgres(url: str, *, most_connections: int) -> asyncpg.Pool:
+async def connect_postgres(
+    url: str, *, most_connections: int, statement_deadline_seconds: float = STORE_DEADLINE_SECONDS
+) -> asyncpg.Pool:
     """A pool to PostgreSQL with deadlines on connecting and on every statement. Raises StoreUnavailable."""
     try:
         return await asyncpg.create_pool(
@@ -177,7 +179,7 @@ async def connect_postgres(url: str, *, most_connections: int) -> asyncpg.Pool:
             min_size=1,
             max_size=most_connections,
             timeout=_CONNECT_DEADLINE_SECONDS * 10,
-            command_timeout=STORE_DEADLINE_SECONDS,
+            command_timeout=statement_deadline_seconds,
             max_inactive_connection_lifetime=0,
             server_settings={"application_name": "sca", "timezone": "UTC"},
         )

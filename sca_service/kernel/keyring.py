@@ -2,11 +2,13 @@
 
 One JSON file, mode 0600, or the same text in an environment variable::
 
-    {"current": 1, "roots": {"1": "<32 bytes, base64url>"}, "index": "<32 bytes>", "signing": ["<32 bytes>", …]}
+    {"current": 1, "roots": {"1": "<32 bytes, base64url>"}, "index": "<32 bytes>", "signing": ["<32 bytes>", …],
+     "log": ["<32 bytes>", …]}
 
 `roots` protect codes and personal data; the newest is used, older ones still open what they closed. `index` makes
 pseudonyms and key hashes, so it outlives rotation: what is looked up must be found again. `signing` holds Ed25519
-seeds; the first signs, all are published.
+seeds; the first signs, all are published. `log` holds those that sign the audit log's checkpoints, the newest first;
+all of them sign, so that whoever knows an older one can follow. Without it there is one, made from `index`.
 """
 
 import base64
@@ -40,16 +42,30 @@ class Keyring:
     A class because the derived keys are computed once and kept.
     """
 
-    __slots__ = ("_code_keys", "_index", "_roots", "_seal_keys", "current", "signing_keys")
+    __slots__ = (
+        "_code_keys",
+        "_index",
+        "_roots",
+        "_seal_keys",
+        "current",
+        "log_signing_keys",
+        "signing_keys",
+    )
 
     def __init__(
-        self, *, current: int, roots: Mapping[int, bytes], index: bytes, signing: Sequence[bytes]
+        self,
+        *,
+        current: int,
+        roots: Mapping[int, bytes],
+        index: bytes,
+        signing: Sequence[bytes],
+        log: Sequence[bytes] = (),
     ) -> None:
         """Take the keys as they stand in the file.
 
         Raises ConfigurationError when a key is missing, has not 32 bytes, or looks like a placeholder.
         """
-        for key in (*roots.values(), index, *signing):
+        for key in (*roots.values(), index, *signing, *log):
             if len(key) != _KEY_BYTES or len(set(key)) < 8:
                 raise ConfigurationError("keyring: every key needs 32 random bytes")
         if current not in roots or not signing or not all(0 < version < 256 for version in roots):
@@ -62,6 +78,10 @@ class Keyring:
         self._code_keys = {version: _derive(root, b"one-time code") for version, root in roots.items()}
         self._seal_keys = {version: _derive(root, b"seal") for version, root in roots.items()}
         self.signing_keys = tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in signing)
+        self.log_signing_keys = tuple(
+            Ed25519PrivateKey.from_private_bytes(seed)
+            for seed in log or (hmac.digest(index, b"log key", "sha256"),)
+        )
 
     def __repr__(self) -> str:
         return f"Keyring(current={self.current}, versions={sorted(self._roots)})"
@@ -81,6 +101,7 @@ class Keyring:
                 roots={int(version): _decode(key) for version, key in content["roots"].items()},
                 index=_decode(content["index"]),
                 signing=[_decode(seed) for seed in content["signing"]],
+                log=[_decode(seed) for seed in content.get("log", ())],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError("keyring: not the JSON it should be; see `sca keys create`") from error
@@ -134,13 +155,14 @@ class Keyring:
 
 
 def create_keyring_text() -> str:
-    """A new keyring with one root, one index key and one signing key, as JSON."""
+    """A new keyring with one root, one index key and one key of each kind that signs, as JSON."""
     return json.dumps(
         {
             "current": 1,
             "roots": {"1": _encode(secrets.token_bytes(_KEY_BYTES))},
             "index": _encode(secrets.token_bytes(_KEY_BYTES)),
             "signing": [_encode(secrets.token_bytes(_KEY_BYTES))],
+            "log": [_encode(secrets.token_bytes(_KEY_BYTES))],
         },
         indent=2,
     )

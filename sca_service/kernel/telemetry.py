@@ -35,6 +35,12 @@ COMMIT_RECORDS = Histogram(
 EVENTS_RECOVERED = Counter("sca_audit_events_recovered", "Events committed for a process that was killed.")
 EVENTS_SEQUENCED = Counter("sca_audit_events_sequenced", "Events given their index.")
 SEQUENCER_LEADER = Gauge("sca_audit_sequencer_leader", "1 in the process that sequences the log.")
+ROUND_SECONDS = Histogram("sca_log_round_seconds", "Time of one round of the log.", buckets=_SECONDS)
+TREE_SIZE = Gauge("sca_log_tree_size", "Leaves of the log.")
+CHECKPOINT_AGE = Gauge("sca_log_checkpoint_age_seconds", "Age of the newest published checkpoint.")
+WITNESS_ANSWERS = Counter(
+    "sca_log_witness_answers", "What witnesses answered to checkpoints.", ["witness", "verdict"]
+)
 
 
 def configure_logging(level: str) -> None:

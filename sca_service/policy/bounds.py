@@ -113,6 +113,13 @@ BOUNDS = (
         "what nobody knew may be known soon",
     ),
     Bound("networks.toml", "network entries", 0, 20_000, "more belong into a look-up"),
+    Bound(
+        "retention.toml",
+        "years",
+        5,
+        30,
+        "Directive (EU) 2015/2366 Art. 21: records are kept at least five years; GDPR Art. 5(1)(e): not for ever",
+    ),
     Bound("senders.toml", "sender entries", 0, 5_000, "a sender per country, channel and supplier"),
     Bound("suppliers.toml", "*.prices entries", 1, 5_000, "a price per network and tier; one at least"),
     Bound(

@@ -21,6 +21,7 @@ from sca_service.policy.model import (
     Policy,
     Purpose,
     ResendPolicy,
+    RetentionPolicy,
     StepReason,
     Until,
 )
@@ -34,6 +35,7 @@ FILES = (
     "limits.toml",
     "lockout.toml",
     "networks.toml",
+    "retention.toml",
     "senders.toml",
     "suppliers.toml",
     "texts.toml",
@@ -96,6 +98,7 @@ def _read(folder: Path) -> Policy | list[str]:
     )
     limits, most_pending = _limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
+    retention = _retention(tables["retention.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     if found:
@@ -107,10 +110,17 @@ def _read(folder: Path) -> Policy | list[str]:
         resend=resend,
         limits=limits,
         most_pending=most_pending,
+        retention=retention,
         texts=texts,
         supply=supply,
         digest=digest_of(contents),
     )
+
+
+def _retention(table: Table) -> RetentionPolicy:
+    retention = RetentionPolicy(years=table.integer("years"))
+    table.close()
+    return retention
 
 
 def _unknown_files(folder: Path) -> list[str]:

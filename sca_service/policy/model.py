@@ -89,6 +89,13 @@ class LockoutPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How many years the audit log keeps what it says (Directive (EU) 2015/2366 Art. 21)."""
+
+    years: int
+
+
+@dataclass(frozen=True, slots=True)
 class LadderStep:
     """One channel of a ladder.
 
@@ -240,6 +247,7 @@ class Policy:
     resend: ResendPolicy
     limits: tuple[LimitRule, ...]
     most_pending: int
+    retention: RetentionPolicy
     texts: Texts
     supply: SupplyPolicy
     digest: str

@@ -24,6 +24,7 @@ _FORBIDDEN_FUNCTIONS = frozenset({"handle", "process"})
 _WORDS_OF_OTHERS = {
     "data": "what Litestar calls a request's body, and the contract a page's items",
     "auth_token": "what Twilio calls the key that it signs with",
+    "handle_data": "what html.parser calls what it is given to override",
     "data_received": "what asyncio calls a protocol's method",
     "_auth_token": "the same, kept",
     "USER_REQUEST": "the contract's word for what the payer asks for",
@@ -38,7 +39,7 @@ _WORDS_OF_OTHERS = {
 _LUA_NAMES = re.compile(
     r"^\s*(?:local(?: function)?|for|function) ([a-zA-Z_, ]+?)(?: =| in|\(|$)", re.MULTILINE
 )
-_USE_CASES = {"challenges/issue.py issue": 75}
+_USE_CASES = {"challenges/issue.py issue": 76}
 """Use cases with more than 50 lines, and how many they may have."""
 
 _MAY_REVEAL = {
@@ -97,6 +98,7 @@ _PLANTED = {
     "delivery/dispatch.py": "import sca_service.limits.model",
     "challenges/issue.py": "import asyncpg",
     "audit/drain.py": "import redis",
+    "audit/offline/verify.py": "import sca_service.audit.log.note",
     "api/idempotency.py": "import sqlalchemy",
     "api/operations.py": "import sca_service.sandbox.mailbox",
     "api/front.py": "import sca_service.settings",

@@ -70,7 +70,9 @@ class Line:
 
     def _age(self, key: bytes, ms: int) -> None:
         packed = self.command("GET", key)
-        if packed is None:  # what is to be forgotten ends by the real clock, also between two commands of this line
+        if (
+            packed is None
+        ):  # what is to be forgotten ends by the real clock, also between two commands of this line
             return
         state = decode_state(packed)
 

@@ -83,6 +83,7 @@ async def test_no_key_or_a_wrong_one_is_401(
         ("GET", "/v1/challenges"),
         ("GET", "/v1/psus/nobody"),
         ("GET", "/v1/audit/events"),
+        ("GET", "/v1/audit/export?format=jsonl"),
     ):
         request = bank.http.build_request(method, path)
         del request.headers["authorization"]
@@ -120,7 +121,7 @@ CALLS = {
         ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),
     ),
     "admin": (("POST", "/v1/psus/nobody/unblock"),),
-    "audit": (("GET", "/v1/audit/events"),),
+    "audit": (("GET", "/v1/audit/events"), ("GET", "/v1/audit/export?format=jsonl")),
 }
 """The calls of each scope."""
 SCOPED = [(scope, method, path) for scope, calls in CALLS.items() for method, path in calls]

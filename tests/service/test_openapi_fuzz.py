@@ -47,10 +47,20 @@ HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", 
 OPERATIONS = (
     "create_challenge", "list_challenges", "get_challenge", "verify_challenge", "next_channel", "cancel_challenge",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
-    "get_payer", "unblock_payer", "list_audit_events", "take_receipt", "take_receipt_by_query",
+    "prove_audit_event", "log_checkpoint", "log_tile",
+    "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",
     "healthz", "readyz", "metrics", "jwks", "sandbox_messages", "sandbox_script", "sandbox_receipt",
 )  # fmt: skip
-NOTHING_TO_GET_WRONG = ("take_receipt", "take_receipt_by_query", "healthz", "readyz", "metrics", "jwks")
+NOTHING_TO_GET_WRONG = (
+    "take_receipt",
+    "take_receipt_by_query",
+    "healthz",
+    "readyz",
+    "metrics",
+    "jwks",
+    "log_checkpoint",
+    "log_tile",
+)
 MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
     (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG
 ]

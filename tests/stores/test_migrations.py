@@ -19,9 +19,17 @@ TABLES = {
     "api_keys",
     "audit_events",
     "audit_leaves",
+    "audit_private",
     "challenges",
     "clients",
+    "erasures",
+    "log_checkpoints",
+    "log_keys",
+    "log_state",
+    "log_tiles",
+    "log_witnesses",
     "opt_outs",
+    "payer_keys",
     "push_subscriptions",
 }
 

@@ -131,6 +131,70 @@ def test_a_section_that_is_no_table_is_told(write: Write, section: str) -> None:
     assert f"{section}: must be a table" in mistakes(write(**{section: '"text"'}, **left_out))
 
 
+def test_the_log_has_the_name_that_is_set(write: Write) -> None:
+    """Left out, it is made from the issuer; what cannot be a key's name in a signed note is refused."""
+    assert read_settings(write(), {}).log_origin == ""
+    assert read_settings(write(log__origin='"log.bank.example/sca"'), {}).log_origin == "log.bank.example/sca"
+    for name in ('"a b"', '"a+b"', '"https://bank.example/log"', '"a\\u00a0b"', '"a\\nb"', "7"):
+        assert mistakes(write(log__origin=name)) == [
+            "log.origin: must be a URL without its scheme, and without spaces and +"
+        ]
+    assert mistakes(write(issuer='"https://bank.example/a+b"')) == [
+        "issuer: must be without spaces and +, or log.origin be set"
+    ]
+    named = write(issuer='"https://bank.example/a+b"', log__origin='"bank.example/log"')
+    assert read_settings(named, {}).log_origin == "bank.example/log"
+
+
+WITNESS_KEY = "witness.example/north+530d903a+" + "A" * 44
+
+
+def test_witnesses_are_read(write: Write) -> None:
+    """Any number, each with our name for it."""
+    settings = read_settings(
+        write(
+            log__witnesses__north=f'{{url = "https://north.example", key = "{WITNESS_KEY}"}}',
+            log__witnesses__south=f'{{url = "https://south.example/x", key = "{WITNESS_KEY[:-1]}B"}}',
+        ),
+        {},
+    )
+    assert [witness.name for witness in settings.witnesses] == ["north", "south"]
+    assert settings.witnesses[0].url == "https://north.example"
+    assert settings.witnesses[0].key == WITNESS_KEY
+    assert read_settings(write(), {}).witnesses == ()
+
+
+@pytest.mark.parametrize(
+    ("witness", "mistake"),
+    [
+        ("7", "north: must be a table"),
+        (f'{{key = "{WITNESS_KEY}"}}', "north.url: must be an https:// URL"),
+        (f'{{url = "http://w.example", key = "{WITNESS_KEY}"}}', "north.url: must be an https:// URL"),
+        ('{url = "https://w.example"}', "north.key: must be a verifier key"),
+        ('{url = "https://w.example", key = "x"}', "north.key: must be a verifier key"),
+        (
+            f'{{url = "https://w.example", key = "{WITNESS_KEY}", colour = 1}}',
+            "north.colour: is not a setting",
+        ),
+    ],
+)
+def test_a_mistake_in_a_witness_is_told(write: Write, witness: str, mistake: str) -> None:
+    """Which witness it is, and what."""
+    assert f"log.witnesses.{mistake}" in mistakes(write(log__witnesses__north=witness))
+
+
+def test_a_witness_needs_a_plain_name_and_a_key_of_its_own(write: Write) -> None:
+    """The name is a label of a metric; one key twice would be one witness that counts twice."""
+    inner = f'{{url = "https://w.example", key = "{WITNESS_KEY}"}}'
+    assert mistakes(write(log__witnesses__North=inner)) == [
+        "log.witnesses.North: must be named with a to z, 0 to 9 and hyphens"
+    ]
+    assert mistakes(write(log__witnesses__north=inner, log__witnesses__south=inner)) == [
+        "log.witnesses: two have the same key"
+    ]
+    assert mistakes(write(log__witnesses="7")) == ["log.witnesses: must be a table"]
+
+
 def test_every_mistake_is_told_at_once(write: Write) -> None:
     """Nobody starts a service five times to find five mistakes."""
     found = mistakes(write(environment='"x"', issuer=None, api__port="0", colour="1", keyring=None))

@@ -10,6 +10,7 @@ from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
 
 Connection = asyncpg.pool.PoolConnectionProxy
+Pool = asyncpg.Pool
 
 _KEYS = "SELECT id, psu, wrapped FROM payer_keys WHERE psu = ANY($1::text[]) AND destroyed_at IS NULL"
 

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -37,14 +36,12 @@ class _PayerKey:
 class Vault:
     """Seals and opens. A class because it holds the pool, and for a minute the keys of payers who were just here."""
 
-    def __init__(self, pool: asyncpg.Pool, keyring: Keyring) -> None:
+    def __init__(self, pool: postgres_store.Pool, keyring: Keyring) -> None:
         self._pool = pool
         self._keyring = keyring
         self._keys: OrderedDict[str, _PayerKey] = OrderedDict()
 
-    async def save(
-        self, connection: asyncpg.pool.PoolConnectionProxy, private: Sequence[PrivateValues]
-    ) -> None:
+    async def save(self, connection: postgres_store.Connection, private: Sequence[PrivateValues]) -> None:
         """Store the values of events, within the transaction that commits them. A repeated one changes nothing."""
         await self._seal(connection, private)
 
@@ -60,9 +57,7 @@ class Vault:
         async with self._pool.acquire() as connection:
             return await postgres_store.read_sealed(connection, event_ids)
 
-    async def _seal(
-        self, connection: asyncpg.pool.PoolConnectionProxy, private: Sequence[PrivateValues]
-    ) -> None:
+    async def _seal(self, connection: postgres_store.Connection, private: Sequence[PrivateValues]) -> None:
         keys = await self._keys_of(connection, {one.psu for one in private})
         rows = [
             (one.event_id, keys[one.psu].id, _close(keys[one.psu].cipher, one.pack(), one.event_id))
@@ -75,9 +70,7 @@ class Vault:
         if again:  # a payer who was erased a moment ago is back, under a new key
             await self._seal(connection, again)
 
-    async def _keys_of(
-        self, connection: asyncpg.pool.PoolConnectionProxy, payers: set[str]
-    ) -> dict[str, _PayerKey]:
+    async def _keys_of(self, connection: postgres_store.Connection, payers: set[str]) -> dict[str, _PayerKey]:
         oldest = asyncio.get_running_loop().time() - _KEPT_SECONDS
         keys = {
             payer: key

@@ -22,7 +22,7 @@ _UP = (
         ends_at timestamptz
     )
     """,
-    # txid and position give the order in which events can be sequenced without a gap (audit/sequencer.py).
+    # txid and position give the order in which events can be sequenced without a gap (audit/log/sequencer.py).
     """
     CREATE TABLE audit_events (
         id text PRIMARY KEY,

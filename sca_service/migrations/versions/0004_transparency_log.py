@@ -1,4 +1,4 @@
-"""The transparency log: its state, tiles, checkpoints and keys; what is personal beside the leaves, under payers' keys."""
+"""The transparency log: state, tiles, checkpoints and keys; and what is personal, under payers' keys."""
 
 import msgspec
 import sqlalchemy as sa
@@ -53,7 +53,7 @@ _UP = (
     )
     """,
     "CREATE TABLE log_witnesses (name text PRIMARY KEY, size bigint NOT NULL, signed_at timestamptz NOT NULL)",
-    # A payer's key, wrapped by the keyring. Erasure empties `wrapped`; the row stays, so that nothing is written for it.
+    # A payer's key, wrapped by the keyring. Erasure empties `wrapped`; the row stays, so that nobody writes under it.
     """
     CREATE TABLE payer_keys (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -89,6 +89,7 @@ _UP = (
     "DROP INDEX audit_events_psu",
     "CREATE INDEX audit_events_psu ON audit_events (psu, txid, position)",
     "CREATE INDEX audit_events_type ON audit_events (type, txid, position)",
+    "CREATE INDEX audit_events_client ON audit_events (client_id, txid, position)",
     "CREATE INDEX audit_events_at ON audit_events USING brin (at)",
 )
 
@@ -110,6 +111,7 @@ def downgrade() -> None:
     for table in _TABLES:
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP INDEX audit_events_type")
+    op.execute("DROP INDEX audit_events_client")
     op.execute("DROP INDEX audit_events_at")
     op.execute("DELETE FROM audit_leaves WHERE event_id NOT IN (SELECT id FROM audit_events)")
     op.execute(

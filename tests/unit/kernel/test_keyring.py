@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,6 +143,35 @@ def test_a_keyring_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     keyring = Keyring.parse(path.read_text("utf-8"))
     assert (keyring.current, len(keyring.signing_keys)) == (1, 1)
+
+
+def public(keyring: Keyring) -> list[bytes]:
+    """The public keys that checkpoints are verified with."""
+    return [key.public_key().public_bytes_raw() for key in keyring.log_signing_keys]
+
+
+def test_the_log_has_keys_of_its_own() -> None:
+    """In the order of the file, the newest first; none of them signs authentication codes."""
+    seeds = [bytes(range(160, 192)), bytes(range(200, 232))]
+    keyring = Keyring.parse(content(log=[encoded(seed) for seed in seeds]))
+    wanted = [Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw() for seed in seeds]
+    assert public(keyring) == wanted
+    assert public(Keyring.parse(create_keyring_text())) != wanted[:1]
+    assert not set(public(keyring)) & {key.public_key().public_bytes_raw() for key in keyring.signing_keys}
+
+
+def test_a_keyring_without_log_keys_has_one_that_never_changes() -> None:
+    """A keyring of an earlier release signs the log by a key made from `index`, also after its roots were rotated."""
+    seed = hmac.digest(INDEX, b"log key", "sha256")
+    assert public(OLD) == [Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()]
+    assert public(OLD) == public(ROTATED) == public(NEW_ONLY)
+
+
+def test_a_log_key_that_is_none_is_refused() -> None:
+    """It has 32 random bytes like every other."""
+    for seed in (encoded(b"x" * 32), encoded(b"short"), 7):
+        with pytest.raises(ConfigurationError):
+            Keyring.parse(content(log=[seed]))
 
 
 def test_a_keyring_is_never_written_over_another(tmp_path: Path) -> None:

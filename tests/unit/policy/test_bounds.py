@@ -35,10 +35,11 @@ MESSAGES = [rendering for rendering in RENDERINGS if rendering != SHOWN]
         ("code.toml", "lifetime_seconds", 30, 600),
         ("lockout.toml", "most_failures", 1, 5),
         ("lockout.toml", "block_seconds[]", 300, 2_592_000),
+        ("retention.toml", "years", 5, 30),
     ],
 )
 def test_the_bounds_of_law_are_what_the_law_says(file: str, key: str, least: int, most: int) -> None:
-    """RTS Art. 4(3)(b): five failures; NIST SP 800-63B-4: ten minutes, 20 bits; RFC 4226 R6: six digits."""
+    """RTS Art. 4(3)(b): five failures; NIST SP 800-63B-4: ten minutes, 20 bits; RFC 4226 R6: 6 digits; PSD2 Art. 21."""
     bound = bound_for(file, key)
     assert (bound.least, bound.most) == (least, most)
 

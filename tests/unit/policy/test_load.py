@@ -334,6 +334,7 @@ def test_the_digest_names_the_content_not_the_spelling(folder: Path) -> None:
         ("code.toml", "digits = 6", "digits = 7"),
         ("lockout.toml", "    900,", "    901,"),
         ("ladder.toml", "factor = 2", "factor = 3"),
+        ("retention.toml", "years = 5", "years = 6"),
         ("limits.toml", "most_pending = 20", "most_pending = 6"),
         ("limits.toml", 'name = "resend-per-payer"', 'name = "resend"'),
         ("texts.toml", 'shown = "{amount} to {payee}"', 'shown = "{amount} for {payee}"'),

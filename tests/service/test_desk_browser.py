@@ -1,0 +1,296 @@
+"""The auditor's desk in a real browser: proofs verified by it, forged pages found out, no mouse, both schemes, a phone.
+
+Debian's chromium is driven by playwright, whose own browsers are never downloaded. Screenshots stay in `.artefacts`.
+"""
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import BrowserContext, Page, Route, async_playwright
+
+from tests.harness import Bank, Deployment, unique_psu, wrong
+from tests.storeroom import eventually
+
+_CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+_ARTEFACTS = Path(__file__).parents[2] / ".artefacts"
+_WIDE, _PHONE = 1280, 390
+_MOST_TABS = 80
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path(_CHROMIUM).exists(), reason="chromium is missing: apt-get install chromium"),
+]
+
+Open = Callable[..., Any]
+
+_LOW_CONTRAST = """() => {
+  const channel = (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const parsed = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([red, green, blue]) =>
+    0.2126 * channel(red / 255) + 0.7152 * channel(green / 255) + 0.0722 * channel(blue / 255);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parsed(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  let looked = 0;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    if (element.closest("svg, script")) continue;
+    const style = getComputedStyle(element);
+    const pair = [luminance(parsed(style.color)), luminance(behind(element))];
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    const size = parseFloat(style.fontSize);
+    const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    looked += 1;
+    if (ratio < (isLarge ? 3 : 4.5)) found.push(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`);
+  }
+  return { found, looked };
+}"""
+"""Every text on the page whose contrast is below level AA of WCAG 2.2 (1.4.3), computed from what the browser shows."""
+
+
+@pytest.fixture
+async def browser(service: Deployment) -> AsyncIterator[Open]:
+    """Opens a page of the desk in a context of its own; whatever a script complains of fails the test."""
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+
+        async def page(
+            *,
+            scheme: Literal["light", "dark"] = "light",
+            width: int = _WIDE,
+            scripts: bool = True,
+            key: str = "",
+        ) -> Page:
+            context: BrowserContext = await chromium.new_context(
+                base_url=service.api.url,
+                color_scheme=scheme,
+                viewport={"width": width, "height": 900},
+                java_script_enabled=scripts,
+                permissions=["clipboard-read", "clipboard-write"],
+            )
+            opened = await context.new_page()
+            opened.set_default_timeout(20_000)
+            opened.on("pageerror", lambda error: complaints.append(str(error)))
+            opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+            await opened.goto("/desk")
+            await opened.fill("#key", key or service.keys["auditor"])
+            await opened.press("#key", "Enter")
+            await opened.wait_for_selector("#checkpoint")
+            return opened
+
+        yield page
+        await chromium.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def story(bank: Bank, service: Deployment) -> str:
+    """A payment that was sent, answered wrongly and rightly, every event of it under a checkpoint."""
+    psu = unique_psu()
+    challenge = await bank.issue(psu=psu, elements_presented=["knowledge"], signals={"ip": "203.0.113.9"})
+    code = await bank.code(psu["phone"])
+    await bank.verify(challenge["id"], wrong(code))
+    await bank.verify(challenge["id"], code)
+    await bank.settled(challenge["id"])
+    path = f"/v1/challenges/{challenge['id']}/evidence"
+
+    async def is_proven() -> bool:
+        evidence = await bank.http.get(path)
+        return evidence.status_code == 200 and len(evidence.json()["events"]) == 6
+
+    await eventually(is_proven)
+    return str(challenge["id"])
+
+
+async def _verdict(page: Page, challenge: str) -> str:
+    await page.goto(f"/desk/challenges/{challenge}")
+    await page.wait_for_selector("#verdict.good, #verdict.bad")
+    return await page.inner_text("#verdict-said")
+
+
+async def _keep(page: Page, name: str) -> None:
+    _ARTEFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=_ARTEFACTS / f"desk-{name}.png", full_page=True)
+
+
+async def test_every_proof_is_verified_in_the_browser(browser: Open, story: str) -> None:
+    """The page says the root that it reached from each leaf, and it is the checkpoint's."""
+    page = await browser()
+    assert await _verdict(page, story) == "Verified in your browser: all 6 events"
+    note = await page.inner_text("#checkpoint")
+    root = note.splitlines()[2]
+    reached = await page.eval_on_selector_all("[data-reached]", "all => all.map(one => one.textContent)")
+    assert reached == [f"Root reached from this leaf: {root}"] * 6
+    how = await page.inner_text("#verdict-how")
+    assert root in how
+    assert re.search(r"Its signature by the key [0-9a-f]{8} holds", how)
+    opened = await page.eval_on_selector_all("[data-committed]", "all => all.map(one => one.textContent)")
+    assert opened
+    assert set(opened) == {"✓ is what the leaf commits to"}
+
+
+_FORGERIES: dict[str, tuple[str, str, str]] = {
+    "a leaf": (r"(data-leaf[^>]*>[^<]*\"attempts_left\":)4", r"\g<1>3", "1 of 6 events"),
+    "the id in a leaf": (r"(data-leaf[^>]*>[^<]*\"id\":\"evt_)[0-9a-f]{4}", r"\g<1>0000", "1 of 6 events"),
+    "the index of a proof": (r"(data-proof[^>]*>[^<]*index )(\d+)", r"\g<1>0", "1 of 6 events"),
+    "a hash of a proof": (
+        r"(data-proof[^>]*>[^<]*index \d+\n)[A-Za-z0-9+/]{42}",
+        r"\g<1>" + "A" * 42,
+        "1 of 6 events",
+    ),
+    "the text shown": (r"(data-disclosed=\"message_shown\"[^>]*>)49,99", r"\g<1>59,99", "1 of 6 events"),
+    "the text at the top": (r"(data-shows=\"message_shown\">)49,99", r"\g<1>59,99", "1 of 6 events"),
+    "a salt": (
+        r"(data-disclosed=\"transaction\" data-salt=\")[0-9a-f]{8}",
+        r"\g<1>00000000",
+        "1 of 6 events",
+    ),
+    "the checkpoint's root": (
+        r"(id=\"checkpoint\"[^>]*>[^\n]*\n\d+\n)[A-Za-z0-9+/]{42}",
+        r"\g<1>" + "A" * 42,
+        "checkpoint",
+    ),
+    "the checkpoint's size": (r"(id=\"checkpoint\"[^>]*>[^\n]*\n)(\d+)", r"\g<1>\g<2>0", "checkpoint"),
+    "the checkpoint's signature": (
+        r"(id=\"checkpoint\"[^>]*>[^<]*— \S+ \S{20})\S{8}",
+        r"\g<1>AAAAAAAA",
+        "checkpoint",
+    ),
+    "the verifier key": (
+        r"(data-verifier-key[^>]*>[^<]*\+[0-9a-f]{8}\+\S{10})\S{8}",
+        r"\g<1>AAAAAAAA",
+        "checkpoint",
+    ),
+}
+"""What a forger could change on the page, once each: where, into what, and what the page then says."""
+
+
+@pytest.mark.parametrize("forgery", list(_FORGERIES))
+async def test_a_forged_page_is_found_out(browser: Open, story: str, forgery: str) -> None:
+    """One changed byte of leaf, proof, opened value, checkpoint or key: not verified, and the page says where."""
+    where, into, said = _FORGERIES[forgery]
+    page = await browser()
+
+    async def forge(route: Route) -> None:
+        response = await route.fetch()
+        body, count = re.subn(where, into, await response.text(), count=1)
+        assert count == 1
+        await route.fulfill(response=response, body=body)
+
+    await page.route("**/desk/challenges/*", forge)
+    verdict = await _verdict(page, story)
+    assert verdict.startswith("Not verified: ")
+    assert said in verdict
+    assert await page.get_attribute("#verdict", "class") == "verdict bad"
+    assert await page.locator("[data-mark].bad").count() == (1 if "events" in said else 0)
+
+
+async def test_an_auditor_searches_and_reads_without_a_mouse(browser: Open, story: str) -> None:
+    """Tab, Enter and arrows lead from the first page over a filter to a story and its leaves, with a visible focus."""
+    page = await browser()
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "main"
+    await page.goto("/desk/events")
+    await _tab_to(page, "#type")
+    await page.keyboard.type("challenge.answered")
+    await _tab_to(page, "#challenge")
+    await page.keyboard.type(story)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(re.compile(rf"type=challenge\.answered.*challenge={story}"))
+    assert await page.locator("tbody tr").count() == 2
+    await _tab_to(page, f"td a[href$='{story}']")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#verdict.good")
+    await _tab_to(page, "#step-0 details.source summary")
+    await page.keyboard.press("Enter")
+    assert await page.is_visible("#step-0 [data-leaf]")
+
+
+async def _tab_to(page: Page, selector: str) -> None:
+    for _ in range(_MOST_TABS):
+        await page.keyboard.press("Tab")
+        there = await page.evaluate(
+            """(selector) => {
+                const focused = document.activeElement;
+                if (!focused.matches(selector)) return false;
+                return getComputedStyle(focused).outlineStyle !== "none" ? true : "unseen";
+            }""",
+            selector,
+        )
+        assert there != "unseen", f"the focus on {selector} cannot be seen"
+        if there:
+            return
+    raise AssertionError(f"{selector} was not reached by Tab")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [_WIDE, _PHONE])
+async def test_every_text_can_be_read(
+    browser: Open, story: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    """Every text has the contrast of level AA, nothing runs out of the page, by day and night, on desk and phone."""
+    page = await browser(scheme=scheme, width=width)
+    for name, path in (
+        ("overview", "/desk"),
+        ("events", "/desk/events?client=bank"),
+        ("story", f"/desk/challenges/{story}"),
+        ("sign-in", "/desk/sign-in"),
+    ):
+        await page.goto(path)
+        if name == "story":
+            await page.wait_for_selector("#verdict.good")
+        await _keep(page, f"{name}-{scheme}-{width}")
+        await page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        looked = await page.evaluate(_LOW_CONTRAST)
+        assert looked["found"] == []
+        assert looked["looked"] > 8
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_the_desk_reads_without_javascript(browser: Open, story: str) -> None:
+    """Every page is complete; a story claims nothing that nobody computed, and says how to check it elsewhere."""
+    page = await browser(scripts=False)
+    await page.goto(f"/desk/events?challenge={story}")
+    assert await page.locator("tbody tr").count() == 6
+    await page.click(f"tbody a[href$='{story}'] >> nth=0")
+    assert "6 of 6 events have an inclusion proof" in await page.inner_text("#verdict-said")
+    assert "sca audit check-evidence" in await page.inner_text("#verdict-how")
+    await page.click("#step-0 details.source summary >> nth=0")
+    assert await page.is_visible("#step-0 [data-leaf]")
+    assert await page.locator("text=verified in your browser").count() == 0
+    await page.click("text=Sign out")
+    await page.wait_for_selector("#key")
+    await page.goto(f"/desk/challenges/{story}")
+    assert await page.is_visible("#key")
+
+
+async def test_what_is_copied_and_printed_is_whole(browser: Open, story: str) -> None:
+    """A shortened id is copied in full, and paper shows what is folded on screen, without buttons."""
+    page = await browser(width=_PHONE)
+    await page.goto(f"/desk/challenges/{story}")
+    await page.click(".under .copy")
+    assert await page.evaluate("navigator.clipboard.readText()") == story
+    await page.wait_for_selector("#verdict.good")
+    await page.emulate_media(media="print")
+    assert not await page.is_visible("text=Sign out")
+    assert not await page.is_visible(".under .copy")
+    page_text = await page.evaluate(
+        "document.querySelector('#step-0 [data-leaf]').getBoundingClientRect().height"
+    )
+    assert page_text > 20
+    _ARTEFACTS.mkdir(exist_ok=True)
+    await page.pdf(path=_ARTEFACTS / "desk-story.pdf", format="A4")
