@@ -7,9 +7,12 @@ forgetful  takes an event out of the outbox before the commit, instead of after 
 import asyncio
 import contextlib
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from sca_service import app, core
+from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import Reply
 from sca_service.kernel.errors import StoreUnavailable
@@ -21,26 +24,42 @@ _commits: set[asyncio.Task[None]] = set()
 class HastyRecorder(Recorder):
     """Says that a decision is on record while it is being put there."""
 
-    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+    async def commit(
+        self,
+        partition: int,
+        reply: Reply,
+        *,
+        with_snapshot: bool = True,
+        private: tuple[PrivateValues, ...] = (),
+    ) -> bool:
         """True at once."""
-        task = asyncio.get_running_loop().create_task(self._commit_later(partition, reply, with_snapshot))
+        record = super().commit(partition, reply, with_snapshot=with_snapshot, private=private)
+        task = asyncio.get_running_loop().create_task(_later(record))
         _commits.add(task)
         task.add_done_callback(_commits.discard)
         return True
 
-    async def _commit_later(self, partition: int, reply: Reply, with_snapshot: bool) -> None:
-        with contextlib.suppress(StoreUnavailable):
-            await super().commit(partition, reply, with_snapshot=with_snapshot)
+
+async def _later(record: Coroutine[Any, Any, bool]) -> None:
+    with contextlib.suppress(StoreUnavailable):
+        await record
 
 
 class ForgetfulRecorder(Recorder):
     """Takes a decision out of the outbox and only then puts it on record."""
 
-    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
+    async def commit(
+        self,
+        partition: int,
+        reply: Reply,
+        *,
+        with_snapshot: bool = True,
+        private: tuple[PrivateValues, ...] = (),
+    ) -> bool:
         """What the commit comes to."""
         self._outbox.forget(partition, reply.places)
         await asyncio.sleep(0.2)  # it forgets in the background, a few at a time
-        return await super().commit(partition, reply, with_snapshot=with_snapshot)
+        return await super().commit(partition, reply, with_snapshot=with_snapshot, private=private)
 
 
 FAULTS = {"hasty": HastyRecorder, "forgetful": ForgetfulRecorder}

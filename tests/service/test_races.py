@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sca_service.audit.model import AuditEvent
+from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Caller
@@ -250,8 +251,15 @@ class ReadThenWriteStore(ChallengeStore):
 class UnguardedRecorder(Recorder):
     """Takes no notice of what the acceptances say."""
 
-    async def commit(self, partition: int, reply: Reply, *, with_snapshot: bool = True) -> bool:
-        await super().commit(partition, reply, with_snapshot=with_snapshot)
+    async def commit(
+        self,
+        partition: int,
+        reply: Reply,
+        *,
+        with_snapshot: bool = True,
+        private: tuple[PrivateValues, ...] = (),
+    ) -> bool:
+        await super().commit(partition, reply, with_snapshot=with_snapshot, private=private)
         return True
 
 
