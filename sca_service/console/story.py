@@ -207,7 +207,7 @@ _LABELS = {
     "until_ms": "Until",
     "policy": "Policy digest",
     "request": "Request id",
-    "transaction": "Transaction digest",
+    "transaction": "Commitment to the transaction",
     "session": "Session pseudonym",
 }
 
