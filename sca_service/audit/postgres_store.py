@@ -45,6 +45,9 @@ _STORY = """
 """
 
 # Said once for each change, whoever starts first. The lock makes the look and the insertion one step.
+_LAST_DIGEST = """
+    SELECT body::jsonb->>'digest' FROM audit_events WHERE type = $1 ORDER BY txid DESC, position DESC LIMIT 1
+"""
 _ANNOUNCE = """
     INSERT INTO audit_events (id, at, type, body)
     SELECT $1, $2, $3, $4
@@ -136,6 +139,9 @@ class AnnouncementStore:
 
     async def _announce(self, event: AuditEvent, digest: str) -> bool:
         at = datetime.fromtimestamp(event.head.at_ms / 1000, UTC)
+        # Mostly it is no news: then a role starts without writing, also while nothing can be written.
+        if await self._pool.fetchval(_LAST_DIGEST, event.head.type) == digest:
+            return False
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _ANNOUNCE_LOCK)
             tag = await connection.execute(_ANNOUNCE, event.head.id, at, event.head.type, event.body, digest)
