@@ -11,7 +11,7 @@ import httpx
 from tests.faults.checker import violations
 from tests.faults.cuts import postgres_pids, until
 from tests.faults.traffic import Told
-from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
+from tests.harness import TRANSACTION, Bank, Deployment, unique_psu
 
 _LIMIT_BYTES = 17 * 2**20
 """Above PostgreSQL's log segments of 16 MiB, which it could not do without."""
@@ -67,8 +67,9 @@ async def test_nothing_is_approved_while_the_log_is_full(deployment: Deployment)
         psu = unique_psu()
         challenge = (await bank.issue(psu=psu))["id"]
         code = await bank.code(psu["phone"])
+        blocked = await _blocked(bank)
         with no_file_grows(deployment):
-            await until(lambda: _is_refused(bank), "the last page of events is full")
+            await until(lambda: _are_refused(bank, blocked), "the last page of events is full")
             for _ in range(3):
                 assert (await _answer(bank, challenge, code)).status_code == 503
             assert (await bank.get(challenge))["status"] == "pending"
@@ -82,12 +83,22 @@ async def test_nothing_is_approved_while_the_log_is_full(deployment: Deployment)
     assert await violations(deployment, [Told(None, challenge, "approved")]) == []
 
 
-async def _answer(bank: Bank, challenge: str, code: str) -> httpx.Response:
+async def _answer(bank: Bank, challenge: str, code: str, *, key: bool = True) -> httpx.Response:
     """The same answer each time: a bank that heard nothing repeats it under its key."""
     body = {"code": code, "transaction": TRANSACTION}
-    key = {"Idempotency-Key": f"answer to {challenge}"}
-    return await bank.http.post(f"/v1/challenges/{challenge}/verify", json=body, headers=key)
+    headers = {"Idempotency-Key": f"answer to {challenge}"} if key else {}
+    return await bank.http.post(f"/v1/challenges/{challenge}/verify", json=body, headers=headers)
 
 
-async def _is_refused(bank: Bank) -> bool:
-    return (await bank.http.post("/v1/challenges", json=order())).status_code == 503
+async def _blocked(bank: Bank) -> str:
+    """A challenge every answer to which is an event just shorter than that of an approval."""
+    challenge: str = (await bank.issue(psu=unique_psu()))["id"]
+    while (await bank.verify(challenge, "00000000"))["outcome"] != "blocked":
+        pass
+    return challenge
+
+
+async def _are_refused(bank: Bank, challenge: str) -> bool:
+    """Whether no connection of the service finds room any more: each may have a page of its own."""
+    answers = [await _answer(bank, challenge, "00000000", key=False) for _ in range(4)]
+    return all(answer.status_code == 503 for answer in answers)
