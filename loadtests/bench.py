@@ -64,7 +64,7 @@ class Bench:
         echo = Load(f"http://127.0.0.1:{ECHO_PORT}", "-", [("/echo", _answer("693554"))], each_once=False)
         self._measure("echo", self.echo.pid, lambda: generator.run(echo, seconds=seconds, core=OTHER_CORE))
         orders = [("/v1/challenges", _order(next(self.payers))) for _ in range(seconds * 15_000)]
-        self._measure("issue", self.api.pid, lambda: self._put(orders, seconds + seconds // 2))
+        self._measure("issue", self.api.pid, lambda: self._put(orders, 2 * seconds))
         answers = asyncio.run(self._answers())
         before = asyncio.run(self._acceptances())
         verified = self._measure("verify", self.api.pid, lambda: self._put(answers, seconds))

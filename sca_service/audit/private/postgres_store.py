@@ -12,11 +12,17 @@ from sca_service.audit.postgres_store import insert_events
 Connection = asyncpg.pool.PoolConnectionProxy
 Pool = asyncpg.Pool
 
-_KEYS = "SELECT id, psu, wrapped FROM payer_keys WHERE psu = ANY($1::text[]) AND destroyed_at IS NULL"
-
-_NEW_KEYS = """
-    INSERT INTO payer_keys (psu, wrapped) SELECT * FROM unnest($1::text[], $2::text[])
-    ON CONFLICT (psu) WHERE destroyed_at IS NULL DO NOTHING
+# In one step for those who have a key and for those who get theirs now. A row that another commit adds at the same time
+# is in neither half: whoever asks again finds it.
+_KEYS = """
+    WITH added AS (
+        INSERT INTO payer_keys (psu, wrapped) SELECT * FROM unnest($1::text[], $2::text[])
+        ON CONFLICT (psu) WHERE destroyed_at IS NULL DO NOTHING
+        RETURNING id, psu, wrapped
+    )
+    SELECT id, psu, wrapped FROM added
+    UNION ALL
+    SELECT id, psu, wrapped FROM payer_keys WHERE psu = ANY($1::text[]) AND destroyed_at IS NULL
 """
 
 # A key that was destroyed since it was read takes nothing any more.
@@ -86,15 +92,14 @@ class ErasureRow:
     confirmed_at: datetime | None = None
 
 
-async def read_keys(connection: Connection, payers: Sequence[str]) -> list[KeyRow]:
-    """The living keys of these payers."""
-    return [KeyRow(row["id"], row["psu"], row["wrapped"]) for row in await connection.fetch(_KEYS, payers)]
+async def keys_of(connection: Connection, wrapped: Mapping[str, str]) -> list[KeyRow]:
+    """The living keys of these payers; who has none gets the one given, wrapped.
 
-
-async def add_keys(connection: Connection, wrapped: Mapping[str, str]) -> None:
-    """Store new keys by payer; a payer that has one by now keeps it. In one order, so that commits never deadlock."""
+    In one order, so that commits never deadlock. A payer who gets a key in another commit right now may be missing.
+    """
     payers = sorted(wrapped)
-    await connection.execute(_NEW_KEYS, payers, [wrapped[payer] for payer in payers])
+    rows = await connection.fetch(_KEYS, payers, [wrapped[payer] for payer in payers])
+    return [KeyRow(row["id"], row["psu"], row["wrapped"]) for row in rows]
 
 
 async def add_sealed(connection: Connection, rows: Sequence[tuple[str, int, bytes]]) -> list[int]:

@@ -17,10 +17,11 @@ from sca_service.audit.private import postgres_store
 from sca_service.audit.private.commitments import CommitmentBroken, Disclosure, PrivateValues
 from sca_service.kernel.connections import in_time
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.secret import Secret
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_MOST_KEYS = 20_000
+_MOST_KEYS = 10_000
 _KEPT_SECONDS = 60.0
 
 __all__ = ["Disclosure", "Vault"]
@@ -28,9 +29,16 @@ __all__ = ["Disclosure", "Vault"]
 
 @dataclass(frozen=True, slots=True)
 class _PayerKey:
+    """Held as bytes: a cipher made of them takes a microsecond to make, and kilobytes to keep."""
+
     id: int
-    cipher: AESGCM
+    key: Secret[bytes]
     read_at: float
+
+    def close(self, plain: bytes, event_id: str) -> bytes:
+        """A nonce, and the bytes sealed for this event only."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + AESGCM(self.key.reveal()).encrypt(nonce, plain, event_id.encode())
 
 
 class Vault:
@@ -60,8 +68,7 @@ class Vault:
     async def _seal(self, connection: postgres_store.Connection, private: Sequence[PrivateValues]) -> None:
         keys = await self._keys_of(connection, {one.psu for one in private})
         rows = [
-            (one.event_id, keys[one.psu].id, _close(keys[one.psu].cipher, one.pack(), one.event_id))
-            for one in private
+            (one.event_id, keys[one.psu].id, keys[one.psu].close(one.pack(), one.event_id)) for one in private
         ]
         destroyed = set(await postgres_store.add_sealed(connection, rows))
         again = [one for one in private if keys[one.psu].id in destroyed]
@@ -77,21 +84,14 @@ class Vault:
             for payer in payers
             if (key := self._keys.get(payer)) is not None and key.read_at > oldest
         }
-        missing = sorted(payers - keys.keys())
-        if missing:
-            found = self._unwrapped(await postgres_store.read_keys(connection, missing))
-            unknown = [payer for payer in missing if payer not in found]
-            if unknown:
-                await postgres_store.add_keys(
-                    connection, {payer: self._wrap(payer, os.urandom(_KEY_BYTES)) for payer in unknown}
-                )
-                found |= self._unwrapped(await postgres_store.read_keys(connection, unknown))
-            keys |= found
+        while missing := payers - keys.keys():
+            wrapped = {payer: self._wrap(payer, os.urandom(_KEY_BYTES)) for payer in missing}
+            keys |= self._unwrapped(await postgres_store.keys_of(connection, wrapped))
         return keys
 
     def _unwrapped(self, rows: Iterable[postgres_store.KeyRow]) -> dict[str, _PayerKey]:
         read_at = asyncio.get_running_loop().time()
-        found = {row.psu: _PayerKey(row.id, self._cipher(row), read_at) for row in rows}
+        found = {row.psu: _PayerKey(row.id, Secret(self._unwrap(row)), read_at) for row in rows}
         self._keys |= found
         while len(self._keys) > _MOST_KEYS:
             self._keys.popitem(last=False)
@@ -100,20 +100,15 @@ class Vault:
     def _wrap(self, payer: str, key: bytes) -> str:
         return self._keyring.seal(key, f"payer key {payer}")
 
-    def _cipher(self, row: postgres_store.KeyRow) -> AESGCM:
+    def _unwrap(self, row: postgres_store.KeyRow) -> bytes:
         if row.wrapped is None:
             raise SealBroken("the payer's key was destroyed")
-        return AESGCM(self._keyring.open(row.wrapped, f"payer key {row.psu}"))
+        return self._keyring.open(row.wrapped, f"payer key {row.psu}")
 
     def _open(self, row: postgres_store.SealedRow) -> PrivateValues:
         nonce, closed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
         try:
-            packed = self._cipher(row.key).decrypt(nonce, closed, row.event_id.encode())
+            packed = AESGCM(self._unwrap(row.key)).decrypt(nonce, closed, row.event_id.encode())
         except (InvalidTag, ValueError) as error:
             raise CommitmentBroken("personal values of an event do not open") from error
         return PrivateValues.unpack(packed, event_id=row.event_id, psu=row.key.psu)
-
-
-def _close(cipher: AESGCM, plain: bytes, event_id: str) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, plain, event_id.encode())
