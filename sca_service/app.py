@@ -20,6 +20,7 @@ from prometheus_client import start_http_server
 from sca_service import __version__
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
+from sca_service.api import authenticators as authenticator_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import evidence as evidence_routes
 from sca_service.api import log as log_routes
@@ -46,9 +47,12 @@ from sca_service.audit.log.witnesses.client import Witness
 from sca_service.audit.log.witnesses.postgres_store import WitnessStore
 from sca_service.audit.log.witnesses.publisher import Publisher
 from sca_service.audit.postgres_store import StoryReader
-from sca_service.challenges.authentication_code import AuthenticationCodeSigner, public_keys
+from sca_service.challenges.authentication_code import (
+    AuthenticationCodeReader,
+    AuthenticationCodeSigner,
+    public_keys,
+)
 from sca_service.challenges.delivery_book import ChallengeBook
-from sca_service.challenges.follow import Follower
 from sca_service.challenges.issue import Issuer
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.payers import Payers
@@ -92,6 +96,7 @@ def challenge_operations(core: Core) -> ChallengeOperations:
         store=core.store,
         limits=limits,
         recorder=core.recorder,
+        authenticators=core.generators(),
     )
     verifier = Verifier(
         policy=core.policy,
@@ -101,22 +106,29 @@ def challenge_operations(core: Core) -> ChallengeOperations:
         recorder=core.recorder,
         signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
         conversions=core.router,
+        generators=core.generators(),
+        pins=core.pins(),
         clock=core.clock,
-    )
-    follower = Follower(
-        policy=core.policy,
-        keyring=keyring,
-        store=core.store,
-        archive=core.archive,
-        limits=limits,
-        recorder=core.recorder,
     )
     return ChallengeOperations(
         issuer=issuer,
         verifier=verifier,
-        follower=follower,
+        follower=core.follower(),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
         keyring=keyring,
+        clock=core.clock,
+    )
+
+
+def authenticator_operations(core: Core) -> authenticator_routes.AuthenticatorOperations:
+    """The operations on authenticators, with all they need."""
+    keyring = core.settings.keyring
+    return authenticator_routes.AuthenticatorOperations(
+        enrolment=core.enrolment(),
+        reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+        follower=core.follower(),
+        idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+        policy=core.policy,
         clock=core.clock,
     )
 
@@ -134,6 +146,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *challenge_routes.ROUTES,
         *payer_routes.ROUTES,
         *push_subscription_routes.ROUTES,
+        *authenticator_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -170,6 +183,7 @@ def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
         "payers": PayerOperations(
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
+        "authenticators": authenticator_operations(core),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),

@@ -16,8 +16,14 @@ from sca_service.audit.private.vault import Vault
 from sca_service.audit.reading import ReadingRecord
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
+from sca_service.authenticators.enrolment import Enrolment
+from sca_service.authenticators.generators import Generators
+from sca_service.authenticators.pin.check import Pins
+from sca_service.authenticators.pin.hashing import PinHasher
+from sca_service.authenticators.postgres_store import AuthenticatorStore
 from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.evidence import EvidenceMaker
+from sca_service.challenges.follow import Follower
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
@@ -30,6 +36,7 @@ from sca_service.delivery.receipts import Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
 from sca_service.policy.supply import SupplyPolicy
@@ -55,6 +62,7 @@ class Core:
     reader: asyncpg.Pool
     log_reader: LogReader
     recorder: Recorder
+    pin_hasher: PinHasher
     clock: SystemClock
     http: HttpClient
     router: Router
@@ -123,6 +131,42 @@ class Core:
         """What remembers to whom a text went last."""
         return SentTextStore(self.redis, self.settings.keyring)
 
+    def follower(self) -> Follower:
+        """What reads challenges and steers the pending ones."""
+        return Follower(
+            policy=self.policy,
+            keyring=self.settings.keyring,
+            store=self.store,
+            archive=self.archive,
+            limits=LimitStore(self.redis),
+            recorder=self.recorder,
+        )
+
+    def enrolment(self) -> Enrolment:
+        """What keeps payers' authenticators."""
+        return Enrolment(
+            policy=self.policy.authenticators,
+            keyring=self.settings.keyring,
+            store=AuthenticatorStore(self.postgres),
+            pins=self.pin_hasher,
+            clock=self.clock,
+        )
+
+    def pins(self) -> Pins:
+        """What checks payers' PINs."""
+        return Pins(
+            keyring=self.settings.keyring, store=AuthenticatorStore(self.postgres), hasher=self.pin_hasher
+        )
+
+    def generators(self) -> Generators:
+        """What evaluates the codes of payers' generators."""
+        return Generators(
+            policy=self.policy.authenticators,
+            keyring=self.settings.keyring,
+            store=AuthenticatorStore(self.postgres),
+            clock=self.clock,
+        )
+
     def devices(self) -> PushSubscriptions:
         """The payers' devices that push reaches."""
         return PushSubscriptions(
@@ -160,6 +204,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         outbox = Outbox(redis)
         stack.push_async_callback(outbox.close)
         store = ChallengeStore(redis)
+        pin_hasher = PinHasher(settings.keyring.pin_pepper)
+        stack.push_async_callback(pin_hasher.close)
         http = HttpClient()
         stack.push_async_callback(http.close)
         router = open_router(settings, supply, redis, http)
@@ -178,6 +224,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             reader=reader,
             log_reader=LogReader(postgres),
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
+            pin_hasher=pin_hasher,
             clock=SystemClock(),
             http=http,
             router=router,

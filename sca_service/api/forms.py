@@ -173,7 +173,13 @@ class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
         TransactionForm | None,
         Meta(description="Required for a payment, refused otherwise."),
     ] = None
-    method: Method = Method.ONE_TIME_CODE
+    method: Annotated[
+        Method,
+        Meta(
+            description="How the payer answers: a code that is sent, or one that an enrolled generator shows (not "
+            "for a payment)."
+        ),
+    ] = Method.ONE_TIME_CODE
     channels: (
         Annotated[
             list[StepForm],
@@ -225,6 +231,12 @@ class AnswerForm(Struct, frozen=True, forbid_unknown_fields=True):
             description="Required for a payment: what is about to be executed. Any difference voids the challenge."
         ),
     ] = None
+    pin: (
+        Annotated[
+            str, Meta(max_length=64, description="The payer's PIN, where the challenge has `pin_asked`.")
+        ]
+        | None
+    ) = None
 
 
 class NextForm(Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,10 +32,12 @@ PROBLEMS: dict[type[errors.ScaError], int] = {
     errors.RequestInFlight: 409,
     errors.NoMoreChannels: 409,
     errors.NotPending: 409,
+    errors.AuthorisationRequired: 409,
     errors.IdempotencyKeyReused: 422,
     errors.TooEarly: 429,
     errors.ResendCooldown: 429,
     errors.StoreUnavailable: 503,
+    errors.Overloaded: 503,
     errors.ScaError: 500,
 }
 """Every problem a caller can meet, and its status."""
@@ -148,7 +150,7 @@ def _query_mistakes(error: ValidationException) -> list[errors.Mistake]:
 
 def _headers(error: errors.ScaError) -> tuple[tuple[str, str], ...]:
     match error:
-        case errors.TooEarly() | errors.StoreUnavailable():
+        case errors.TooEarly() | errors.StoreUnavailable() | errors.Overloaded():
             return (("Retry-After", str(max(error.retry_after_seconds, 1))),)
         case errors.Unauthorized():
             return (("WWW-Authenticate", 'Bearer realm="sca"'),)

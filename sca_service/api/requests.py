@@ -17,6 +17,7 @@ from sca_service.api.forms import (
     SignalsForm,
     TransactionForm,
 )
+from sca_service.authenticators.pin.rules import parse_pin
 from sca_service.challenges import code
 from sca_service.challenges.issue import ChallengeOrder, WantedStep
 from sca_service.challenges.verify import Answer
@@ -66,6 +67,7 @@ def order_of(form: CreateChallenge) -> ChallengeOrder:
     order = ChallengeOrder(
         psu_id=mistakes.read("/psu/id", lambda: psu_id_of(psu.id)) or "",
         purpose=form.purpose,
+        method=form.method,
         transaction=mistakes.read("/transaction", lambda: transaction_for(form.purpose, form.transaction)),
         phone=mistakes.read(
             "/psu/phone", lambda: PhoneNumber.parse(psu.phone) if psu.phone is not None else None
@@ -89,9 +91,10 @@ def answer_of(form: AnswerForm, *, key: str) -> Answer:
     transaction = mistakes.read(
         "/transaction", lambda: transaction_of(form.transaction) if form.transaction else None
     )
+    pin = mistakes.read("/pin", lambda: parse_pin(form.pin) if form.pin is not None else None)
     mistakes.refuse()
     assert presented is not None  # noqa: S101 - or `refuse` would have raised
-    return Answer(presented, transaction, key)
+    return Answer(presented, transaction, key, pin)
 
 
 def psu_id_of(text: str, pointer: str = "") -> str:

@@ -167,6 +167,10 @@ class ChallengeBody(Struct, frozen=True):
         bool,
         Meta(description="Whether these are two different elements."),
     ]
+    pin_asked: Annotated[
+        bool,
+        Meta(description="Whether an answer needs the payer's PIN beside the code."),
+    ]
     risk: RiskBody
     policy: PolicyBody
     reference: str | None
@@ -242,6 +246,7 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
         blocked_until=_at(state.blocked_until),
         elements=fixed.elements,
         sca=is_sca(fixed.elements),
+        pin_asked=state.asks_pin,
         risk=_risk(view),
         policy=PolicyBody(fixed.policy),
         reference=private.reference,

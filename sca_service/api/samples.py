@@ -103,6 +103,7 @@ _PENDING = ChallengeBody(
     blocked_until=None,
     elements=(Element.KNOWLEDGE, Element.POSSESSION),
     sca=True,
+    pin_asked=False,
     risk=RiskBody("challenge", 0, ()),
     policy=PolicyBody("sha256:…"),
     reference="case-77",

@@ -42,6 +42,11 @@ if now >= state.expires_at then
   return {'changed', save_state(challenge_key, state), unpack(events)}
 end
 
+if #state.deliveries == 0 then -- nothing is ever sent for it
+  wait_until(state, state.expires_at)
+  return {'idle'}
+end
+
 local delivery = current_delivery(state)
 if delivery.status == 'queued' and delivery.tries >= tonumber(ARGV[4]) then
   settle_as_failed(state, delivery, is_in_hand(delivery) and 'worker_lost' or delivery.reason)

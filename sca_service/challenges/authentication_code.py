@@ -9,11 +9,13 @@ A JWS (RFC 7515, EdDSA over Ed25519 as in RFC 8037) over who approved what, by w
 import base64
 
 import msgspec
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import Key, KeySet, OKPKey
 
 from sca_service.challenges.model import ChallengeState, Fixed, Private
 from sca_service.kernel.keyring import Keyring, key_id
+from sca_service.policy.model import Purpose
 
 LIFETIME_SECONDS = 300
 """RTS Art. 4(3)(d): at most five minutes until the code is used."""
@@ -42,8 +44,7 @@ class AuthenticationCodeSigner:
     def __init__(self, keyring: Keyring, issuer: str) -> None:
         self._issuer = issuer
         self._key: Ed25519PrivateKey = keyring.signing_keys[0]
-        header = {"alg": "EdDSA", "kid": _kid(self._key), "typ": "JWT"}
-        self._header = _base64url(msgspec.json.encode(header)) + b"."
+        self._header = _header(self._key) + b"."
 
     def sign(self, state: ChallengeState, fixed: Fixed, private: Private) -> str:
         """The compact JWS of an approved challenge; the same challenge always gives the same one."""
@@ -64,6 +65,39 @@ class AuthenticationCodeSigner:
         return (signed + b"." + _base64url(self._key.sign(signed))).decode()
 
 
+class AuthenticationCodeReader:
+    """Reads the codes that this service has signed. A class because it holds the keys.
+
+    A header is compared as it is written here, byte for byte, so there is no algorithm to choose.
+    """
+
+    def __init__(self, keyring: Keyring, issuer: str) -> None:
+        self._issuer = issuer
+        self._keys = {_header(key): key.public_key() for key in keyring.signing_keys}
+
+    def approval_of(self, text: str, *, client: str, psu_id: str, purpose: Purpose, now_s: int) -> str | None:
+        """The id of the approval that a code states, `evt_…`, or None.
+
+        It has to be for this client, payer and purpose, not older than it lives, and to rest on strong customer
+        authentication. It is up to the caller to accept an approval once.
+        """
+        claims = self._claims(text)
+        if claims is None or (claims.iss, claims.aud, claims.sub) != (self._issuer, client, psu_id):
+            return None
+        if claims.purpose != purpose or not claims.iat <= now_s < claims.exp:
+            return None
+        return claims.jti if len(set(claims.elements)) >= 2 else None
+
+    def _claims(self, text: str) -> _Claims | None:
+        try:
+            header, payload, signature = text.encode("ascii").split(b".")
+            key = self._keys[header]
+            key.verify(_from_base64url(signature), header + b"." + payload)
+            return msgspec.json.decode(_from_base64url(payload), type=_Claims)
+        except (ValueError, KeyError, InvalidSignature, msgspec.DecodeError):
+            return None
+
+
 def public_keys(keyring: Keyring) -> dict[str, object]:
     """The JWK set (RFC 7517) of every signing key, newest first; private parts left out."""
     keys: list[Key] = [
@@ -75,6 +109,14 @@ def public_keys(keyring: Keyring) -> dict[str, object]:
 
 def _kid(key: Ed25519PrivateKey) -> str:
     return key_id(key.public_key().public_bytes_raw())
+
+
+def _header(key: Ed25519PrivateKey) -> bytes:
+    return _base64url(msgspec.json.encode({"alg": "EdDSA", "kid": _kid(key), "typ": "JWT"}))
+
+
+def _from_base64url(text: bytes) -> bytes:
+    return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _base64url(raw: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from sca_service.authenticators.model import AuthenticatorType
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status
 from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
@@ -105,6 +106,25 @@ class Follower:
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 
+    async def void(self, caller: Caller, psu_id: str, kind: AuthenticatorType) -> None:
+        """Cancel a payer's pending challenges that an authenticator of this type was to answer (RTS Art. 27).
+
+        For after its revocation: an answer that comes in between is refused all the same. Raises StoreUnavailable.
+        """
+        payer = self._keyring.pseudonym("payer", caller.client, psu_id)
+        for challenge in await self._store.pending_of(payer):
+            state = await self._store.get(challenge)
+            if state is None or not _rests_on(state, kind):
+                continue
+            reply = await self._store.cancel(
+                challenge,
+                caller.event_members(self._policy),
+                client=caller.client,
+                why="authenticator_revoked",
+            )
+            if reply.word == "cancelled":
+                await self._recorder.commit(challenge.partition, reply)
+
     async def _before_approval(self, state: ChallengeState) -> ChallengeState:
         """What is on record of a challenge whose approval is not there: pending, or over for another reason."""
         archived = await self._archive.get(state.id, state.client)
@@ -121,3 +141,10 @@ class Follower:
         if hot is None:
             return as_archived(state)
         return state if hot.status is Status.APPROVED else hot  # not on record when the archive was read
+
+
+def _rests_on(state: ChallengeState, kind: AuthenticatorType) -> bool:
+    """Whether only an authenticator of this type could complete its answer."""
+    if kind is AuthenticatorType.PIN:
+        return state.asks_pin
+    return state.details.method.authenticator is kind

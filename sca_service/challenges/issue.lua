@@ -60,8 +60,12 @@ redis.call('ZADD', pending, tonumber(time[1]) * 1000000 + tonumber(time[2]), sta
 redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
 redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
 
-state.step = 1
-queue_delivery(state)
+if #state.ladder > 0 then
+  state.step = 1
+  queue_delivery(state)
+else -- nothing is sent: the payer's own authenticator shows the code
+  wait_until(state, state.expires_at)
+end
 local packed = save_state(challenge_key, state)
 if superseded then return {'superseding', packed, superseded, unpack(events)} end
 return {'issued', packed, unpack(events)}

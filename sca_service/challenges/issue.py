@@ -4,10 +4,12 @@ import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
 from sca_service.audit.private.commitments import SEED_BYTES
+from sca_service.authenticators.model import ELEMENT_OF, AuthenticatorType
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -50,6 +52,7 @@ class ChallengeOrder:
 
     psu_id: str
     purpose: Purpose
+    method: Method = Method.ONE_TIME_CODE
     transaction: Transaction | None = None
     phone: PhoneNumber | None = None
     locale: str = ""
@@ -82,6 +85,13 @@ class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
     commitments: dict[str, str]
 
 
+class Enrolled(Protocol):
+    """What payers have enrolled."""
+
+    async def has_active(self, payer: str, kind: AuthenticatorType) -> bool:
+        """Whether a payer (a pseudonym) could answer with this type now. Raises StoreUnavailable."""
+
+
 class Issuer:
     """Issues challenges. A class because it holds what it issues with."""
 
@@ -93,7 +103,9 @@ class Issuer:
         store: ChallengeStore,
         limits: LimitStore,
         recorder: Recorder,
+        authenticators: Enrolled,
     ) -> None:
+        self._authenticators = authenticators
         self._policy = policy
         self._keyring = keyring
         self._store = store
@@ -112,11 +124,13 @@ class Issuer:
         steps = self._steps(order)
         lifetime_seconds = self._lifetime(order)
         payer = self._keyring.pseudonym("payer", caller.client, order.psu_id)
+        asks_pin = await self._asks_pin(payer, order)
         challenge = ChallengeId.new(
             partition=partition_of(payer),
             purpose=order.purpose,
             key_version=self._keyring.current,
-            digits=self._policy.code.digits,
+            digits=0 if order.method.authenticator else self._policy.code.digits,
+            asks_pin=asks_pin,
             unique=unique,
         )
         private = self._private(order)
@@ -125,8 +139,8 @@ class Issuer:
         commitments = personal.commitments
         fixed = Fixed(
             purpose=order.purpose,
-            method=Method.ONE_TIME_CODE,
-            elements=_elements(order),
+            method=order.method,
+            elements=_elements(order, asks_pin=asks_pin),
             policy=self._policy.digest,
             sealed=self._keyring.seal(msgspec.json.encode(private), challenge.text),
         )
@@ -177,8 +191,22 @@ class Issuer:
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         return ChallengeView(reply.state, fixed, private)
 
+    async def _asks_pin(self, payer: str, order: ChallengeOrder) -> bool:
+        """Whether the payer's PIN is asked: when there is one and the client answers for no other knowledge.
+
+        What nobody can answer is not issued: raises InvalidInput when the payer has nothing to answer with.
+        """
+        kind = order.method.authenticator
+        if kind and not await self._authenticators.has_active(payer, kind):
+            raise InvalidInput.at("/method", "the payer has no active authenticator of this type")
+        return Element.KNOWLEDGE not in order.elements_presented and await self._authenticators.has_active(
+            payer, AuthenticatorType.PIN
+        )
+
     def _steps(self, order: ChallengeOrder) -> tuple[LadderStep, ...]:
-        """The ladder of this challenge: the policy's, or what the client wants of it."""
+        """The ladder of this challenge: the policy's, or what the client wants of it; none when nothing is sent."""
+        if order.method.authenticator:
+            return _no_steps(order)
         ladder = self._policy.ladder(order.purpose)
         steps = _wanted_steps(ladder, order.channels) if order.channels else ladder.steps
         if order.phone and not ladder.phone_vouched_by_client:
@@ -235,6 +263,17 @@ class Issuer:
             await self._limits.spend(limits_for(self._policy, LimitedAction.ISSUE, scope, subject))
 
 
+def _no_steps(order: ChallengeOrder) -> tuple[LadderStep, ...]:
+    """Nothing is sent: the payer's generator shows the code, and shows the same for every transaction."""
+    if order.purpose is Purpose.PAYMENT:
+        raise InvalidInput.at(
+            "/method", "its codes are not specific to amount and payee, as a payment needs (RTS Art. 5(1)(b))"
+        )
+    if order.channels:
+        raise InvalidInput.at("/channels", "this method sends nothing")
+    return ()
+
+
 def _wanted_steps(ladder: Ladder, wanted: Sequence[WantedStep]) -> tuple[LadderStep, ...]:
     """The client's choice, as far as the policy's ladder has it (OWASP: no downgrade by a client's parameter)."""
     mistakes: list[Mistake] = []
@@ -272,7 +311,10 @@ def _issued_members(state: ChallengeState, fixed: Fixed, commitments: dict[str, 
     )
 
 
-def _elements(order: ChallengeOrder) -> tuple[Element, ...]:
+def _elements(order: ChallengeOrder, *, asks_pin: bool) -> tuple[Element, ...]:
     """What an approval would establish: a code over a phone line is possession (EBA Q&A 2018_4039)."""
-    present = {*order.elements_presented, Element.POSSESSION}
+    kind = order.method.authenticator
+    present = {*order.elements_presented, ELEMENT_OF[kind] if kind else Element.POSSESSION}
+    if asks_pin:
+        present.add(Element.KNOWLEDGE)
     return tuple(element for element in Element if element in present)

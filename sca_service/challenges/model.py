@@ -23,15 +23,21 @@ from typing import NamedTuple
 
 import msgspec
 
+from sca_service.authenticators.model import AuthenticatorType, Element
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
 from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.policy.bounds import bound_for
 from sca_service.policy.model import Channel, Purpose, StepReason
 
+__all__ = ["Element"]
+"""Named here too: whoever knows challenges knows their elements from here."""
+
 PARTITIONS = 64
 _EVERY_REASON = " ".join(StepReason)
 _PURPOSES = tuple(Purpose)
+_ASKS_PIN = 8
+"""Set in an id's digit of the purpose when the payer's PIN is asked beside the code."""
 _DIGITS = bound_for("code.toml", "digits")
 _CHALLENGE_ID = re.compile(r"chl_[0-9a-f]{38}", re.ASCII)
 
@@ -74,18 +80,17 @@ class Outcome(StrEnum):
     DECLINED = "declined"
 
 
-class Element(StrEnum):
-    """The three categories of PSD2 Art. 4(30)."""
-
-    KNOWLEDGE = "knowledge"
-    POSSESSION = "possession"
-    INHERENCE = "inherence"
-
-
 class Method(StrEnum):
     """How a payer answers."""
 
-    ONE_TIME_CODE = "one_time_code"
+    ONE_TIME_CODE = "one_time_code"  # derived for the challenge, sent to the payer
+    TOTP = "totp"  # shown by a generator that the payer has enrolled
+    HOTP = "hotp"
+
+    @property
+    def authenticator(self) -> AuthenticatorType | None:
+        """The type of authenticator that answers, None for a code that is sent."""
+        return None if self is Method.ONE_TIME_CODE else AuthenticatorType(self)
 
 
 OUTCOME_OF_FINAL = {
@@ -110,8 +115,9 @@ def is_sca(elements: Collection[Element]) -> bool:
 class ChallengeId:
     """`chl_ppukkdr…`: partition (2 hex digits), purpose (1), keyring version (2), digits of the code (1), then chance.
 
-    128 random bits follow. An answer finds its Redis slot, its key and its length without a look-up. To callers the
-    id is opaque.
+    128 random bits follow. An answer finds its Redis slot, its key and its length without a look-up; 0 digits claim
+    that an authenticator of the payer answers, a purpose of 8 and more that the payer's PIN is asked too. To callers
+    the id is opaque.
     """
 
     text: str
@@ -119,30 +125,37 @@ class ChallengeId:
     purpose: Purpose
     key_version: int
     digits: int
+    asks_pin: bool = False
 
     @classmethod
     def new(
-        cls, *, partition: int, purpose: Purpose, key_version: int, digits: int, unique: str | None = None
+        cls,
+        *,
+        partition: int,
+        purpose: Purpose,
+        key_version: int,
+        digits: int,
+        asks_pin: bool = False,
+        unique: str | None = None,
     ) -> "ChallengeId":
         """A fresh id; `unique` (32 hexadecimal digits) fixes its random part for a repeated idempotent request."""
         tail = unique or secrets.token_hex(16)
-        text = f"chl_{partition:02x}{_PURPOSES.index(purpose):x}{key_version:02x}{digits:x}{tail}"
-        return cls(text, partition, purpose, key_version, digits)
+        what = _PURPOSES.index(purpose) | (_ASKS_PIN if asks_pin else 0)
+        text = f"chl_{partition:02x}{what:x}{key_version:02x}{digits:x}{tail}"
+        return cls(text, partition, purpose, key_version, digits, asks_pin)
 
     @classmethod
     def parse(cls, text: str) -> "ChallengeId | None":
         """The id in its parts, or None when no challenge can be called that."""
         if not _CHALLENGE_ID.fullmatch(text):
             return None
-        partition, purpose = int(text[4:6], 16), int(text[6], 16)
+        partition, purpose = int(text[4:6], 16), int(text[6], 16) & ~_ASKS_PIN
         digits = int(text[9], 16)
-        if (
-            partition >= PARTITIONS
-            or purpose >= len(_PURPOSES)
-            or not _DIGITS.least <= digits <= _DIGITS.most
-        ):
+        is_length = digits == 0 or _DIGITS.least <= digits <= _DIGITS.most
+        if partition >= PARTITIONS or purpose >= len(_PURPOSES) or not is_length:
             return None
-        return cls(text, partition, _PURPOSES[purpose], int(text[7:9], 16), digits)
+        asks_pin = bool(int(text[6], 16) & _ASKS_PIN)
+        return cls(text, partition, _PURPOSES[purpose], int(text[7:9], 16), digits, asks_pin)
 
 
 def partition_of(payer: str) -> int:
@@ -250,7 +263,12 @@ class ChallengeState(msgspec.Struct):
     @property
     def purpose(self) -> Purpose:
         """What the challenge is for; its id tells."""
-        return _PURPOSES[int(self.id[6], 16)]
+        return _PURPOSES[int(self.id[6], 16) & ~_ASKS_PIN]
+
+    @property
+    def asks_pin(self) -> bool:
+        """Whether an answer needs the payer's PIN beside the code; its id tells."""
+        return bool(int(self.id[6], 16) & _ASKS_PIN)
 
     @property
     def awaits_release(self) -> bool:

@@ -211,11 +211,19 @@ class ChallengeStore:
             return Reply(reply[0].decode(), wait_ms=reply[1])
         return _reply(reply)
 
-    async def cancel(self, challenge: ChallengeId, head: EventMembers, *, client: str) -> Reply:
+    async def cancel(
+        self, challenge: ChallengeId, head: EventMembers, *, client: str, why: str = "client_request"
+    ) -> Reply:
         """Cancel: `cancelled`, `final` when it was final before, or `not_found`."""
         return _reply(
-            await self._redis.call(_CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client))
+            await self._redis.call(_CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client, why))
         )
+
+    async def pending_of(self, payer: str) -> list[ChallengeId]:
+        """A payer's challenges that are pending, or were a moment ago; the oldest first."""
+        partition = partition_of(payer)
+        members = await self._redis.command("ZRANGE", f"{{p{partition:02d}}}:pending:{payer}", 0, -1)
+        return [one for member in members if (one := ChallengeId.parse(member.decode()))]
 
     async def get(self, challenge: ChallengeId) -> ChallengeState | None:
         """The state, or None when Redis holds none (any more)."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from sca_service.audit.model import AuditEvent
+from sca_service.authenticators.model import AuthenticatorType
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Caller
@@ -28,6 +29,8 @@ from sca_service.policy.model import Policy, Purpose
 class Answer:
     """What the payer answered: the code, and for a payment the transaction that the client is about to execute.
 
+    `pin` is the payer's PIN, for a challenge that asks for it.
+
     `key` names this answer among its repetitions (an Idempotency-Key), so that a client that heard nothing may ask
     again and hear the same.
     """
@@ -35,6 +38,7 @@ class Answer:
     code: Secret[str]
     transaction: Transaction | None = None
     key: str = ""
+    pin: Secret[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,22 @@ class Verified:
     outcome: Outcome
     view: ChallengeView
     authentication_code: str | None = None
+
+
+class Generators(Protocol):
+    """Evaluates the codes of payers' generators."""
+
+    async def accepts(
+        self, payer: str, kind: AuthenticatorType, code: Secret[str], *, challenge: str
+    ) -> bool:
+        """Whether the code is one of the payer's and not used yet; then it is used. Raises StoreUnavailable."""
+
+
+class Pins(Protocol):
+    """Checks payers' PINs."""
+
+    async def accepts(self, payer: str, pin: Secret[str]) -> bool:
+        """Whether this is the payer's PIN. Raises Overloaded, StoreUnavailable."""
 
 
 class Conversions(Protocol):
@@ -66,8 +86,12 @@ class Verifier:
         recorder: Recorder,
         signer: AuthenticationCodeSigner,
         conversions: Conversions,
+        generators: Generators,
+        pins: Pins,
         clock: Clock,
     ) -> None:
+        self._generators = generators
+        self._pins = pins
         self._policy = policy
         self._keyring = keyring
         self._store = store
@@ -88,9 +112,12 @@ class Verifier:
             raise InvalidInput.at(
                 "/transaction", needed if answer.transaction is None else "only a payment has one"
             )
+        if challenge.asks_pin is not (answer.pin is not None):
+            needed = "is required: the payer's PIN is asked beside the code"
+            raise InvalidInput.at("/pin", needed if challenge.asks_pin else "is not asked for this challenge")
         digest = answer.transaction.digest() if answer.transaction else ""
         try:
-            matches = code.matches(self._keyring, challenge, digest, answer.code)
+            matches = await self._matches(caller.client, challenge, digest, answer)
         except SealBroken:  # an id that was never given out names whatever key it likes
             if await self._store.get(challenge) is None:
                 return await self._answer_from_archive(caller, challenge)
@@ -124,6 +151,23 @@ class Verifier:
         if outcome is Outcome.APPROVED and (carried := reply.state.newest_arrived):
             self._conversions.converted(carried.supplier, carried.network)
         return self._told(outcome, reply.state)
+
+    async def _matches(self, client: str, challenge: ChallengeId, digest: str, answer: Answer) -> bool:
+        """Whether the code is right: the one derived for the challenge, or a generator's, which is used from now on."""
+        if challenge.digits and not challenge.asks_pin:
+            return code.matches(self._keyring, challenge, digest, answer.code)
+        state = await self._store.get(challenge)
+        if state is None or state.client != client:
+            return False
+        if state.status not in (Status.PENDING, Status.APPROVED):
+            return False  # it would use up a code for nothing
+        # The PIN first, and the code whatever came of it: neither the answer nor its time tells which was wrong.
+        knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin)
+        kind = state.details.method.authenticator
+        if kind is None:
+            return code.matches(self._keyring, challenge, digest, answer.code) and knows
+        shown = await self._generators.accepts(state.payer, kind, answer.code, challenge=challenge.text)
+        return shown and knows
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
         view = ChallengeView.open(state, self._keyring)

@@ -170,6 +170,17 @@ class NotPending(ScaError):
     )
 
 
+class AuthorisationRequired(ScaError):
+    """The payer has an active authenticator: another one needs its word (RTS Art. 24)."""
+
+    code = "authorisation-required"
+    title = "An approved enrolment challenge is required"
+    meaning = (
+        "The payer has an active authenticator, so another one is enrolled only with its word. Issue a challenge for "
+        "the purpose `enrolment`, and send its `authentication_code` as `authorisation`."
+    )
+
+
 class TooEarly(ScaError):
     """A limit or a cool-down says: not yet. `retry_after_seconds` says when."""
 
@@ -198,6 +209,19 @@ class StoreUnavailable(ScaError):
     meaning = (
         "A store did not answer in time. Nothing was approved without being on record. Send the request again after "
         "`Retry-After` seconds, with the same Idempotency-Key where you used one."
+    )
+    retry_after_seconds = 1
+
+
+class Overloaded(ScaError):
+    """More waits for the same work than can be done soon: turned away at once, rather than answered late."""
+
+    code = "overloaded"
+    title = "Too much is waiting already"
+    meaning = (
+        "More requests wait for the same work than can be done soon, so this one was turned away at once. Nothing was "
+        "approved. Send the request again after `Retry-After` seconds, with the same Idempotency-Key where you used "
+        "one."
     )
     retry_after_seconds = 1
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from sca_service.kernel.errors import ConfigurationError, ScaError
+from sca_service.kernel.secret import Secret
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -148,6 +149,11 @@ class Keyring:
     def key_hash(self, api_key: str) -> bytes:
         """The keyed hash under which an API key is stored: 32 bytes."""
         return hmac.digest(self._index, b"api key\0" + api_key.encode(), "sha256")
+
+    @property
+    def pin_pepper(self) -> Secret[bytes]:
+        """The key that PINs are bound to before they are hashed: who steals the hashes alone cannot guess."""
+        return Secret(hmac.digest(self._index, b"pin pepper", "sha256"))
 
     def channel_key(self, name: str) -> bytes:
         """A key of 256 bits shared between two of our own roles, such as a sandbox supplier's receipts."""

@@ -27,6 +27,35 @@ class Bound:
 
 BOUNDS = (
     Bound(
+        "authenticators.toml", "issuer_name characters", 1, 40, "it stands beside every code of a generator"
+    ),
+    Bound("authenticators.toml", "most_of_a_payer", 1, 20, "each one more is one more way in"),
+    Bound(
+        "authenticators.toml",
+        "pending_seconds",
+        60,
+        86_400,
+        "RTS Art. 24(2)(b): who activates has to be who enrolled",
+    ),
+    Bound("authenticators.toml", "totp.digits", 6, 8, "RFC 4226 R4 and section 5.3; apps show at most 8"),
+    Bound(
+        "authenticators.toml",
+        "totp.period_seconds",
+        15,
+        60,
+        "RFC 6238 section 5.2: 30 seconds; NIST SP 800-63B-4 section 3.1.4: at most 2 minutes with look-back",
+    ),
+    Bound(
+        "authenticators.toml",
+        "totp.look_back_steps",
+        0,
+        1,
+        "RFC 6238 section 5.2: at most one period; OWASP ASVS 5.0 6.5.5: none at level 2",
+    ),
+    Bound("authenticators.toml", "hotp.digits", 6, 8, "RFC 4226 R4 and section 5.3; apps show at most 8"),
+    Bound("authenticators.toml", "pin.shortest", 4, 12, "ISO 9564-1: a PIN has 4 to 12 digits"),
+    Bound("authenticators.toml", "hotp.look_ahead_counters", 0, 10, "RFC 4226 section 7.4: a small window"),
+    Bound(
         "code.toml",
         "digits",
         6,

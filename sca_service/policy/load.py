@@ -10,8 +10,10 @@ from sca_service.kernel.errors import ConfigurationError
 from sca_service.policy.bounds import NEEDED_LIMITS, REFUSED_CHANNELS
 from sca_service.policy.model import (
     AtLimit,
+    AuthenticatorPolicy,
     Channel,
     CodePolicy,
+    GeneratorPolicy,
     Ladder,
     LadderStep,
     LimitedAction,
@@ -30,6 +32,7 @@ from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
 
 FILES = (
+    "authenticators.toml",
     "code.toml",
     "ladder.toml",
     "limits.toml",
@@ -99,6 +102,7 @@ def _read(folder: Path) -> Policy | list[str]:
     limits, most_pending = _limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
+    authenticators = _authenticators(tables["authenticators.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     if found:
@@ -111,6 +115,7 @@ def _read(folder: Path) -> Policy | list[str]:
         limits=limits,
         most_pending=most_pending,
         retention=retention,
+        authenticators=authenticators,
         texts=texts,
         supply=supply,
         digest=digest_of(contents),
@@ -121,6 +126,27 @@ def _retention(table: Table) -> RetentionPolicy:
     retention = RetentionPolicy(years=table.integer("years"))
     table.close()
     return retention
+
+
+def _authenticators(table: Table) -> AuthenticatorPolicy:
+    totp, hotp, pin = (table.table(name) for name in ("totp", "hotp", "pin"))
+    authenticators = AuthenticatorPolicy(
+        issuer_name=table.bounded_text("issuer_name", "issuer_name"),
+        most_of_a_payer=table.integer("most_of_a_payer"),
+        pending_seconds=table.integer("pending_seconds"),
+        totp=GeneratorPolicy(
+            digits=totp.integer("digits"),
+            period_seconds=totp.integer("period_seconds"),
+            look_back_steps=totp.integer("look_back_steps"),
+        ),
+        hotp=GeneratorPolicy(
+            digits=hotp.integer("digits"), look_ahead_counters=hotp.integer("look_ahead_counters")
+        ),
+        pin_shortest=pin.integer("shortest"),
+    )
+    for one in (totp, hotp, pin, table):
+        one.close()
+    return authenticators
 
 
 def _unknown_files(folder: Path) -> list[str]:

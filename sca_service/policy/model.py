@@ -96,6 +96,31 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorPolicy:
+    """The codes of generators: how long, how often they change (0 when they are counted), and which are taken.
+
+    `look_back_steps` are periods before the current one, `look_ahead_counters` counters after the next one.
+    """
+
+    digits: int
+    period_seconds: int = 0
+    look_back_steps: int = 0
+    look_ahead_counters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatorPolicy:
+    """What payers may enrol, how many of it, and how long after it they may activate it."""
+
+    issuer_name: str
+    most_of_a_payer: int
+    pending_seconds: int
+    totp: GeneratorPolicy
+    hotp: GeneratorPolicy
+    pin_shortest: int
+
+
+@dataclass(frozen=True, slots=True)
 class LadderStep:
     """One channel of a ladder.
 
@@ -248,6 +273,7 @@ class Policy:
     limits: tuple[LimitRule, ...]
     most_pending: int
     retention: RetentionPolicy
+    authenticators: AuthenticatorPolicy
     texts: Texts
     supply: SupplyPolicy
     digest: str

@@ -39,7 +39,7 @@ _WORDS_OF_OTHERS = {
 _LUA_NAMES = re.compile(
     r"^\s*(?:local(?: function)?|for|function) ([a-zA-Z_, ]+?)(?: =| in|\(|$)", re.MULTILINE
 )
-_USE_CASES = {"challenges/issue.py issue": 76}
+_USE_CASES = {"challenges/issue.py issue": 78}
 """Use cases with more than 50 lines, and how many they may have."""
 
 _MAY_REVEAL = {
@@ -63,6 +63,13 @@ _MAY_REVEAL = {
     "api/sandbox.py": "the handset, over HTTP",
     "api/clients.py": "next to the MAC that an API key is stored as",
     "challenges/erasure.py": "next to the MAC that an operator's API key is known by",
+    "audit/private/vault.py": "a payer's key, next to the cipher",
+    "authenticators/otp.py": "next to the MAC of a generator's codes, and the seed in the one URI it leaves by",
+    "authenticators/ocra/response.py": "next to the MAC that it is computed and compared by",
+    "authenticators/pin/rules.py": "a PIN is held against the rules",
+    "authenticators/pin/hashing.py": "next to the MAC that Argon2 sees",
+    "authenticators/device_key/approval.py": "next to the MAC and the comparison of the digits",
+    "api/authenticators.py": "the URI with the seed, told once, to the bank",
     "commands.py": "an API key is shown once, to the operator who made it",
     "dev.py": "the sandbox's API keys, shown and kept in sandbox.json",
 }

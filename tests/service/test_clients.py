@@ -116,6 +116,11 @@ CALLS = {
         ("GET", "/v1/psus/nobody"),
     ),
     "authenticators": (
+        ("POST", "/v1/psus/nobody/authenticators"),
+        ("GET", "/v1/psus/nobody/authenticators"),
+        ("DELETE", "/v1/psus/nobody/authenticators/aut_1"),
+        ("POST", "/v1/psus/nobody/authenticators/aut_1/activate"),
+        ("POST", "/v1/psus/nobody/authenticators/aut_1/resynchronise"),
         ("POST", "/v1/psus/nobody/push-subscriptions"),
         ("GET", "/v1/psus/nobody/push-subscriptions"),
         ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),

@@ -47,6 +47,8 @@ HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", 
 OPERATIONS = (
     "create_challenge", "list_challenges", "get_challenge", "get_evidence", "verify_challenge", "next_channel",
     "cancel_challenge",
+    "resynchronise_authenticator",
+    "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",

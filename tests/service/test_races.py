@@ -278,6 +278,8 @@ async def _broken_verifier(
             recorder=kind(writer=core.writer, outbox=core.outbox, archive=core.archive, store=core.store),
             signer=AuthenticationCodeSigner(settings.keyring, settings.issuer),
             conversions=core.router,
+            generators=core.generators(),
+            pins=core.pins(),
             clock=core.clock,
         )
         yield verifier, store

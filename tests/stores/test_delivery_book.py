@@ -43,6 +43,7 @@ async def issued(core: Core, steps: tuple[WantedStep, ...] = SMS) -> ChallengeId
         store=core.store,
         limits=LimitStore(core.redis),
         recorder=core.recorder,
+        authenticators=core.generators(),
     )
     psu = unique_psu()
     order = ChallengeOrder(

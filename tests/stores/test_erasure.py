@@ -14,6 +14,8 @@ from sca_service.audit.private.postgres_store import ErasureStore
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
+from sca_service.authenticators.generators import Generators
+from sca_service.authenticators.postgres_store import AuthenticatorStore
 from sca_service.challenges.erasure import Eraser, ErasureRefused
 from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer
 from sca_service.challenges.model import ChallengeId
@@ -85,6 +87,12 @@ async def office(
             store=store,
             limits=LimitStore(redis),
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
+            authenticators=Generators(
+                policy=load(shipped_policies()).authenticators,
+                keyring=keyring,
+                store=AuthenticatorStore(pool),
+                clock=SystemClock(),
+            ),
         ),
         eraser=Eraser(erasures=ErasureStore(pool), challenges=store, keyring=keyring, clock=SystemClock()),
         store=store,

@@ -17,6 +17,7 @@ TABLES = {
     "acceptances",
     "alembic_version",
     "api_keys",
+    "authenticators",
     "audit_events",
     "audit_leaves",
     "audit_private",

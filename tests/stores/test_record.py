@@ -47,7 +47,12 @@ class Bench:
         return cls(
             core=core,
             issuer=Issuer(
-                policy=core.policy, keyring=keyring, store=core.store, limits=limits, recorder=core.recorder
+                policy=core.policy,
+                keyring=keyring,
+                store=core.store,
+                limits=limits,
+                recorder=core.recorder,
+                authenticators=core.generators(),
             ),
             verifier=Verifier(
                 policy=core.policy,
@@ -57,6 +62,8 @@ class Bench:
                 recorder=core.recorder,
                 signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
                 conversions=core.router,
+                generators=core.generators(),
+                pins=core.pins(),
                 clock=core.clock,
             ),
             follower=Follower(

@@ -67,7 +67,7 @@ def test_an_id_cannot_be_guessed() -> None:
         "dlv_002016" + "0" * 32,
         "chl_402016" + "0" * 32,  # there are 64 partitions
         "chl_005016" + "0" * 32,  # there are five purposes
-        "chl_002010" + "0" * 32,  # no code is that short
+        "chl_002011" + "0" * 32,  # no code is that short
         "chl_002015" + "0" * 32,
         "chl_00201b" + "0" * 32,  # or that long
         "chl_00201f" + "0" * 32,

@@ -1,0 +1,89 @@
+"""What an authenticator is: its type, its life, and what is kept of it.
+
+Life of an authenticator::
+
+    pending ──▶ active ──▶ revoked     revoked by the bank, or replaced
+            └─▶ revoked                too many wrong codes at activation
+    pending that nobody activates in time is as good as none, and goes with the next enrolment
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sca_service.kernel.hotp import OtpAlgorithm
+
+
+class Element(StrEnum):
+    """The three categories of PSD2 Art. 4(30)."""
+
+    KNOWLEDGE = "knowledge"
+    POSSESSION = "possession"
+    INHERENCE = "inherence"
+
+
+class AuthenticatorType(StrEnum):
+    """What carries the element (NIST SP 800-63)."""
+
+    TOTP = "totp"  # a generator of time-based codes (RFC 6238)
+    HOTP = "hotp"  # a generator of counter-based codes (RFC 4226)
+    PIN = "pin"  # what only the payer knows (RTS Art. 6)
+
+
+ELEMENT_OF = {
+    AuthenticatorType.TOTP: Element.POSSESSION,  # EBA-Op-2019-06, table 2: evidence of possession by an OTP
+    AuthenticatorType.HOTP: Element.POSSESSION,
+    AuthenticatorType.PIN: Element.KNOWLEDGE,
+}
+"""The element that each type carries (RTS Art. 6 to 8)."""
+
+
+class AuthenticatorState(StrEnum):
+    """Where an authenticator stands."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    REVOKED = "revoked"
+
+
+class ActivationOutcome(StrEnum):
+    """What one try to activate came to."""
+
+    ACTIVATED = "activated"
+    INCORRECT = "incorrect"
+    EXPIRED = "expired"  # not activated in time
+    NOT_PENDING = "not_pending"  # active before, or revoked
+
+
+class ResyncOutcome(StrEnum):
+    """What one try to find a generator's counter came to."""
+
+    RESYNCHRONISED = "resynchronised"
+    INCORRECT = "incorrect"
+    NOT_ACTIVE = "not_active"  # pending, or revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """An authenticator as its client may see it: nothing that it authenticates by. Times are ms since the epoch."""
+
+    id: str
+    type: AuthenticatorType
+    state: AuthenticatorState
+    label: str
+    created_at_ms: int
+    activated_at_ms: int = 0
+    used_at_ms: int = 0
+
+    @property
+    def element(self) -> Element:
+        """The category of element that it carries."""
+        return ELEMENT_OF[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class OtpShape:
+    """How a generator makes its codes; `period_seconds` is 0 for one that counts."""
+
+    digits: int
+    period_seconds: int
+    algorithm: OtpAlgorithm = OtpAlgorithm.SHA1

@@ -1,0 +1,336 @@
+"""Authenticators in PostgreSQL: who has which, sealed; every change of one is on record with it.
+
+A payer's lock makes look and change one step where a rule speaks of all that a payer has. Codes are guarded by single
+statements: a try is counted before it is looked at, and a step is claimed by whoever comes first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.postgres_store import Connection, insert_events
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType
+from sca_service.kernel.connections import in_time
+from sca_service.kernel.ids import new_id
+
+_LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+
+# What nobody activated in time makes room.
+_FORGET = """
+    DELETE FROM authenticators
+    WHERE psu = $1 AND state = 'pending' AND created_at < now() - $2::int * interval '1 second'
+"""
+
+# RTS Art. 24: what joins active ones needs the word of one of them. An authorisation enrols once: it is unique.
+_ENROL = """
+    INSERT INTO authenticators (id, client_id, psu, type, sealed, authorised_by)
+    SELECT $1, $2, $3, $4, $5, $6
+    WHERE ($6::text IS NOT NULL
+           OR NOT EXISTS (SELECT FROM authenticators WHERE psu = $3 AND state = 'active'))
+      AND (SELECT count(*) FROM authenticators WHERE psu = $3 AND state <> 'revoked') < $7
+    ON CONFLICT DO NOTHING
+    RETURNING *
+"""
+_HAS_ACTIVE = "SELECT EXISTS (SELECT FROM authenticators WHERE psu = $1 AND state = 'active')"
+_IS_USED = "SELECT EXISTS (SELECT FROM authenticators WHERE authorised_by = $1)"
+
+# Counted before the code is looked at: whatever arrives in parallel, no more are looked at than are allowed.
+_TRY = """
+    UPDATE authenticators SET tries = tries + 1
+    WHERE id = $1 AND psu = $2 AND state = 'pending' AND tries < $3
+      AND created_at >= now() - $4::int * interval '1 second'
+    RETURNING *
+"""
+
+# A first one that became active meanwhile makes every other a later one.
+_ACTIVATE = """
+    UPDATE authenticators SET state = 'active', activated_at = clock_timestamp(), last_step = $3, tries = 0
+    WHERE id = $1 AND psu = $2 AND state = 'pending'
+      AND (authorised_by IS NOT NULL
+           OR NOT EXISTS (SELECT FROM authenticators WHERE psu = $2 AND state = 'active'))
+    RETURNING *
+"""
+
+# The seed goes with the authenticator: what is revoked can never answer again.
+_REVOKE = """
+    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
+    WHERE id = $1 AND psu = $2 AND state <> 'revoked'
+    RETURNING *
+"""
+
+# Once for a step, and none before it. The same challenge may claim its step again: a client that heard nothing asks
+# again, and the challenge is accepted once by itself.
+_CLAIM = """
+    UPDATE authenticators SET last_step = $3, last_challenge = $4, used_at = clock_timestamp()
+    WHERE id = $1 AND psu = $2 AND state = 'active'
+      AND (last_step < $3 OR (last_step = $3 AND last_challenge = $4))
+    RETURNING id
+"""
+
+# By two codes in a row, both used up by it.
+_RESYNCHRONISE = """
+    UPDATE authenticators SET last_step = $3, last_challenge = NULL, tries = 0
+    WHERE id = $1 AND psu = $2 AND state = 'active' AND last_step < $3
+    RETURNING *
+"""
+
+# Counted before the codes are looked at, as at the activation.
+_TRY_ACTIVE = """
+    UPDATE authenticators SET tries = tries + 1
+    WHERE id = $1 AND psu = $2 AND state = 'active' AND type = $3 AND tries < $4
+    RETURNING *
+"""
+
+# Only over the hash that was checked: a PIN that was changed meanwhile stays changed.
+_RESEAL = "UPDATE authenticators SET sealed = $3 WHERE id = $1 AND sealed = $2 AND state = 'active'"
+
+_USED = "UPDATE authenticators SET used_at = clock_timestamp() WHERE id = $1 AND state = 'active'"
+
+_OF = "SELECT * FROM authenticators WHERE psu = $1 AND state <> 'revoked' ORDER BY created_at, id"
+_ACTIVE = (
+    "SELECT * FROM authenticators WHERE psu = $1 AND type = $2 AND state = 'active' ORDER BY created_at, id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """An authenticator to be stored; `sealed` is sealed for the record `id`. `authorised_by` names what allows it."""
+
+    id: str
+    client: str
+    psu: str
+    type: AuthenticatorType
+    sealed: str = field(repr=False)
+    authorised_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatorRow:
+    """An authenticator as it is stored."""
+
+    id: str
+    client: str
+    psu: str
+    type: AuthenticatorType
+    state: AuthenticatorState
+    sealed: str = field(repr=False)
+    tries: int
+    last_step: int
+    last_challenge: str | None
+    created_at: datetime
+    activated_at: datetime | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing was stored: it needs an authorisation, the one given was used before, or there are too many."""
+
+    needs_authorisation: bool = False
+    authorisation_is_used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """When and by whom: what the events of a change say beside it."""
+
+    at_ms: int
+    origin: Mapping[str, object]
+
+
+class AuthenticatorStore:
+    """The table `authenticators`. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def enrol(
+        self, row: NewRow, *, most: int, pending_seconds: int, occurrence: Occurrence
+    ) -> tuple[AuthenticatorRow, bool] | Refusal:
+        """Store one as pending; also whether it is new: the same id again is the one from before.
+
+        Raises StoreUnavailable.
+        """
+        return await in_time(self._enrol(row, most, pending_seconds, occurrence))
+
+    async def try_to_activate(
+        self, authenticator_id: str, psu: str, *, most_tries: int, pending_seconds: int
+    ) -> AuthenticatorRow | None:
+        """Spend a try of a pending one; None when it has none left, or is not pending. Raises StoreUnavailable."""
+        found = await in_time(self._pool.fetchrow(_TRY, authenticator_id, psu, most_tries, pending_seconds))
+        return _row(found) if found else None
+
+    async def give_back(self, row: AuthenticatorRow) -> None:
+        """A try whose code was not looked at. Raises StoreUnavailable."""
+        query = (
+            "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending' AND tries > 0"
+        )
+        await in_time(self._pool.execute(query, row.id))
+
+    async def activate(
+        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        """Make one active whose code was right; None when another was quicker. Raises StoreUnavailable."""
+        return await in_time(self._activate(row, step, occurrence))
+
+    async def try_to_resynchronise(
+        self, authenticator_id: str, psu: str, kind: AuthenticatorType, *, most_tries: int
+    ) -> AuthenticatorRow | None:
+        """Spend a try of an active one of this type; None when it has none left. Raises StoreUnavailable."""
+        found = await in_time(self._pool.fetchrow(_TRY_ACTIVE, authenticator_id, psu, kind, most_tries))
+        return _row(found) if found else None
+
+    async def resynchronise(
+        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        """Go on after a step; None when another was quicker. Raises StoreUnavailable."""
+        return await in_time(self._resynchronise(row, step, occurrence))
+
+    async def failed(self, row: AuthenticatorRow, *, is_last: bool, occurrence: Occurrence) -> None:
+        """Put a wrong code on record; the last one revokes. Raises StoreUnavailable."""
+        await in_time(self._failed(row, is_last, occurrence))
+
+    async def revoke(
+        self, authenticator_id: str, psu: str, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        """Revoke one; None when this payer has none with this id. Raises StoreUnavailable."""
+        return await in_time(self._revoke(authenticator_id, psu, occurrence))
+
+    async def get(self, authenticator_id: str, psu: str) -> AuthenticatorRow | None:
+        """One of a payer's, also a revoked one. Raises StoreUnavailable."""
+        found = await in_time(
+            self._pool.fetchrow(
+                "SELECT * FROM authenticators WHERE id = $1 AND psu = $2", authenticator_id, psu
+            )
+        )
+        return _row(found) if found else None
+
+    async def of(self, psu: str) -> list[AuthenticatorRow]:
+        """All that a payer has, the oldest first, without the revoked. Raises StoreUnavailable."""
+        return [_row(found) for found in await in_time(self._pool.fetch(_OF, psu))]
+
+    async def active(self, psu: str, kind: AuthenticatorType) -> list[AuthenticatorRow]:
+        """A payer's active ones of one type, the oldest first. Raises StoreUnavailable."""
+        return [_row(found) for found in await in_time(self._pool.fetch(_ACTIVE, psu, kind))]
+
+    async def claim(self, row: AuthenticatorRow, step: int, challenge: str) -> bool:
+        """Use up a step for a challenge: True once, and again for that same challenge. Raises StoreUnavailable."""
+        claimed = await in_time(self._pool.fetchval(_CLAIM, row.id, row.psu, step, challenge))
+        return claimed is not None
+
+    async def reseal(self, row: AuthenticatorRow, sealed: str) -> None:
+        """Keep other sealed content instead, unless it changed since it was read. Raises StoreUnavailable."""
+        await in_time(self._pool.execute(_RESEAL, row.id, row.sealed, sealed))
+
+    async def used(self, row: AuthenticatorRow) -> bool:
+        """Note that it was used now; False when it is not active any more. Raises StoreUnavailable."""
+        tag: str = await in_time(self._pool.execute(_USED, row.id))
+        return not tag.endswith(" 0")
+
+    async def _enrol(
+        self, row: NewRow, most: int, pending_seconds: int, occurrence: Occurrence
+    ) -> tuple[AuthenticatorRow, bool] | Refusal:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_LOCK_PAYER, row.psu)
+            before = await connection.fetchrow(
+                "SELECT * FROM authenticators WHERE id = $1 AND psu = $2", row.id, row.psu
+            )
+            if before:
+                return _row(before), False
+            await connection.execute(_FORGET, row.psu, pending_seconds)
+            added = await connection.fetchrow(
+                _ENROL, row.id, row.client, row.psu, row.type, row.sealed, row.authorised_by, most
+            )
+            if added is None:
+                return await self._why_not(connection, row)
+            members = {"authorised_by": row.authorised_by} if row.authorised_by else {}
+            await _tell(connection, "authenticator.enrolled", _row(added), occurrence, **members)
+            return _row(added), True
+
+    async def _why_not(self, connection: Connection, row: NewRow) -> Refusal:
+        """Still under the payer's lock, so it is what the insertion met."""
+        if row.authorised_by is not None:
+            return Refusal(authorisation_is_used=await connection.fetchval(_IS_USED, row.authorised_by))
+        return Refusal(needs_authorisation=await connection.fetchval(_HAS_ACTIVE, row.psu))
+
+    async def _activate(
+        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_LOCK_PAYER, row.psu)
+            found = await connection.fetchrow(_ACTIVATE, row.id, row.psu, step)
+            if found is None:
+                return None
+            await _tell(connection, "authenticator.activated", _row(found), occurrence)
+            return _row(found)
+
+    async def _resynchronise(
+        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await connection.fetchrow(_RESYNCHRONISE, row.id, row.psu, step)
+            if found is None:
+                return None
+            await _tell(connection, "authenticator.resynchronised", _row(found), occurrence)
+            return _row(found)
+
+    async def _failed(self, row: AuthenticatorRow, is_last: bool, occurrence: Occurrence) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            kind = "not_activated" if row.state is AuthenticatorState.PENDING else "not_resynchronised"
+            await _tell(connection, f"authenticator.{kind}", row, occurrence, reason="incorrect")
+            if is_last:
+                await self._revoke_on(connection, row.id, row.psu, occurrence, reason="tries_used_up")
+
+    async def _revoke(
+        self, authenticator_id: str, psu: str, occurrence: Occurrence
+    ) -> AuthenticatorRow | None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self._revoke_on(connection, authenticator_id, psu, occurrence)
+
+    async def _revoke_on(
+        self, connection: Connection, authenticator_id: str, psu: str, occurrence: Occurrence, **members: str
+    ) -> AuthenticatorRow | None:
+        found = await connection.fetchrow(_REVOKE, authenticator_id, psu)
+        if found is None:
+            return None
+        await _tell(connection, "authenticator.revoked", _row(found), occurrence, **members)
+        return _row(found)
+
+
+async def _tell(
+    connection: Connection, kind: str, row: AuthenticatorRow, occurrence: Occurrence, **members: str
+) -> None:
+    event = AuditEvent.create(
+        event_id=new_id("evt"),
+        kind=kind,
+        at_ms=occurrence.at_ms,
+        members={
+            "client": row.client,
+            "psu": row.psu,
+            **occurrence.origin,
+            "authenticator": row.id,
+            "authenticator_type": row.type,
+            **members,
+        },
+    )
+    await insert_events(connection, [event])
+
+
+def _row(found: asyncpg.Record) -> AuthenticatorRow:
+    return AuthenticatorRow(
+        id=found["id"],
+        client=found["client_id"],
+        psu=found["psu"],
+        type=AuthenticatorType(found["type"]),
+        state=AuthenticatorState(found["state"]),
+        sealed=found["sealed"],
+        tries=found["tries"],
+        last_step=found["last_step"],
+        last_challenge=found["last_challenge"],
+        created_at=found["created_at"],
+        activated_at=found["activated_at"],
+        used_at=found["used_at"],
+    )
