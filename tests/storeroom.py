@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from sca_service.audit.model import AuditEvent
+from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -152,6 +153,16 @@ def an_event(kind: str = "challenge.answered", **members: object) -> AuditEvent:
     """An event nobody else has."""
     return AuditEvent.create(
         event_id=new_id("evt"), kind=kind, at_ms=time.time_ns() // 1_000_000, members=members
+    )
+
+
+def values_of(payer: str, event_id: str | None = None) -> PrivateValues:
+    """Personal values that stand nowhere else."""
+    return PrivateValues(
+        event_id or new_id("evt"),
+        payer,
+        secrets.token_bytes(32),
+        {"phone": f"+4915{secrets.randbelow(10**8):08}"},
     )
 
 

@@ -378,6 +378,24 @@ async def test_every_log_key_signs_and_is_on_record(empty: asyncpg.Pool) -> None
     assert [tuple(row) for row in rows] == [(OLDER.verifier_key, 0), (SIGNER.verifier_key, 1)]
 
 
+async def test_a_log_goes_on_under_another_origin(empty: asyncpg.Pool) -> None:
+    """After a restore: the tree as it is, signed under the new name at once, and growing under it."""
+    await put(empty, an_event())
+    await sequence(Sequencer(empty, [OLDER]), empty)
+    renamed = NoteSigner("other.example/log", Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96))))
+    sequencer = Sequencer(empty, [renamed])
+    for size in (1, 2):
+        await opened(sequencer, empty)
+        newest = await LogReader(empty).checkpoint()
+        assert newest is not None
+        signed = open_note(newest.note, [NoteVerifier.parse(renamed.verifier_key)])
+        checkpoint = Checkpoint.parse(signed.text)
+        assert (checkpoint.origin, checkpoint.size) == ("other.example/log", size)
+        assert newest.note.count("\n— ") == 1
+        await put(empty, an_event())
+        await sequence(sequencer, empty)
+
+
 async def test_what_awaits_witnesses_is_not_out_yet(empty: asyncpg.Pool) -> None:
     """A checkpoint is read with its witnesses' lines, and nothing of a newer one before."""
     sequencer, reader = Sequencer(empty, [SIGNER], awaits_witnesses=True), LogReader(empty)

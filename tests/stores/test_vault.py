@@ -1,7 +1,6 @@
 """What is personal about events: sealed under payers' keys, opened again, gone when the key is."""
 
 import asyncio
-import secrets
 
 import asyncpg
 import pytest
@@ -11,19 +10,8 @@ from sca_service.audit.private.commitments import CommitmentBroken, PrivateValue
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.postgres_store import ChallengeArchive
-from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from tests.storeroom import an_event, new_payer
-
-
-def values_of(payer: str, event_id: str | None = None) -> PrivateValues:
-    """Personal values that stand nowhere else."""
-    return PrivateValues(
-        event_id or new_id("evt"),
-        payer,
-        secrets.token_bytes(32),
-        {"phone": f"+4915{secrets.randbelow(10**8):08}"},
-    )
+from tests.storeroom import an_event, new_payer, values_of
 
 
 async def save(pool: asyncpg.Pool, vault: Vault, *private: PrivateValues) -> None:

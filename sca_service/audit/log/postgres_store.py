@@ -235,7 +235,7 @@ async def note_at(connection: Connection, size: int) -> str:
 
 
 async def save_note(connection: Connection, size: int, note: str) -> None:
-    """Replace the note of a size by one with more signatures."""
+    """Replace the note of a size by one with more signatures, or under another origin."""
     await connection.execute("UPDATE log_checkpoints SET note = $2 WHERE size = $1", size, note)
 
 

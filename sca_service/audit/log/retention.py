@@ -2,7 +2,7 @@
 
 Pruning makes a beginning of the log unavailable and changes nothing of the tree: every proof of what is kept holds as
 before (C2SP tlog-tiles, "Pruning"). Of the tiles only those of level 0 go; the levels above are small and prove the
-rest. That it was done is an event itself.
+rest. That it was done is an event itself. Payers' keys go when they are as old and nothing is sealed under them.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from sca_service.audit.log.postgres_store import Bundle
 from sca_service.audit.log.tiles import WIDTH
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
+from sca_service.audit.private.postgres_store import prune_keys
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.ids import new_id
 
@@ -24,15 +25,19 @@ log = structlog.get_logger()
 
 
 class Retention:
-    """Prunes the log and thins its checkpoints, part by part. A class because it holds the policy's years."""
+    """Prunes the log and payers' keys and thins the checkpoints, part by part.
+
+    A class because it holds the policy's years, and up to which key it has come.
+    """
 
     def __init__(self, years: int, clock: Clock) -> None:
         self._years = years
         self._clock = clock
+        self._keys_seen = 0
 
     async def tidy(self, connection: store.Connection) -> bool:
         """Prune one portion; when there is none, thin the checkpoints. Returns whether there may be more to prune."""
-        if await self._prune(connection):
+        if await self._prune(connection) or await self._prune_keys(connection):
             return True
         await store.thin_checkpoints(connection)
         return False
@@ -50,6 +55,12 @@ class Retention:
             await insert_events(connection, [self._pruned(first_index)])
         log.info("log.pruned", first_index=first_index)
         return True
+
+    async def _prune_keys(self, connection: store.Connection) -> bool:
+        """Look at one portion of the payers' keys; after the last old one, begin anew the next time."""
+        seen = await prune_keys(connection, self._keys_seen, years=self._years)
+        self._keys_seen = seen or 0
+        return seen is not None
 
     def _pruned(self, first_index: int) -> AuditEvent:
         return AuditEvent.create(

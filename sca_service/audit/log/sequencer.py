@@ -163,10 +163,16 @@ class Sequencer:
         await store.add_checkpoint(connection, edge.size, root, note, publish=not self._awaits_witnesses)
 
     async def _sign_by_new_keys(self, connection: store.Connection, edge: RightEdge) -> None:
-        """Put the lines of keys that came since under the newest checkpoint; what stands there stays."""
+        """Put the lines of keys that came since under the newest checkpoint; what stands there stays.
+
+        A log that goes on under another origin has its newest checkpoint signed anew: its text has changed.
+        """
         text = Checkpoint(self._signers[0].name, edge.size, edge.root()).text
         note = await store.note_at(connection, edge.size)
-        signed = add_signatures(note, [signer.signature(text) for signer in self._signers])
+        if note.startswith(text):
+            signed = add_signatures(note, [signer.signature(text) for signer in self._signers])
+        else:
+            signed = sign(text, self._signers)
         if signed != note:
             await store.save_note(connection, edge.size, signed)
 

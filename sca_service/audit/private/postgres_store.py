@@ -25,16 +25,21 @@ _KEYS = """
     SELECT id, psu, wrapped FROM payer_keys WHERE psu = ANY($1::text[]) AND destroyed_at IS NULL
 """
 
-# A key that was destroyed since it was read takes nothing any more.
+# A key that was destroyed or pruned since it was read takes nothing any more. The lock holds until the commit: whoever
+# destroys or prunes the key has either done so before, or sees what is sealed here.
 _SEAL = """
     INSERT INTO audit_private (event_id, key_id, sealed)
     SELECT private.event_id, private.key_id, private.sealed
     FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS private (event_id, key_id, sealed)
     JOIN payer_keys AS key ON key.id = private.key_id AND key.destroyed_at IS NULL
+    FOR SHARE OF key
     ON CONFLICT (event_id) DO NOTHING
 """
 
-_DESTROYED = "SELECT id FROM payer_keys WHERE id = ANY($1::bigint[]) AND destroyed_at IS NOT NULL"
+_GONE = """
+    SELECT DISTINCT wanted.id FROM unnest($1::bigint[]) AS wanted (id)
+    WHERE NOT EXISTS (SELECT FROM payer_keys AS key WHERE key.id = wanted.id AND key.destroyed_at IS NULL)
+"""
 
 _SEALED = """
     SELECT private.event_id, private.sealed, key.id AS key_id, key.psu, key.wrapped
@@ -58,6 +63,29 @@ _DESTROY = """
     WHERE psu = $1 AND destroyed_at IS NULL
     RETURNING id
 """
+
+# The oldest come first: behind a portion in which all are too young there is nothing to prune.
+_PORTION = """
+    SELECT max(id) AS last, min(created_at) < now() - make_interval(years => $2) AS has_old
+    FROM (SELECT id, created_at FROM payer_keys WHERE id > $1 ORDER BY id LIMIT $3) AS portion
+"""
+
+_LOCK_UNUSED = """
+    SELECT key.id FROM payer_keys AS key
+    WHERE key.id > $1 AND key.id <= $2
+      AND COALESCE(key.destroyed_at, key.created_at) < now() - make_interval(years => $3)
+      AND NOT EXISTS (SELECT FROM audit_private AS private WHERE private.key_id = key.id)
+    FOR UPDATE OF key SKIP LOCKED
+"""
+
+# Asked again, in a statement that sees what was committed before the lock was taken.
+_PRUNE_UNUSED = """
+    DELETE FROM payer_keys AS key WHERE key.id = ANY($1::bigint[])
+      AND NOT EXISTS (SELECT FROM audit_private AS private WHERE private.key_id = key.id)
+"""
+
+_MOST_KEYS_LOOKED_AT = 10_000
+"""What one transaction looks at: some ten milliseconds, in which a payer who comes back may have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +131,30 @@ async def keys_of(connection: Connection, wrapped: Mapping[str, str]) -> list[Ke
 
 
 async def add_sealed(connection: Connection, rows: Sequence[tuple[str, int, bytes]]) -> list[int]:
-    """Store sealed values of events under their keys. Returns the keys that were destroyed meanwhile."""
+    """Store sealed values of events under their keys. Returns the keys that were destroyed or pruned meanwhile."""
     columns = tuple(zip(*rows, strict=True))
     tag = await connection.execute(_SEAL, *columns)
     if int(tag.rsplit(" ", 1)[-1]) == len(rows):
         return []
-    return [row["id"] for row in await connection.fetch(_DESTROYED, columns[1])]
+    return [row["id"] for row in await connection.fetch(_GONE, columns[1])]
+
+
+async def prune_keys(
+    connection: Connection, after: int, *, years: int, most: int = _MOST_KEYS_LOOKED_AT
+) -> int | None:
+    """Delete keys, living or destroyed, under which nothing is sealed and which are older than `years`.
+
+    Looks at the next keys behind the id `after`, `most` at once. Returns the id behind which to go on, or None when no
+    older key is left. A key that somebody seals under right now stays.
+    """
+    async with connection.transaction():
+        portion = await connection.fetchrow(_PORTION, after, years, most)
+        if portion is None or not portion["has_old"]:
+            return None
+        last: int = portion["last"]
+        unused = [row["id"] for row in await connection.fetch(_LOCK_UNUSED, after, last, years)]
+        await connection.execute(_PRUNE_UNUSED, unused)
+        return last
 
 
 async def read_sealed(connection: Connection, event_ids: Sequence[str]) -> list[SealedRow]:

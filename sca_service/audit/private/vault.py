@@ -70,11 +70,11 @@ class Vault:
         rows = [
             (one.event_id, keys[one.psu].id, keys[one.psu].close(one.pack(), one.event_id)) for one in private
         ]
-        destroyed = set(await postgres_store.add_sealed(connection, rows))
-        again = [one for one in private if keys[one.psu].id in destroyed]
+        gone = set(await postgres_store.add_sealed(connection, rows))
+        again = [one for one in private if keys[one.psu].id in gone]
         for one in again:
             self._keys.pop(one.psu, None)
-        if again:  # a payer who was erased a moment ago is back, under a new key
+        if again:  # a payer whose key was destroyed or pruned a moment ago is back, under a new one
             await self._seal(connection, again)
 
     async def _keys_of(self, connection: postgres_store.Connection, payers: set[str]) -> dict[str, _PayerKey]:
