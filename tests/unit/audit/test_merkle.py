@@ -1,7 +1,4 @@
-"""The tree's arithmetic against the definitions of RFC 6962, section 2.1, written here from their text."""
-
-import hashlib
-from functools import cache
+"""The tree's arithmetic against the definitions of RFC 6962, section 2.1."""
 
 import pytest
 
@@ -14,57 +11,20 @@ from sca_service.audit.merkle import (
     root_from_inclusion,
     root_of,
 )
+from tests.rfc6962 import Tree
 
 LEAVES = [b"leaf %d" % number for number in range(300)]
+TREE = Tree(LEAVES)
 HASHES = [leaf_hash(leaf) for leaf in LEAVES]
 OTHER = leaf_hash(b"a leaf of another tree")
 SIZES = [*range(1, 70), 127, 128, 129, 200, 255, 256, 257, 300]
 
 
-@cache
-def mth(first: int, end: int) -> bytes:
-    """MTH(D[first:end])."""
-    if first == end:
-        return hashlib.sha256().digest()
-    if end - first == 1:
-        return hashlib.sha256(b"\0" + LEAVES[first]).digest()
-    split = first + largest_power_below(end - first)
-    return hashlib.sha256(b"\1" + mth(first, split) + mth(split, end)).digest()
-
-
-def largest_power_below(number: int) -> int:
-    """The k of the definitions: the largest power of two smaller than n."""
-    power = 1
-    while power * 2 < number:
-        power *= 2
-    return power
-
-
-def path(index: int, first: int, end: int) -> list[bytes]:
-    """PATH(m, D[first:end])."""
-    if end - first == 1:
-        return []
-    split = first + largest_power_below(end - first)
-    if index < split:
-        return [*path(index, first, split), mth(split, end)]
-    return [*path(index, split, end), mth(first, split)]
-
-
-def subproof(size: int, first: int, end: int, complete: bool) -> list[bytes]:
-    """SUBPROOF(m, D[first:end], b), where m counts from `first`."""
-    if size == end - first:
-        return [] if complete else [mth(first, end)]
-    power = largest_power_below(end - first)
-    if size <= power:
-        return [*subproof(size, first, first + power, complete), mth(first + power, end)]
-    return [*subproof(size - power, first + power, end, False), mth(first, first + power)]
-
-
 def test_the_root_of_every_size_is_the_defined_one() -> None:
     """The empty tree has the hash of nothing; a leaf and a node cannot be taken for each other."""
-    assert root_of([]) == EMPTY_ROOT == mth(0, 0)
+    assert root_of([]) == EMPTY_ROOT == TREE.root(0)
     for size in SIZES:
-        assert root_of(HASHES[:size]) == mth(0, size)
+        assert root_of(HASHES[:size]) == TREE.root(size)
     assert leaf_hash(b"ab") != node_hash(b"a", b"b")
 
 
@@ -72,18 +32,18 @@ def test_the_root_of_every_size_is_the_defined_one() -> None:
 def test_every_inclusion_proof_leads_to_the_root(size: int) -> None:
     """Of every leaf; and one byte, one step or one place off it leads elsewhere or is refused."""
     for index in range(size):
-        proof = path(index, 0, size)
-        assert root_from_inclusion(HASHES[index], index, size, proof) == mth(0, size)
+        proof = TREE.path(index, 0, size)
+        assert root_from_inclusion(HASHES[index], index, size, proof) == TREE.root(size)
         wrong = [[*proof, HASHES[0]], *([proof[:-1], [OTHER, *proof[1:]]] if proof else [])]
         for one in wrong:
             try:
-                assert root_from_inclusion(HASHES[index], index, size, one) != mth(0, size)
+                assert root_from_inclusion(HASHES[index], index, size, one) != TREE.root(size)
             except ProofInvalid:
                 continue
         if size > 1:
             elsewhere = (index + 1) % size
             try:
-                assert root_from_inclusion(HASHES[index], elsewhere, size, proof) != mth(0, size)
+                assert root_from_inclusion(HASHES[index], elsewhere, size, proof) != TREE.root(size)
             except ProofInvalid:
                 continue
 
@@ -92,23 +52,23 @@ def test_every_inclusion_proof_leads_to_the_root(size: int) -> None:
 def test_every_consistency_proof_holds(size: int) -> None:
     """From every older size; a changed, missing or added hash, and another old root, are refused."""
     for old in range(1, size + 1):
-        proof = subproof(old, 0, size, True)
-        check_consistency(old, mth(0, old), size, mth(0, size), proof)
+        proof = TREE.proof(old, size)
+        check_consistency(old, TREE.root(old), size, TREE.root(size), proof)
         wrong = [[*proof, HASHES[0]], *([proof[:-1], [OTHER, *proof[1:]]] if proof else [])]
         for one in wrong:
             with pytest.raises(ProofInvalid):
-                check_consistency(old, mth(0, old), size, mth(0, size), one)
+                check_consistency(old, TREE.root(old), size, TREE.root(size), one)
         with pytest.raises(ProofInvalid):
-            check_consistency(old, OTHER, size, mth(0, size), proof)
+            check_consistency(old, OTHER, size, TREE.root(size), proof)
 
 
 def test_the_empty_tree_is_the_beginning_of_every_tree() -> None:
     """It needs no proof, and takes none; another root than its own is refused."""
     check_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, [])
-    check_consistency(0, EMPTY_ROOT, 5, mth(0, 5), [])
+    check_consistency(0, EMPTY_ROOT, 5, TREE.root(5), [])
     for old_root, size, root, proof in (
-        (HASHES[0], 5, mth(0, 5), []),
-        (EMPTY_ROOT, 5, mth(0, 5), [HASHES[0]]),
+        (HASHES[0], 5, TREE.root(5), []),
+        (EMPTY_ROOT, 5, TREE.root(5), [HASHES[0]]),
         (HASHES[0], 0, HASHES[0], []),
     ):
         with pytest.raises(ProofInvalid):
@@ -132,9 +92,9 @@ def test_what_is_no_hash_is_refused(length: int) -> None:
         root_from_inclusion(short, 0, 1, [])
     with pytest.raises(ProofInvalid):
         root_from_inclusion(HASHES[0], 0, 2, [short])
-    for old_root, root in ((short, mth(0, 5)), (mth(0, 3), short)):
+    for old_root, root in ((short, TREE.root(5)), (TREE.root(3), short)):
         with pytest.raises(ProofInvalid):
-            check_consistency(3, old_root, 5, root, subproof(3, 0, 5, True))
+            check_consistency(3, old_root, 5, root, TREE.proof(3, 5))
     with pytest.raises(ProofInvalid):
         check_consistency(5, short, 5, short, [])
 
@@ -142,4 +102,4 @@ def test_what_is_no_hash_is_refused(length: int) -> None:
 def test_a_tree_does_not_shrink() -> None:
     """A newer tree with fewer leaves is no newer tree."""
     with pytest.raises(ProofInvalid):
-        check_consistency(5, mth(0, 5), 3, mth(0, 3), [])
+        check_consistency(5, TREE.root(5), 3, TREE.root(3), [])

@@ -1,6 +1,5 @@
-"""The tree in tiles, against the definitions of RFC 6962 written down once more."""
+"""The tree in tiles, against the definitions of RFC 6962."""
 
-import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -26,47 +25,11 @@ from sca_service.audit.merkle import (
     leaf_hash,
     root_from_inclusion,
 )
+from tests.rfc6962 import Tree
 
 MOST = 300
 LEAVES = [b"leaf %d" % number for number in range(MOST)]
-
-
-def mth(leaves: list[bytes]) -> bytes:
-    """Merkle Tree Hash (RFC 6962, section 2.1)."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    if len(leaves) == 1:
-        return hashlib.sha256(b"\x00" + leaves[0]).digest()
-    k = largest_power_below(len(leaves))
-    return hashlib.sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
-
-
-def path(m: int, leaves: list[bytes]) -> list[bytes]:
-    """Merkle audit path (RFC 6962, section 2.1.1)."""
-    if len(leaves) == 1:
-        return []
-    k = largest_power_below(len(leaves))
-    if m < k:
-        return [*path(m, leaves[:k]), mth(leaves[k:])]
-    return [*path(m - k, leaves[k:]), mth(leaves[:k])]
-
-
-def subproof(m: int, leaves: list[bytes], *, known: bool) -> list[bytes]:
-    """Merkle consistency proof (RFC 6962, section 2.1.2)."""
-    if m == len(leaves):
-        return [] if known else [mth(leaves)]
-    k = largest_power_below(len(leaves))
-    if m <= k:
-        return [*subproof(m, leaves[:k], known=known), mth(leaves[k:])]
-    return [*subproof(m - k, leaves[k:], known=False), mth(leaves[:k])]
-
-
-def largest_power_below(size: int) -> int:
-    """k with k < size <= 2k."""
-    k = 1
-    while k * 2 < size:
-        k *= 2
-    return k
+TREE = Tree(LEAVES)
 
 
 def grown(size: int, *, at_once: int = 1_000_000) -> tuple[RightEdge, dict[TileId, bytes]]:
@@ -94,11 +57,11 @@ def proof_of(spans: list[Span], tiles: dict[TileId, bytes]) -> list[bytes]:
 def test_the_root_is_that_of_the_definition() -> None:
     """Every size from the empty tree on, one leaf after another."""
     edge = RightEdge(0, [])
-    assert edge.root() == EMPTY_ROOT == mth([])
+    assert edge.root() == EMPTY_ROOT == TREE.root(0)
     for size, leaf in enumerate(LEAVES, start=1):
         edge.append([leaf_hash(leaf)])
         assert edge.size == size
-        assert edge.root() == mth(LEAVES[:size])
+        assert edge.root() == TREE.root(size)
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 255, 256, 257, 1000])
@@ -133,7 +96,7 @@ def test_a_tile_holds_the_roots_that_the_specification_says() -> None:
         (TileId(1, 1), 16, 272 * 256, 273 * 256),
         (TileId(2, 0), 0, 0, 65_536),
     ):
-        wanted = mth([b"leaf %d" % number for number in range(start, end)])
+        wanted = Tree([b"leaf %d" % number for number in range(start, end)]).root()
         assert tiles[tile][place * HASH_BYTES : (place + 1) * HASH_BYTES] == wanted
 
 
@@ -151,38 +114,38 @@ def test_the_edge_is_cut_from_wider_tiles() -> None:
     """A tile that has grown since still gives the edge of the older tree."""
     _, tiles = grown(MOST)
     for size in range(MOST + 1):
-        assert RightEdge.of(size, tiles).root() == mth(LEAVES[:size])
+        assert RightEdge.of(size, tiles).root() == TREE.root(size)
 
 
 def test_every_inclusion_proof_is_that_of_the_definition(tiles: dict[TileId, bytes]) -> None:
     """Every leaf of every tree up to the largest; each leads to the root (RFC 6962, section 2.1.1)."""
     for size in sizes():
-        root = mth(LEAVES[:size])
+        root = TREE.root(size)
         for index in range(size):
             proof = proof_of(inclusion_spans(index, size), tiles)
             assert root_from_inclusion(leaf_hash(LEAVES[index]), index, size, proof) == root
             if size in {1, 2, 3, 7, 8, 9, 255, 256, 257, MOST}:
-                assert proof == path(index, LEAVES[:size])
+                assert proof == TREE.path(index, 0, size)
 
 
 def test_every_consistency_proof_is_that_of_the_definition(tiles: dict[TileId, bytes]) -> None:
     """Every pair of sizes up to the largest; each holds for both roots (RFC 6962, section 2.1.2)."""
-    roots = [mth(LEAVES[:size]) for size in range(MOST + 1)]
+    roots = [TREE.root(size) for size in range(MOST + 1)]
     for size in range(MOST + 1):
         for old_size in range(size + 1):
             proof = proof_of(consistency_spans(old_size, size), tiles)
             check_consistency(old_size, roots[old_size], size, roots[size], proof)
             if old_size and size in {1, 2, 3, 7, 8, 9, 255, 256, 257, MOST}:
-                assert proof == subproof(old_size, LEAVES[:size], known=True)
+                assert proof == TREE.proof(old_size, size)
 
 
 def test_a_proof_against_another_root_is_refused(tiles: dict[TileId, bytes]) -> None:
     """The checks that the proofs above pass can fail."""
     proof = proof_of(consistency_spans(100, 200), tiles)
     with pytest.raises(ProofInvalid):
-        check_consistency(100, mth(LEAVES[:99]), 200, mth(LEAVES[:200]), proof)
+        check_consistency(100, TREE.root(99), 200, TREE.root(200), proof)
     proof = proof_of(inclusion_spans(5, 200), tiles)
-    assert root_from_inclusion(leaf_hash(LEAVES[6]), 5, 200, proof) != mth(LEAVES[:200])
+    assert root_from_inclusion(leaf_hash(LEAVES[6]), 5, 200, proof) != TREE.root(200)
 
 
 def test_proofs_need_no_tile_below_the_minimum_index() -> None:

@@ -4,11 +4,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.rfc6962 import Tree
 
 ORIGIN = "sca.example/log"
 
@@ -59,39 +60,13 @@ def note(text: str, *signers: Signer) -> bytes:
     return (text + "\n" + "".join(signer.line(text) for signer in signers)).encode()
 
 
-class Tree:
-    """RFC 6962, section 2.1, word by word."""
-
-    def __init__(self, leaves: Sequence[bytes]) -> None:
-        self.leaves = list(leaves)
-        self.mth = cache(self._mth)
-
-    def _mth(self, first: int, end: int) -> bytes:
-        if first == end:
-            return hashlib.sha256(b"").digest()
-        if end - first == 1:
-            return hashlib.sha256(b"\x00" + self.leaves[first]).digest()
-        split = 1 << ((end - first - 1).bit_length() - 1)
-        left, right = self.mth(first, first + split), self.mth(first + split, end)
-        return hashlib.sha256(b"\x01" + left + right).digest()
-
-    def path(self, index: int, first: int, end: int) -> list[bytes]:
-        """PATH(m, D[n]): the inclusion proof, the lowest hash first."""
-        if end - first == 1:
-            return []
-        split = first + (1 << ((end - first - 1).bit_length() - 1))
-        if index < split:
-            return [*self.path(index, first, split), self.mth(split, end)]
-        return [*self.path(index, split, end), self.mth(first, split)]
-
-
 def checkpoint(leaves: Sequence[bytes], *signers: Signer, origin: str = ORIGIN) -> bytes:
     """The signed checkpoint of these leaves."""
-    root = Tree(leaves).mth(0, len(leaves))
+    root = Tree(leaves).root()
     return note(f"{origin}\n{len(leaves)}\n{base64.b64encode(root).decode()}\n", *(signers or (LOG,)))
 
 
-def write_log(folder: Path, leaves: Sequence[bytes], *signers: Signer) -> Path:
+def write_log(folder: Path, leaves: Sequence[bytes], *signers: Signer, origin: str = ORIGIN) -> Path:
     """A whole log in a folder."""
     tree, size = Tree(leaves), len(leaves)
     for index in range(0, size, 256):
@@ -107,7 +82,7 @@ def write_log(folder: Path, leaves: Sequence[bytes], *signers: Signer) -> Path:
             ]
             write(folder, path_of(str(level), first // 256, len(hashes)), b"".join(hashes))
         level += 1
-    write(folder, "checkpoint", checkpoint(leaves, *signers))
+    write(folder, "checkpoint", checkpoint(leaves, *signers, origin=origin))
     return folder
 
 

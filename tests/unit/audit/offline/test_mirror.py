@@ -12,7 +12,7 @@ from sca_service.audit.offline.mirror import CHECKPOINTS, Mirrored, mirror
 from sca_service.audit.offline.note import VerifierKey
 from sca_service.audit.offline.source import Folder
 from sca_service.audit.offline.verify import Demands, Held, verify
-from tests.unit.audit.offline.made_log import LOG, NEXT, checkpoint, leaf, path_of, write, write_log
+from tests.unit.audit.offline.made_log import LOG, NEXT, Signer, checkpoint, leaf, path_of, write, write_log
 
 LEAVES = [leaf(number) for number in range(900)]
 KEYS = (VerifierKey.parse(LOG.vkey),)
@@ -70,6 +70,34 @@ def test_a_log_that_does_not_add_to_the_copy_is_refused_and_the_copy_stays(
         mirror(Folder(tmp_path / "log"), tmp_path / "copy", KEYS)
     assert files(tmp_path / "copy") == kept
     assert verify(Folder(tmp_path / "copy"), Demands(KEYS)).holds
+
+
+@pytest.mark.parametrize("size", [200, 290, 400])
+def test_a_restored_log_goes_on_under_a_new_origin_and_never_under_the_old(tmp_path: Path, size: int) -> None:
+    """Back to 250 of 300 leaves, and other events since: the old copy tells, a new copy takes the new log."""
+    old_copy, new_copy = tmp_path / "copy", tmp_path / "new"
+    mirror(grow(tmp_path / "log", 300), old_copy, KEYS)
+    kept = files(old_copy)
+    since = [leaf(5000 + number) for number in range(size - 250)]
+    restored = [*LEAVES[:250], *since][:size]
+
+    under_old = Folder(write_log(tmp_path / "under old", restored))
+    with pytest.raises(Refused, match="forked" if size > 300 else "rolled back"):
+        mirror(under_old, old_copy, KEYS)
+
+    signer = Signer("sca.example/log-2", seed=4)
+    keys = (VerifierKey.parse(signer.vkey),)
+    under_new = Folder(write_log(tmp_path / "under new", restored, signer, origin=signer.name))
+    assert mirror(under_new, new_copy, keys) == Mirrored(0, size)
+    assert verify(Folder(new_copy), Demands(keys)).holds
+    for known, why in (
+        (KEYS, "no key that was given"),
+        ((*KEYS, *keys), "the copy is of another log, sca.example/log"),
+    ):
+        with pytest.raises(Refused, match=why):
+            mirror(under_new, old_copy, known)
+    assert files(old_copy) == kept
+    assert verify(Folder(old_copy), Demands(KEYS)).holds
 
 
 def test_a_log_that_grows_while_it_is_read_is_copied_up_to_its_checkpoint(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from sca_service.audit.offline.evidence import Checked, check_evidence
 from sca_service.audit.offline.findings import Refused
 from sca_service.audit.offline.note import VerifierKey
 from sca_service.audit.offline.story import story_of
-from tests.unit.audit.offline.made_log import LOG, NEXT, Tree, checkpoint, leaf, note
+from tests.rfc6962 import Tree
+from tests.unit.audit.offline.made_log import LOG, NEXT, checkpoint, leaf, note
 
 CHALLENGE = "chl_1"
 KEYS = (VerifierKey.parse(LOG.vkey),)
