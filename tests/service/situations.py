@@ -89,6 +89,13 @@ async def cancelled(bank: Bank, redis: Redis) -> Challenge:
     return body
 
 
+async def declined(bank: Bank, _: Redis) -> Challenge:
+    """A challenge that the payer said no to in the app. Leaves the supplier as `undeliverable` does."""
+    await bank.script("push", "decline")
+    challenge = await bank.issue(channels=[{"channel": "push"}])
+    return await bank.reached(challenge["id"], "declined")
+
+
 async def undeliverable(bank: Bank, _: Redis) -> Challenge:
     """A challenge whose only channel failed. Leaves the supplier as it was scripted: see the fixture `script`."""
     await bank.script("sms", "error")
@@ -106,6 +113,7 @@ async def refused(bank: Bank, redis: Redis) -> Challenge:
 SITUATIONS: dict[str, Callable[[Bank, Redis], Awaitable[Challenge]]] = {
     "pending": pending,
     "approved": approved,
+    "declined": declined,
     "rejected": rejected,
     "blocked": blocked,
     "expired": expired,

@@ -60,7 +60,8 @@ async def _play(deployment: Deployment) -> dict[str, str]:
         challenges = {}
         for status, bring in SITUATIONS.items():
             challenges[status] = (await bring(bank, redis))["id"]
-            await bank.script("sms", "deliver")
+            for supplier in ("sms", "push"):
+                await bank.script(supplier, "deliver")
     connection = await asyncpg.connect(deployment.servers.postgres.url)
 
     async def is_sequenced() -> bool:
@@ -237,6 +238,14 @@ DAMAGE = {
     "cancelled not told": (
         "DELETE FROM audit_events WHERE id = first_of('{cancelled}', 'challenge.cancelled')",
         "missing cancelled it stands at cancelled, and no event says how it came to that",
+    ),
+    "declined not told": (
+        "DELETE FROM audit_events WHERE id = first_of('{declined}', 'challenge.declined')",
+        "missing declined it stands at declined, and no event says how it came to that",
+    ),
+    "declined, and said to have expired": (
+        "SELECT put_again('{declined}', 'challenge.declined', '.declined', '.expired')",
+        "contradicted declined it stands at declined, and an event says expired",
     ),
     "undeliverable not told": (
         "DELETE FROM audit_events WHERE id = first_of('{undeliverable}', 'challenge.undeliverable')",
