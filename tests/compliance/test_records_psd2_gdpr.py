@@ -16,6 +16,7 @@ from sca_service.audit.offline.note import VerifierKey
 from sca_service.core import log_signers
 from sca_service.policy.load import mistakes
 from sca_service.settings import read_settings, shipped_policies
+from tests.generator import path, pin_enrolled
 from tests.harness import Bank, Deployment, unique_psu
 
 
@@ -73,6 +74,8 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
         await sca("clients", "create", f"ops-{os.getpid()}", "--scopes", "admin", "--config", config)
     ).strip()
     payers = [unique_psu() for _ in range(3)]
+    for psu in payers:
+        await pin_enrolled(bank, psu, "493817")
     challenges = [(await bank.issue(psu=psu))["id"] for psu in payers]
     for challenge in challenges:
         await bank.http.post(f"/v1/challenges/{challenge}/cancel", json={})
@@ -105,6 +108,8 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
     assert not any(event.disclosed for event in checked.events)
     assert psu["phone"] not in after.text and psu["id"] not in after.text
     assert (await bank.get(gone))["psu"] == {"id": ""}
+    left = [len((await bank.http.get(path(one))).json()["data"]) for one in payers]
+    assert left == [1, 0, 1], "authenticators are forgotten too"
     for other, challenge in ((payers[0], challenges[0]), (payers[2], challenges[2])):
         assert other["phone"] in (await bank.http.get(f"/v1/challenges/{challenge}/evidence")).text
     key = (await sca("audit", "keys", "--config", config)).split()[0]

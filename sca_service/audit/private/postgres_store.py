@@ -204,6 +204,7 @@ class ErasureStore:
             destroyed = [row["id"] for row in await connection.fetch(_DESTROY, confirmed["psu"])]
             await connection.execute("DELETE FROM audit_private WHERE key_id = ANY($1::bigint[])", destroyed)
             await connection.execute("DELETE FROM push_subscriptions WHERE psu = $1", confirmed["psu"])
+            await connection.execute("DELETE FROM authenticators WHERE psu = $1", confirmed["psu"])
             await connection.executemany(
                 "UPDATE challenges SET state = $2 WHERE id = $1", list(states.items())
             )
