@@ -4,9 +4,19 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, post
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.authenticator_forms import (
+    ActivationBody,
+    ActivationForm,
+    AuthenticatorForm,
+    AuthenticatorListBody,
+    EnrolledBody,
+    ResyncBody,
+    ResyncForm,
+    authenticator_body,
+)
 from sca_service.api.call import Call, call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
@@ -15,19 +25,14 @@ from sca_service.api.payers import PsuId
 from sca_service.api.requests import Mistakes, psu_id_of
 from sca_service.api.routes import needs, problems, respond
 from sca_service.authenticators.enrolment import Enrolled, Enrolment, Whose, Wish
-from sca_service.authenticators.model import (
-    ActivationOutcome,
-    Authenticator,
-    AuthenticatorState,
-    AuthenticatorType,
-    Element,
-    ResyncOutcome,
-)
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation
+from sca_service.authenticators.ocra.signing import parse_key, parse_suite
+from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.pin.rules import parse_pin, refuse_trivial
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeReader
 from sca_service.challenges.follow import Follower
-from sca_service.kernel.clock import Clock, timestamp
+from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.text import clean_text
@@ -39,111 +44,6 @@ _LONGEST_LABEL = 64
 _encode = msgspec.json.Encoder().encode
 
 AuthenticatorIdParameter = Annotated[str, Meta(description="The authenticator's id, `aut_…`.")]
-
-
-class AuthenticatorForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """An authenticator to be enrolled."""
-
-    type: AuthenticatorType
-    label: Annotated[
-        str,
-        Meta(
-            max_length=256,
-            examples=["Anna"],
-            description="What the payer reads beside the codes, at most 64 characters.",
-        ),
-    ]
-    pin: (
-        Annotated[
-            str,
-            Meta(
-                max_length=64,
-                description="For `pin`: what the payer chose, ASCII digits as many as the policy asks for, at most 12. "
-                "Kept as an Argon2id hash.",
-            ),
-        ]
-        | None
-    ) = None
-    authorisation: (
-        Annotated[
-            str,
-            Meta(
-                max_length=4096,
-                description="The `authentication_code` of an approved `enrolment` challenge, at most five minutes old "
-                "and used once. Needed as soon as the payer has an active authenticator (RTS Art. 24).",
-            ),
-        ]
-        | None
-    ) = None
-
-
-class ActivationForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What proves that the payer has it, or knows it: one of the two."""
-
-    code: (
-        Annotated[str, Meta(max_length=64, examples=["287082"], description="What the generator shows now.")]
-        | None
-    ) = None
-    pin: Annotated[str, Meta(max_length=64, description="For `pin`: the PIN once more.")] | None = None
-
-
-class AuthenticatorBody(Struct, frozen=True):
-    """An authenticator. It never holds what it authenticates by."""
-
-    id: str
-    type: AuthenticatorType
-    state: AuthenticatorState
-    element: Annotated[
-        Element, Meta(description="The category of element that it carries (RTS Art. 6 to 8).")
-    ]
-    label: str
-    created_at: str
-    activated_at: str | None
-    used_at: str | None
-
-
-class EnrolledBody(Struct, frozen=True):
-    """A pending authenticator, and what the payer needs to set it up."""
-
-    authenticator: AuthenticatorBody
-    otpauth_uri: Annotated[
-        str | None,
-        Meta(
-            description="For the payer's generator, told once: null for a PIN, and when the same request is sent again."
-        ),
-    ]
-
-
-class ActivationBody(Struct, frozen=True):
-    """What a try to activate came to."""
-
-    outcome: ActivationOutcome
-    tries_left: Annotated[int, Meta(description="Wrong codes that remain before it is revoked.")]
-    authenticator: AuthenticatorBody
-
-
-class ResyncForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Two codes that the generator shows one after the other."""
-
-    codes: Annotated[
-        list[Annotated[str, Meta(max_length=64)]],
-        Meta(min_length=2, max_length=2, examples=[["287082", "359152"]]),
-    ]
-
-
-class ResyncBody(Struct, frozen=True):
-    """What a try to find a generator's counter came to."""
-
-    outcome: ResyncOutcome
-    tries_left: Annotated[int, Meta(description="Wrong tries that remain before it is revoked.")]
-    authenticator: AuthenticatorBody
-
-
-class AuthenticatorListBody(Struct, frozen=True):
-    """All authenticators of a payer, the oldest first, without the revoked."""
-
-    data: tuple[AuthenticatorBody, ...]
-    next_cursor: None = None
 
 
 class AuthenticatorOperations:
@@ -171,24 +71,29 @@ class AuthenticatorOperations:
         mistakes = Mistakes()
         psu = mistakes.read("/psu_id", lambda: psu_id_of(psu_id)) or ""
         label = mistakes.read("/label", lambda: clean_text(form.label, pointer="", most=_LONGEST_LABEL)) or ""
-        authorised_by = mistakes.read("/authorisation", lambda: self._approval(call, psu, form.authorisation))
+        authorisation = mistakes.read("/authorisation", lambda: self._approval(call, psu, form.authorisation))
         pin = mistakes.read("/pin", lambda: self._chosen(form))
+        suite, key = self._signing(form, mistakes)
         mistakes.refuse()
         made: list[Enrolled] = []
 
         async def enrol(unique: str | None) -> HttpAnswer:
-            wish = Wish(form.type, label, authorised_by, pin, unique)
+            wish = Wish(form.type, label, authorisation, pin, unique, suite, key)
             enrolled = await self._enrolment.enrol(self._whose(call, psu), wish)
             made.append(enrolled)
-            # What is kept for a repetition is without the seed: that leaves once.
-            return HttpAnswer(201, _encode(EnrolledBody(_body(enrolled.authenticator), None)))
+            # What is kept for a repetition is without the seed or key: that leaves once.
+            return HttpAnswer(201, _encode(_enrolled_body(enrolled)))
 
         request = call.path.encode() + b"\0" + call.body
         answer = await self._idempotency.once(call.caller, call.idempotency_key, request, enrol)
-        if not made or made[0].uri is None:
+        if not made or (made[0].uri is None and made[0].key is None):
             return answer
-        body = EnrolledBody(_body(made[0].authenticator), made[0].uri.reveal())
-        return HttpAnswer(201, _encode(body), (("Cache-Control", "no-store"),))
+        told = msgspec.structs.replace(
+            _enrolled_body(made[0]),
+            otpauth_uri=made[0].uri.reveal() if made[0].uri else None,
+            ocra_key=made[0].key.reveal() if made[0].key else None,
+        )
+        return HttpAnswer(201, _encode(told), (("Cache-Control", "no-store"),))
 
     async def activate(
         self, call: Call, psu_id: str, authenticator_id: str, form: ActivationForm
@@ -206,7 +111,7 @@ class AuthenticatorOperations:
         tried = await self._enrolment.activate(
             self._whose(call, psu), authenticator_id, proof, is_pin=known is not None
         )
-        body = ActivationBody(tried.outcome, tried.tries_left, _body(tried.authenticator))
+        body = ActivationBody(tried.outcome, tried.tries_left, authenticator_body(tried.authenticator))
         return HttpAnswer(200, _encode(body))
 
     async def resynchronise(
@@ -222,20 +127,25 @@ class AuthenticatorOperations:
         outcome, left, authenticator = await self._enrolment.resynchronise(
             self._whose(call, psu), authenticator_id, (first, second)
         )
-        return HttpAnswer(200, _encode(ResyncBody(outcome, left, _body(authenticator))))
+        if authenticator.state is AuthenticatorState.REVOKED:
+            await self._revoke(call, psu, authenticator_id)
+        return HttpAnswer(200, _encode(ResyncBody(outcome, left, authenticator_body(authenticator))))
 
     async def all_of(self, call: Call, psu_id: str) -> HttpAnswer:
         """A payer's authenticators. Raises InvalidInput, StoreUnavailable."""
         psu = psu_id_of(psu_id, "/psu_id")
         found = await self._enrolment.all_of(self._whose(call, psu))
-        return HttpAnswer(200, _encode(AuthenticatorListBody(tuple(map(_body, found)))))
+        return HttpAnswer(200, _encode(AuthenticatorListBody(tuple(map(authenticator_body, found)))))
 
     async def revoke(self, call: Call, psu_id: str, authenticator_id: str) -> HttpAnswer:
         """Revoke one, and void what it was to answer: 204. Raises NotFound, InvalidInput, StoreUnavailable."""
         psu = psu_id_of(psu_id, "/psu_id")
-        kind = await self._enrolment.revoke(self._whose(call, psu), authenticator_id)
-        await self._follower.void(call.caller, psu, kind)
+        await self._revoke(call, psu, authenticator_id)
         return HttpAnswer(204, b"")
+
+    async def _revoke(self, call: Call, psu: str, authenticator_id: str) -> None:
+        revoked = await self._enrolment.revoke(self._whose(call, psu), authenticator_id)
+        await self._follower.void(call.caller, psu, revoked)
 
     def _whose(self, call: Call, psu: str) -> Whose:
         origin: dict[str, Any] = msgspec.to_builtins(call.caller.event_members(self._policy))
@@ -252,7 +162,24 @@ class AuthenticatorOperations:
         refuse_trivial(pin, "")
         return pin
 
-    def _approval(self, call: Call, psu: str, authorisation: str | None) -> str | None:
+    def _signing(
+        self, form: AuthenticatorForm, mistakes: Mistakes
+    ) -> tuple[OcraSuite | None, Secret[bytes] | None]:
+        """What one that signs computes by, and the key of a device that has one; neither for another type."""
+        if form.type is not AuthenticatorType.OCRA:
+            for pointer, given in (("/suite", form.suite), ("/key", form.key)):
+                if given is not None:
+                    mistakes.note(pointer, f"is not a member of {form.type}")
+            return None, None
+        suite, key = form.suite, form.key
+        if suite is None:
+            mistakes.note("/suite", "is required for ocra")
+        return (
+            mistakes.read("/suite", lambda: parse_suite(suite)) if suite is not None else None,
+            mistakes.read("/key", lambda: parse_key(key)) if key is not None else None,
+        )
+
+    def _approval(self, call: Call, psu: str, authorisation: str | None) -> Authorisation | None:
         if authorisation is None:
             return None
         approval = self._reader.approval_of(
@@ -270,16 +197,10 @@ class AuthenticatorOperations:
         return approval
 
 
-def _body(authenticator: Authenticator) -> AuthenticatorBody:
-    return AuthenticatorBody(
-        id=authenticator.id,
-        type=authenticator.type,
-        state=authenticator.state,
-        element=authenticator.element,
-        label=authenticator.label,
-        created_at=timestamp(authenticator.created_at_ms),
-        activated_at=timestamp(authenticator.activated_at_ms) if authenticator.activated_at_ms else None,
-        used_at=timestamp(authenticator.used_at_ms) if authenticator.used_at_ms else None,
+def _enrolled_body(enrolled: Enrolled) -> EnrolledBody:
+    """Without what leaves once."""
+    return EnrolledBody(
+        authenticator_body(enrolled.authenticator), None, activation_question=enrolled.question
     )
 
 
@@ -292,8 +213,8 @@ def _body(authenticator: Authenticator) -> AuthenticatorBody:
     summary="Enrol an authenticator",
     description=(
         "It is pending until a code proves that the payer has it. A payer's first one needs your word only; any other "
-        "one an `authorisation`. Accepts an `Idempotency-Key`: sent again, the answer is the same but for the URI, "
-        "which is told once."
+        "one an `authorisation`. Accepts an `Idempotency-Key`: sent again, the answer is the same but for the URI "
+        "or key, which is told once."
     ),
     responses=problems(409, 413, 415, 422),
 )

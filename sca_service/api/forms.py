@@ -176,8 +176,8 @@ class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
     method: Annotated[
         Method,
         Meta(
-            description="How the payer answers: a code that is sent, or one that an enrolled generator shows (not "
-            "for a payment)."
+            description="How the payer answers: a code that is sent, or one that an enrolled generator shows. For a "
+            "payment only a sent one, or `ocra`: it answers a question that is made from the transaction."
         ),
     ] = Method.ONE_TIME_CODE
     channels: (

@@ -171,6 +171,13 @@ class ChallengeBody(Struct, frozen=True):
         bool,
         Meta(description="Whether an answer needs the payer's PIN beside the code."),
     ]
+    ocra_question: Annotated[
+        str | None,
+        Meta(
+            description="For `ocra`: what the payer types into the generator, or scans; made from this challenge and "
+            "its transaction. Show amount and payee beside it."
+        ),
+    ]
     risk: RiskBody
     policy: PolicyBody
     reference: str | None
@@ -247,6 +254,7 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
         elements=fixed.elements,
         sca=is_sca(fixed.elements),
         pin_asked=state.asks_pin,
+        ocra_question=fixed.question.text if fixed.question else None,
         risk=_risk(view),
         policy=PolicyBody(fixed.policy),
         reference=private.reference,

@@ -104,6 +104,7 @@ _PENDING = ChallengeBody(
     elements=(Element.KNOWLEDGE, Element.POSSESSION),
     sca=True,
     pin_asked=False,
+    ocra_question=None,
     risk=RiskBody("challenge", 0, ()),
     policy=PolicyBody("sha256:…"),
     reference="case-77",

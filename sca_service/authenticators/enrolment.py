@@ -1,8 +1,9 @@
 """Enrol, activate, list and revoke authenticators: the one place with the control flow (RTS Art. 24 to 27)."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sca_service.authenticators import otp, sealed
 from sca_service.authenticators.model import (
@@ -10,8 +11,12 @@ from sca_service.authenticators.model import (
     Authenticator,
     AuthenticatorState,
     AuthenticatorType,
+    Authorisation,
     ResyncOutcome,
+    Revoked,
 )
+from sca_service.authenticators.ocra import signing
+from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.pin.hashing import PinHasher
 from sca_service.authenticators.postgres_store import (
     AuthenticatorRow,
@@ -20,7 +25,7 @@ from sca_service.authenticators.postgres_store import (
     Occurrence,
     Refusal,
 )
-from sca_service.authenticators.sealed import OtpSealed, PinSealed
+from sca_service.authenticators.sealed import Content, OcraSealed, OtpSealed, PinSealed
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import (
     AuthorisationRequired,
@@ -33,6 +38,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import AuthenticatorPolicy, GeneratorPolicy
 
+_ID = re.compile(r"aut_[0-9a-f]{32}", re.ASCII)
 MOST_TRIES = 5
 """RTS Art. 4(3)(b), for activation too: so many wrong codes, and the enrolment starts anew."""
 
@@ -48,25 +54,34 @@ class Whose:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wish:
-    """What is to be enrolled. `authorised_by` names the approval of an enrolment challenge (RTS Art. 24).
+    """What is to be enrolled. `authorisation` is the approval of an enrolment challenge (RTS Art. 24).
 
     Only a payer's first authenticator does without. `pin` is there for a PIN, and only then. `unique` (32 hexadecimal
-    digits) names a repeated request.
+    digits) names a repeated request. `suite` is there for OCRA, and only then, with the `key` of a device that has one
+    already.
     """
 
     kind: AuthenticatorType
     label: str
-    authorised_by: str | None = None
+    authorisation: Authorisation | None = None
     pin: Secret[str] | None = None
     unique: str | None = None
+    suite: OcraSuite | None = None
+    key: Secret[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A pending authenticator; `uri` holds the seed, and is there only when it was enrolled just now."""
+    """A pending authenticator; `uri` holds the seed, and is there only when it was enrolled just now.
+
+    Of one that signs, `key` is the key in base32, there only when it was made just now, and `question` what has to be
+    answered to activate it.
+    """
 
     authenticator: Authenticator
-    uri: Secret[str] | None
+    uri: Secret[str] | None = None
+    key: Secret[str] | None = None
+    question: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +112,12 @@ class Enrolment:
         self._clock = clock
 
     async def enrol(self, whose: Whose, wish: Wish) -> Enrolled:
-        """Enrol as pending: a generator with a seed of its own, or the PIN that the payer chose.
+        """Enrol as pending: a generator with a seed of its own or an imported key, or the PIN that the payer chose.
 
         Raises AuthorisationRequired, InvalidInput, StoreUnavailable, for a PIN Overloaded.
         """
+        if wish.pin is not None and wish.authorisation is None and await self._has_active(whose):
+            raise AuthorisationRequired  # before the PIN is hashed: that costs others their place
         authenticator_id = f"aut_{wish.unique}" if wish.unique else new_id("aut")
         content = await self._content(wish, authenticator_id)
         stored = await self._store.enrol(
@@ -110,7 +127,7 @@ class Enrolment:
                 psu=self._psu(whose),
                 type=wish.kind,
                 sealed=sealed.sealed(self._keyring, content, authenticator_id),
-                authorised_by=wish.authorised_by,
+                authorisation=wish.authorisation,
             ),
             most=self._policy.most_of_a_payer,
             pending_seconds=self._policy.pending_seconds,
@@ -119,18 +136,31 @@ class Enrolment:
         if isinstance(stored, Refusal):
             raise _refused(stored)
         row, is_new = stored
-        if not is_new or isinstance(content, PinSealed):
-            return Enrolled(self._seen(row), None)
-        uri = otp.enrolment_uri(
-            content.shape, Secret(content.seed), issuer=self._policy.issuer_name, account=wish.label
-        )
-        return Enrolled(self._seen(row), uri)
+        enrolled = Enrolled(self._seen(row), question=self._question(row))
+        if is_new and isinstance(content, OtpSealed):
+            uri = otp.enrolment_uri(
+                content.shape, Secret(content.seed), issuer=self._policy.issuer_name, account=wish.label
+            )
+            return replace(enrolled, uri=uri)
+        if is_new and isinstance(content, OcraSealed) and wish.key is None:
+            return replace(enrolled, key=signing.key_text(content.key))
+        return enrolled
 
-    async def _content(self, wish: Wish, authenticator_id: str) -> OtpSealed | PinSealed:
+    async def _content(self, wish: Wish, authenticator_id: str) -> Content:
         if wish.pin is not None:
             return PinSealed(await self._pins.hash(wish.pin, authenticator_id), wish.label)
+        if wish.suite is not None:
+            key = wish.key.reveal() if wish.key else os.urandom(wish.suite.hash.size_bytes)
+            return OcraSealed(key, wish.suite.text, wish.label)
         rule = self._rule(wish.kind)
         return OtpSealed(os.urandom(otp.SEED_BYTES), rule.digits, rule.period_seconds, wish.label)
+
+    def _question(self, row: AuthenticatorRow) -> str | None:
+        """What is asked to activate one that signs; None for all others."""
+        if row.type is not AuthenticatorType.OCRA or row.state is not AuthenticatorState.PENDING:
+            return None
+        content = sealed.signer_of(self._keyring, row)
+        return signing.question_for(OcraSuite.parse(content.suite), row.id)
 
     async def activate(
         self, whose: Whose, authenticator_id: str, proof: Secret[str], *, is_pin: bool
@@ -143,7 +173,10 @@ class Enrolment:
         """
         psu = self._psu(whose)
         row = await self._store.try_to_activate(
-            authenticator_id, psu, most_tries=MOST_TRIES, pending_seconds=self._policy.pending_seconds
+            _checked(authenticator_id),
+            psu,
+            most_tries=MOST_TRIES,
+            pending_seconds=self._policy.pending_seconds,
         )
         if row is None:
             return self._not_tried(await self._known(authenticator_id, psu))
@@ -154,8 +187,8 @@ class Enrolment:
             await self._store.give_back(row)
             raise
         if step is None:
-            await self._store.failed(row, is_last=left == 0, occurrence=self._occurrence(whose))
-            return Activation(ActivationOutcome.INCORRECT, left, self._seen(row))
+            failed = await self._failed(row, whose)
+            return Activation(ActivationOutcome.INCORRECT, left, self._seen(failed))
         active = await self._store.activate(row, step, self._occurrence(whose))
         if active is None:
             known = await self._known(authenticator_id, psu)
@@ -174,38 +207,51 @@ class Enrolment:
         """
         psu = self._psu(whose)
         row = await self._store.try_to_resynchronise(
-            authenticator_id, psu, AuthenticatorType.HOTP, most_tries=MOST_TRIES
+            _checked(authenticator_id), psu, AuthenticatorType.HOTP, most_tries=MOST_TRIES
         )
         if row is None:
             known = await self._known(authenticator_id, psu)
             if known.type is not AuthenticatorType.HOTP:
                 raise NotFound
+            if known.state is AuthenticatorState.ACTIVE:  # nobody came to revoke it after the last try
+                known = await self._failed(known, whose)
             return ResyncOutcome.NOT_ACTIVE, 0, self._seen(known)
         left = MOST_TRIES - row.tries
         content = sealed.generator_of(self._keyring, row)
         step = otp.matching_pair(content.shape, Secret(content.seed), codes, row.last_step)
         found = await self._store.resynchronise(row, step, self._occurrence(whose)) if step else None
         if found is None:
-            await self._store.failed(row, is_last=left == 0, occurrence=self._occurrence(whose))
-            return ResyncOutcome.INCORRECT, left, self._seen(row)
+            return ResyncOutcome.INCORRECT, left, self._seen(await self._failed(row, whose))
         return ResyncOutcome.RESYNCHRONISED, MOST_TRIES, self._seen(found)
 
     async def all_of(self, whose: Whose) -> Sequence[Authenticator]:
         """All that a payer has, the oldest first, without the revoked. Raises StoreUnavailable."""
         return [self._seen(row) for row in await self._store.of(self._psu(whose))]
 
-    async def revoke(self, whose: Whose, authenticator_id: str) -> AuthenticatorType:
-        """Revoke: it never answers again, on any replica (RTS Art. 27). Raises NotFound, StoreUnavailable."""
-        row = await self._store.revoke(authenticator_id, self._psu(whose), self._occurrence(whose))
+    async def revoke(self, whose: Whose, authenticator_id: str) -> Revoked:
+        """Revoke: it never answers again, on any replica (RTS Art. 27); again is as once.
+
+        Raises NotFound, StoreUnavailable.
+        """
+        psu = self._psu(whose)
+        row = await self._store.revoke(_checked(authenticator_id), psu, self._occurrence(whose))
         if row is None:
             raise NotFound
-        return row.type
+        return Revoked(row.id, row.type, is_last=not await self._store.active(psu, row.type))
+
+    async def _has_active(self, whose: Whose) -> bool:
+        return any(row.state is AuthenticatorState.ACTIVE for row in await self._store.of(self._psu(whose)))
+
+    async def _failed(self, row: AuthenticatorRow, whose: Whose) -> AuthenticatorRow:
+        return await self._store.failed(row, most_tries=MOST_TRIES, occurrence=self._occurrence(whose))
 
     async def _step(self, row: AuthenticatorRow, proof: Secret[str]) -> int | None:
         """The step that the proof uses up, 0 for a PIN, None when it is wrong."""
         if row.type is AuthenticatorType.PIN:
             kept = sealed.pin_of(self._keyring, row)
             return 0 if (await self._pins.verify(kept.hash, proof, row.id)).matches else None
+        if row.type is AuthenticatorType.OCRA:
+            return self._signed_step(row, proof)
         content = sealed.generator_of(self._keyring, row)
         rule = self._rule(row.type)
         steps = otp.steps_to_try(
@@ -216,6 +262,19 @@ class Enrolment:
             look_ahead=rule.look_ahead_counters,
         )
         return otp.matching_step(content.shape, Secret(content.seed), proof, steps)
+
+    def _signed_step(self, row: AuthenticatorRow, proof: Secret[str]) -> int | None:
+        content = sealed.signer_of(self._keyring, row)
+        suite = OcraSuite.parse(content.suite)
+        return signing.answered_step(
+            suite,
+            Secret(content.key),
+            proof,
+            signing.question_for(suite, row.id),
+            last_step=row.last_step,
+            now_ms=self._clock.now_ms(),
+            policy=self._policy.ocra,
+        )
 
     def _rule(self, kind: AuthenticatorType) -> GeneratorPolicy:
         return self._policy.totp if kind is AuthenticatorType.TOTP else self._policy.hotp
@@ -249,9 +308,17 @@ class Enrolment:
         return Occurrence(self._clock.now_ms(), whose.origin)
 
 
+def _checked(authenticator_id: str) -> str:
+    """An id that an authenticator can have. Raises NotFound."""
+    if not _ID.fullmatch(authenticator_id):
+        raise NotFound
+    return authenticator_id
+
+
 def _refused(refusal: Refusal) -> Exception:
     if refusal.needs_authorisation:
         return AuthorisationRequired()
-    if refusal.authorisation_is_used:
-        return InvalidInput.at("/authorisation", "was used for another authenticator before")
+    if refusal.authorisation_is_void:
+        detail = "was used for another authenticator, or one was revoked since"
+        return InvalidInput.at("/authorisation", detail)
     return InvalidInput.at("", "this payer has as many authenticators as the policy allows; revoke one first")

@@ -1,9 +1,14 @@
-"""Whether a code came from one of a payer's generators, and uses it up: each step is accepted once."""
+"""Whether a code came from one of a payer's generators, and uses it up: each step is accepted once.
+
+Of one that signs (OCRA), also what it is asked: only the one that was asked may answer.
+"""
 
 from sca_service.authenticators import otp
-from sca_service.authenticators.model import AuthenticatorType
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, SigningQuestion
+from sca_service.authenticators.ocra import signing
+from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.postgres_store import AuthenticatorStore
-from sca_service.authenticators.sealed import generator_of
+from sca_service.authenticators.sealed import generator_of, signer_of
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
@@ -49,3 +54,43 @@ class Generators:
             if step is not None and not accepted:
                 accepted = await self._store.claim(row, step, challenge)
         return accepted
+
+    async def used(self, payer: str, *, challenge: str, pin: bool) -> None:
+        """Note which of a payer's authenticators an approval rested on, by then and not before: it would tell which
+        part of a wrong answer was right. Raises StoreUnavailable.
+        """
+        await self._store.used(payer, challenge, pin=pin)
+
+    async def ask(self, payer: str, *, challenge: str, transaction_digest: str) -> SigningQuestion | None:
+        """What the payer's newest generator that signs is asked for this transaction (`""` for none of it).
+
+        None when the payer has no active one. Raises StoreUnavailable, SealBroken.
+        """
+        rows = await self._store.active(payer, AuthenticatorType.OCRA)
+        if not rows:
+            return None
+        newest = rows[-1]
+        suite = OcraSuite.parse(signer_of(self._keyring, newest).suite)
+        return SigningQuestion(newest.id, signing.question_for(suite, challenge, transaction_digest))
+
+    async def signed(
+        self, payer: str, question: SigningQuestion, code: Secret[str], *, challenge: str
+    ) -> bool:
+        """Whether the code answers the question, by the generator that was asked; then its step is used from now on.
+
+        As `accepts`, each step once and the same challenge again. Raises StoreUnavailable, SealBroken.
+        """
+        row = await self._store.get(question.authenticator, payer)
+        if row is None or row.state is not AuthenticatorState.ACTIVE:
+            return False
+        content = signer_of(self._keyring, row)
+        step = signing.answered_step(
+            OcraSuite.parse(content.suite),
+            Secret(content.key),
+            code,
+            question.text,
+            last_step=row.last_step - 1 if row.last_challenge == challenge else row.last_step,
+            now_ms=self._clock.now_ms(),
+            policy=self._policy.ocra,
+        )
+        return step is not None and await self._store.claim(row, step, challenge)

@@ -26,12 +26,14 @@ class AuthenticatorType(StrEnum):
 
     TOTP = "totp"  # a generator of time-based codes (RFC 6238)
     HOTP = "hotp"  # a generator of counter-based codes (RFC 4226)
+    OCRA = "ocra"  # a generator that signs: it answers a question made from the transaction (RFC 6287)
     PIN = "pin"  # what only the payer knows (RTS Art. 6)
 
 
 ELEMENT_OF = {
     AuthenticatorType.TOTP: Element.POSSESSION,  # EBA-Op-2019-06, table 2: evidence of possession by an OTP
     AuthenticatorType.HOTP: Element.POSSESSION,
+    AuthenticatorType.OCRA: Element.POSSESSION,
     AuthenticatorType.PIN: Element.KNOWLEDGE,
 }
 """The element that each type carries (RTS Art. 6 to 8)."""
@@ -78,6 +80,31 @@ class Authenticator:
     def element(self) -> Element:
         """The category of element that it carries."""
         return ELEMENT_OF[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """An approval that allows one more authenticator: the id of its event, and when it was given (seconds)."""
+
+    approval: str
+    at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """An authenticator that is revoked; `is_last` claims that the payer has no other active one of its type."""
+
+    id: str
+    type: AuthenticatorType
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SigningQuestion:
+    """What a challenge asks (RFC 6287), and the id of the one authenticator that it asks."""
+
+    authenticator: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

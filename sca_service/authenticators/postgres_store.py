@@ -12,7 +12,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
-from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation
 from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
 
@@ -24,18 +24,27 @@ _FORGET = """
     WHERE psu = $1 AND state = 'pending' AND created_at < now() - $2::int * interval '1 second'
 """
 
-# RTS Art. 24: what joins active ones needs the word of one of them. An authorisation enrols once: it is unique.
+# RTS Art. 24: what joins active ones needs the word of one of them. An authorisation enrols once: it is unique. One
+# that was given before a revocation may be the thief's for whom it was revoked.
 _ENROL = """
     INSERT INTO authenticators (id, client_id, psu, type, sealed, authorised_by)
     SELECT $1, $2, $3, $4, $5, $6
     WHERE ($6::text IS NOT NULL
            OR NOT EXISTS (SELECT FROM authenticators WHERE psu = $3 AND state = 'active'))
       AND (SELECT count(*) FROM authenticators WHERE psu = $3 AND state <> 'revoked') < $7
+      AND NOT EXISTS (
+          SELECT FROM authenticators WHERE psu = $3 AND activated_at IS NOT NULL AND revoked_at > to_timestamp($8)
+      )
     ON CONFLICT DO NOTHING
     RETURNING *
 """
 _HAS_ACTIVE = "SELECT EXISTS (SELECT FROM authenticators WHERE psu = $1 AND state = 'active')"
-_IS_USED = "SELECT EXISTS (SELECT FROM authenticators WHERE authorised_by = $1)"
+_IS_VOID = """
+    SELECT EXISTS (
+        SELECT FROM authenticators WHERE authorised_by = $2
+        OR (psu = $1 AND activated_at IS NOT NULL AND revoked_at > to_timestamp($3))
+    )
+"""
 
 # Counted before the code is looked at: whatever arrives in parallel, no more are looked at than are allowed.
 _TRY = """
@@ -61,10 +70,31 @@ _REVOKE = """
     RETURNING *
 """
 
+# What a pending one was enrolled with may have been the word of the one that is revoked now.
+_REVOKE_PENDING = """
+    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
+    WHERE psu = $1 AND state = 'pending'
+    RETURNING *
+"""
+
+# A payer knows one PIN: the new one puts out the old.
+_REVOKE_OTHER_PINS = """
+    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
+    WHERE psu = $1 AND type = 'pin' AND state = 'active' AND id <> $2
+    RETURNING *
+"""
+
+# Unless a right code came in between, which sets the tries back.
+_REVOKE_SPENT = """
+    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
+    WHERE id = $1 AND psu = $2 AND state = $3 AND tries >= $4
+    RETURNING *
+"""
+
 # Once for a step, and none before it. The same challenge may claim its step again: a client that heard nothing asks
 # again, and the challenge is accepted once by itself.
 _CLAIM = """
-    UPDATE authenticators SET last_step = $3, last_challenge = $4, used_at = clock_timestamp()
+    UPDATE authenticators SET last_step = $3, last_challenge = $4
     WHERE id = $1 AND psu = $2 AND state = 'active'
       AND (last_step < $3 OR (last_step = $3 AND last_challenge = $4))
     RETURNING id
@@ -87,8 +117,12 @@ _TRY_ACTIVE = """
 # Only over the hash that was checked: a PIN that was changed meanwhile stays changed.
 _RESEAL = "UPDATE authenticators SET sealed = $3 WHERE id = $1 AND sealed = $2 AND state = 'active'"
 
-_USED = "UPDATE authenticators SET used_at = clock_timestamp() WHERE id = $1 AND state = 'active'"
+_USED = """
+    UPDATE authenticators SET used_at = clock_timestamp()
+    WHERE psu = $1 AND state = 'active' AND (last_challenge = $2 OR ($3 AND type = 'pin'))
+"""
 
+_ONE = "SELECT * FROM authenticators WHERE id = $1 AND psu = $2"
 _OF = "SELECT * FROM authenticators WHERE psu = $1 AND state <> 'revoked' ORDER BY created_at, id"
 _ACTIVE = (
     "SELECT * FROM authenticators WHERE psu = $1 AND type = $2 AND state = 'active' ORDER BY created_at, id"
@@ -97,14 +131,14 @@ _ACTIVE = (
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """An authenticator to be stored; `sealed` is sealed for the record `id`. `authorised_by` names what allows it."""
+    """An authenticator to be stored; `sealed` is sealed for the record `id`."""
 
     id: str
     client: str
     psu: str
     type: AuthenticatorType
     sealed: str = field(repr=False)
-    authorised_by: str | None = None
+    authorisation: Authorisation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +161,10 @@ class AuthenticatorRow:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing was stored: it needs an authorisation, the one given was used before, or there are too many."""
+    """Why nothing was stored: it needs an authorisation, the one given is used or revoked, or there are too many."""
 
     needs_authorisation: bool = False
-    authorisation_is_used: bool = False
+    authorisation_is_void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,23 +223,24 @@ class AuthenticatorStore:
         """Go on after a step; None when another was quicker. Raises StoreUnavailable."""
         return await in_time(self._resynchronise(row, step, occurrence))
 
-    async def failed(self, row: AuthenticatorRow, *, is_last: bool, occurrence: Occurrence) -> None:
-        """Put a wrong code on record; the last one revokes. Raises StoreUnavailable."""
-        await in_time(self._failed(row, is_last, occurrence))
+    async def failed(
+        self, row: AuthenticatorRow, *, most_tries: int, occurrence: Occurrence
+    ) -> AuthenticatorRow:
+        """Put a wrong code on record; as many as `most_tries` revoke. How it stands then. Raises StoreUnavailable."""
+        return await in_time(self._failed(row, most_tries, occurrence))
 
     async def revoke(
         self, authenticator_id: str, psu: str, occurrence: Occurrence
     ) -> AuthenticatorRow | None:
-        """Revoke one; None when this payer has none with this id. Raises StoreUnavailable."""
+        """Revoke one, for good; one that was revoked before stays so. None when this payer has none with this id.
+
+        What is pending goes with one that was active. Raises StoreUnavailable.
+        """
         return await in_time(self._revoke(authenticator_id, psu, occurrence))
 
     async def get(self, authenticator_id: str, psu: str) -> AuthenticatorRow | None:
         """One of a payer's, also a revoked one. Raises StoreUnavailable."""
-        found = await in_time(
-            self._pool.fetchrow(
-                "SELECT * FROM authenticators WHERE id = $1 AND psu = $2", authenticator_id, psu
-            )
-        )
+        found = await in_time(self._pool.fetchrow(_ONE, authenticator_id, psu))
         return _row(found) if found else None
 
     async def of(self, psu: str) -> list[AuthenticatorRow]:
@@ -225,35 +260,37 @@ class AuthenticatorStore:
         """Keep other sealed content instead, unless it changed since it was read. Raises StoreUnavailable."""
         await in_time(self._pool.execute(_RESEAL, row.id, row.sealed, sealed))
 
-    async def used(self, row: AuthenticatorRow) -> bool:
-        """Note that it was used now; False when it is not active any more. Raises StoreUnavailable."""
-        tag: str = await in_time(self._pool.execute(_USED, row.id))
-        return not tag.endswith(" 0")
+    async def used(self, psu: str, challenge: str, *, pin: bool) -> None:
+        """Note that what answered a challenge was used now, and with it the PIN if that was asked.
+
+        Raises StoreUnavailable.
+        """
+        await in_time(self._pool.execute(_USED, psu, challenge, pin))
 
     async def _enrol(
         self, row: NewRow, most: int, pending_seconds: int, occurrence: Occurrence
     ) -> tuple[AuthenticatorRow, bool] | Refusal:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_LOCK_PAYER, row.psu)
-            before = await connection.fetchrow(
-                "SELECT * FROM authenticators WHERE id = $1 AND psu = $2", row.id, row.psu
-            )
+            before = await connection.fetchrow(_ONE, row.id, row.psu)
             if before:
                 return _row(before), False
             await connection.execute(_FORGET, row.psu, pending_seconds)
+            authorised_by, authorised_at = _parts(row.authorisation)
             added = await connection.fetchrow(
-                _ENROL, row.id, row.client, row.psu, row.type, row.sealed, row.authorised_by, most
+                _ENROL, row.id, row.client, row.psu, row.type, row.sealed, authorised_by, most, authorised_at
             )
             if added is None:
                 return await self._why_not(connection, row)
-            members = {"authorised_by": row.authorised_by} if row.authorised_by else {}
+            members = {"authorised_by": authorised_by} if authorised_by else {}
             await _tell(connection, "authenticator.enrolled", _row(added), occurrence, **members)
             return _row(added), True
 
     async def _why_not(self, connection: Connection, row: NewRow) -> Refusal:
         """Still under the payer's lock, so it is what the insertion met."""
-        if row.authorised_by is not None:
-            return Refusal(authorisation_is_used=await connection.fetchval(_IS_USED, row.authorised_by))
+        if row.authorisation is not None:
+            is_void = await connection.fetchval(_IS_VOID, row.psu, *_parts(row.authorisation))
+            return Refusal(authorisation_is_void=is_void)
         return Refusal(needs_authorisation=await connection.fetchval(_HAS_ACTIVE, row.psu))
 
     async def _activate(
@@ -265,6 +302,11 @@ class AuthenticatorStore:
             if found is None:
                 return None
             await _tell(connection, "authenticator.activated", _row(found), occurrence)
+            if row.type is AuthenticatorType.PIN:
+                for replaced in await connection.fetch(_REVOKE_OTHER_PINS, row.psu, row.id):
+                    await _tell(
+                        connection, "authenticator.revoked", _row(replaced), occurrence, reason="replaced"
+                    )
             return _row(found)
 
     async def _resynchronise(
@@ -277,27 +319,46 @@ class AuthenticatorStore:
             await _tell(connection, "authenticator.resynchronised", _row(found), occurrence)
             return _row(found)
 
-    async def _failed(self, row: AuthenticatorRow, is_last: bool, occurrence: Occurrence) -> None:
+    async def _failed(
+        self, row: AuthenticatorRow, most_tries: int, occurrence: Occurrence
+    ) -> AuthenticatorRow:
         async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_LOCK_PAYER, row.psu)
             kind = "not_activated" if row.state is AuthenticatorState.PENDING else "not_resynchronised"
             await _tell(connection, f"authenticator.{kind}", row, occurrence, reason="incorrect")
-            if is_last:
-                await self._revoke_on(connection, row.id, row.psu, occurrence, reason="tries_used_up")
+            spent = await connection.fetchrow(_REVOKE_SPENT, row.id, row.psu, row.state, most_tries)
+            if spent is None:
+                return row
+            await _tell_revoked(connection, _row(spent), occurrence, reason="tries_used_up")
+            return _row(spent)
 
     async def _revoke(
         self, authenticator_id: str, psu: str, occurrence: Occurrence
     ) -> AuthenticatorRow | None:
         async with self._pool.acquire() as connection, connection.transaction():
-            return await self._revoke_on(connection, authenticator_id, psu, occurrence)
+            await connection.execute(_LOCK_PAYER, psu)
+            revoked = await connection.fetchrow(_REVOKE, authenticator_id, psu)
+            if revoked is not None:
+                await _tell_revoked(connection, _row(revoked), occurrence)
+                return _row(revoked)
+            before = await connection.fetchrow(_ONE, authenticator_id, psu)
+            return _row(before) if before else None
 
-    async def _revoke_on(
-        self, connection: Connection, authenticator_id: str, psu: str, occurrence: Occurrence, **members: str
-    ) -> AuthenticatorRow | None:
-        found = await connection.fetchrow(_REVOKE, authenticator_id, psu)
-        if found is None:
-            return None
-        await _tell(connection, "authenticator.revoked", _row(found), occurrence, **members)
-        return _row(found)
+
+async def _tell_revoked(
+    connection: Connection, row: AuthenticatorRow, occurrence: Occurrence, **members: str
+) -> None:
+    """With one that was active goes what is pending."""
+    await _tell(connection, "authenticator.revoked", row, occurrence, **members)
+    if row.activated_at is not None:
+        for pending in await connection.fetch(_REVOKE_PENDING, row.psu):
+            await _tell(
+                connection, "authenticator.revoked", _row(pending), occurrence, reason="not_activated"
+            )
+
+
+def _parts(authorisation: Authorisation | None) -> tuple[str | None, int | None]:
+    return (authorisation.approval, authorisation.at_s) if authorisation else (None, None)
 
 
 async def _tell(

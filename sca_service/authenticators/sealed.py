@@ -26,6 +26,17 @@ class OtpSealed(msgspec.Struct, frozen=True):
         return OtpShape(self.digits, self.period_seconds, self.algorithm)
 
 
+class OcraSealed(msgspec.Struct, frozen=True):
+    """Of a generator that signs: the key in clear, so only ever inside a sealed text, and what it answers by."""
+
+    key: bytes
+    suite: str
+    label: str
+
+    def __repr__(self) -> str:
+        return "OcraSealed()"
+
+
 class PinSealed(msgspec.Struct, frozen=True):
     """Of a PIN: its hash (pin/hashing.py)."""
 
@@ -36,7 +47,11 @@ class PinSealed(msgspec.Struct, frozen=True):
         return "PinSealed()"
 
 
-def sealed(keyring: Keyring, content: OtpSealed | PinSealed, authenticator_id: str) -> str:
+Content = OtpSealed | OcraSealed | PinSealed
+"""What is sealed of an authenticator, whatever its type."""
+
+
+def sealed(keyring: Keyring, content: Content, authenticator_id: str) -> str:
     """The content as it is stored for this authenticator."""
     return keyring.seal(msgspec.msgpack.encode(content), authenticator_id)
 
@@ -44,6 +59,11 @@ def sealed(keyring: Keyring, content: OtpSealed | PinSealed, authenticator_id: s
 def generator_of(keyring: Keyring, row: AuthenticatorRow) -> OtpSealed:
     """What is sealed of a generator. Raises SealBroken when it was altered or its key is gone."""
     return msgspec.msgpack.decode(keyring.open(row.sealed, row.id), type=OtpSealed)
+
+
+def signer_of(keyring: Keyring, row: AuthenticatorRow) -> OcraSealed:
+    """What is sealed of a generator that signs. Raises SealBroken when it was altered or its key is gone."""
+    return msgspec.msgpack.decode(keyring.open(row.sealed, row.id), type=OcraSealed)
 
 
 def pin_of(keyring: Keyring, row: AuthenticatorRow) -> PinSealed:
@@ -55,4 +75,10 @@ def label_of(keyring: Keyring, row: AuthenticatorRow) -> str:
     """An authenticator's label; a revoked one has none any more. Raises SealBroken."""
     if not row.sealed:
         return ""
-    return (pin_of if row.type is AuthenticatorType.PIN else generator_of)(keyring, row).label
+    match row.type:
+        case AuthenticatorType.TOTP | AuthenticatorType.HOTP:
+            return generator_of(keyring, row).label
+        case AuthenticatorType.OCRA:
+            return signer_of(keyring, row).label
+        case AuthenticatorType.PIN:
+            return pin_of(keyring, row).label

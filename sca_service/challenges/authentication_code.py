@@ -13,10 +13,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import Key, KeySet, OKPKey
 
+from sca_service.authenticators.model import Authorisation
 from sca_service.challenges.model import ChallengeState, Fixed, Private
 from sca_service.kernel.keyring import Keyring, key_id
 from sca_service.policy.model import Purpose
 
+_LEEWAY_SECONDS = 5
+"""How far the clock of Redis, which dates approvals, may be ahead of this machine's."""
 LIFETIME_SECONDS = 300
 """RTS Art. 4(3)(d): at most five minutes until the code is used."""
 
@@ -75,8 +78,10 @@ class AuthenticationCodeReader:
         self._issuer = issuer
         self._keys = {_header(key): key.public_key() for key in keyring.signing_keys}
 
-    def approval_of(self, text: str, *, client: str, psu_id: str, purpose: Purpose, now_s: int) -> str | None:
-        """The id of the approval that a code states, `evt_…`, or None.
+    def approval_of(
+        self, text: str, *, client: str, psu_id: str, purpose: Purpose, now_s: int
+    ) -> Authorisation | None:
+        """The approval that a code states, or None.
 
         It has to be for this client, payer and purpose, not older than it lives, and to rest on strong customer
         authentication. It is up to the caller to accept an approval once.
@@ -84,9 +89,9 @@ class AuthenticationCodeReader:
         claims = self._claims(text)
         if claims is None or (claims.iss, claims.aud, claims.sub) != (self._issuer, client, psu_id):
             return None
-        if claims.purpose != purpose or not claims.iat <= now_s < claims.exp:
+        if claims.purpose != purpose or not claims.iat - _LEEWAY_SECONDS <= now_s < claims.exp:
             return None
-        return claims.jti if len(set(claims.elements)) >= 2 else None
+        return Authorisation(claims.jti, claims.iat) if len(set(claims.elements)) >= 2 else None
 
     def _claims(self, text: str) -> _Claims | None:
         try:

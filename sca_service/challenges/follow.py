@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sca_service.authenticators.model import AuthenticatorType
+from sca_service.authenticators.model import AuthenticatorType, Revoked
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status
 from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
@@ -106,15 +106,15 @@ class Follower:
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 
-    async def void(self, caller: Caller, psu_id: str, kind: AuthenticatorType) -> None:
-        """Cancel a payer's pending challenges that an authenticator of this type was to answer (RTS Art. 27).
+    async def void(self, caller: Caller, psu_id: str, revoked: Revoked) -> None:
+        """Cancel a payer's pending challenges that only this authenticator could answer (RTS Art. 27).
 
         For after its revocation: an answer that comes in between is refused all the same. Raises StoreUnavailable.
         """
         payer = self._keyring.pseudonym("payer", caller.client, psu_id)
         for challenge in await self._store.pending_of(payer):
             state = await self._store.get(challenge)
-            if state is None or not _rests_on(state, kind):
+            if state is None or not _rests_on(state, revoked):
                 continue
             reply = await self._store.cancel(
                 challenge,
@@ -143,8 +143,15 @@ class Follower:
         return state if hot.status is Status.APPROVED else hot  # not on record when the archive was read
 
 
-def _rests_on(state: ChallengeState, kind: AuthenticatorType) -> bool:
-    """Whether only an authenticator of this type could complete its answer."""
-    if kind is AuthenticatorType.PIN:
-        return state.asks_pin
-    return state.details.method.authenticator is kind
+def _rests_on(state: ChallengeState, revoked: Revoked) -> bool:
+    """Whether nothing but this authenticator could complete its answer."""
+    details = state.details
+    if details.question is not None and details.question.authenticator == revoked.id:
+        return True
+    if not revoked.is_last:
+        return False
+    return (
+        state.asks_pin
+        if revoked.type is AuthenticatorType.PIN
+        else details.method.authenticator is revoked.type
+    )

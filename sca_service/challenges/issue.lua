@@ -32,7 +32,7 @@ if blocked > 0 then
 end
 
 -- A policy that has become stricter leaves one attempt to a payer who has failed more often than it allows.
-state.attempts_left = math.max(most_failures - tonumber(redis.call('HGET', lockout_key(state), 'failures') or 0), 1)
+state.attempts_left = math.max(most_failures - failures_of(state), 1)
 emit(event_id, head, 'challenge.issued', state, members .. member('expires_at_ms', state.expires_at))
 
 local pending = pending_key(state)

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from sca_service.audit.private.commitments import SEED_BYTES
-from sca_service.authenticators.model import ELEMENT_OF, AuthenticatorType
+from sca_service.authenticators.model import ELEMENT_OF, AuthenticatorType, SigningQuestion
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -91,6 +91,9 @@ class Enrolled(Protocol):
     async def has_active(self, payer: str, kind: AuthenticatorType) -> bool:
         """Whether a payer (a pseudonym) could answer with this type now. Raises StoreUnavailable."""
 
+    async def ask(self, payer: str, *, challenge: str, transaction_digest: str) -> SigningQuestion | None:
+        """What a payer's generator that signs is asked, None when there is none. Raises StoreUnavailable."""
+
 
 class Issuer:
     """Issues challenges. A class because it holds what it issues with."""
@@ -143,6 +146,7 @@ class Issuer:
             elements=_elements(order, asks_pin=asks_pin),
             policy=self._policy.digest,
             sealed=self._keyring.seal(msgspec.json.encode(private), challenge.text),
+            question=await self._question(payer, order, challenge.text),
         )
         state = ChallengeState(
             id=challenge.text,
@@ -164,7 +168,6 @@ class Issuer:
             session=self._session(caller, order),
             transaction=commitments.get("transaction", ""),
         )
-
         payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
         await self._spend_shared_limits(caller, order)
         await self._limits.spend(observing(payer_limits))
@@ -197,11 +200,22 @@ class Issuer:
         What nobody can answer is not issued: raises InvalidInput when the payer has nothing to answer with.
         """
         kind = order.method.authenticator
-        if kind and not await self._authenticators.has_active(payer, kind):
-            raise InvalidInput.at("/method", "the payer has no active authenticator of this type")
+        is_asked = order.method is Method.OCRA  # and refused there, by `_question`
+        if kind and not is_asked and not await self._authenticators.has_active(payer, kind):
+            raise _nothing_to_answer_with()
         return Element.KNOWLEDGE not in order.elements_presented and await self._authenticators.has_active(
             payer, AuthenticatorType.PIN
         )
+
+    async def _question(self, payer: str, order: ChallengeOrder, challenge: str) -> SigningQuestion | None:
+        """What the payer's generator is asked for exactly this transaction (RTS Art. 5(1)(b)), where one is to sign."""
+        if order.method is not Method.OCRA:
+            return None
+        digest = order.transaction.digest() if order.transaction else ""
+        question = await self._authenticators.ask(payer, challenge=challenge, transaction_digest=digest)
+        if question is None:
+            raise _nothing_to_answer_with()
+        return question
 
     def _steps(self, order: ChallengeOrder) -> tuple[LadderStep, ...]:
         """The ladder of this challenge: the policy's, or what the client wants of it; none when nothing is sent."""
@@ -263,9 +277,13 @@ class Issuer:
             await self._limits.spend(limits_for(self._policy, LimitedAction.ISSUE, scope, subject))
 
 
+def _nothing_to_answer_with() -> InvalidInput:
+    return InvalidInput.at("/method", "the payer has no active authenticator of this type")
+
+
 def _no_steps(order: ChallengeOrder) -> tuple[LadderStep, ...]:
-    """Nothing is sent: the payer's generator shows the code, and shows the same for every transaction."""
-    if order.purpose is Purpose.PAYMENT:
+    """Nothing is sent: the payer's generator shows the code, which fits a payment only where it was asked for that."""
+    if order.purpose is Purpose.PAYMENT and not order.method.links_transaction:
         raise InvalidInput.at(
             "/method", "its codes are not specific to amount and payee, as a payment needs (RTS Art. 5(1)(b))"
         )

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sca_service.authenticators.model import AuthenticatorType, Element
+from sca_service.authenticators.model import AuthenticatorType, Element, SigningQuestion
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
 from sca_service.kernel.phone import NumberKind, PhoneNumber
@@ -86,11 +86,17 @@ class Method(StrEnum):
     ONE_TIME_CODE = "one_time_code"  # derived for the challenge, sent to the payer
     TOTP = "totp"  # shown by a generator that the payer has enrolled
     HOTP = "hotp"
+    OCRA = "ocra"  # answered by a generator that signs what the challenge asks it
 
     @property
     def authenticator(self) -> AuthenticatorType | None:
         """The type of authenticator that answers, None for a code that is sent."""
         return None if self is Method.ONE_TIME_CODE else AuthenticatorType(self)
+
+    @property
+    def links_transaction(self) -> bool:
+        """Whether its codes are specific to amount and payee, as those of a payment have to be (RTS Art. 5(1)(b))."""
+        return self in (Method.ONE_TIME_CODE, Method.OCRA)
 
 
 OUTCOME_OF_FINAL = {
@@ -206,6 +212,7 @@ class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str
     sealed: str
     risk_reasons: tuple[str, ...] = ()
+    question: SigningQuestion | None = None
 
 
 class LadderState(msgspec.Struct, frozen=True):

@@ -59,6 +59,16 @@ end
 local function lockout_key(state) return partition .. 'lockout:' .. state.payer end
 local function pending_key(state) return partition .. 'pending:' .. state.payer end
 
+-- Whether an answer needs the payer's PIN beside the code: the purpose's digit of its id says so (challenges/model.py).
+local function asks_pin(state) return tonumber(string.sub(state.id, 7, 7), 16) >= 8 end
+
+-- Failures in a row that count against this challenge.
+local function failures_of(state)
+  local failures = tonumber(redis.call('HGET', lockout_key(state), 'failures') or 0)
+  if not asks_pin(state) then return failures end
+  return math.max(failures, tonumber(redis.call('HGET', lockout_key(state), 'pin_failures') or 0))
+end
+
 local function blocked_until(state)
   local at = tonumber(redis.call('HGET', lockout_key(state), 'blocked_until') or 0)
   return at > now and at or 0

@@ -26,9 +26,17 @@ local function conclude(status, word)
   settle_challenge(state, status)
 end
 
+-- Failures of answers with a PIN are counted by themselves too: an approval that asked for no PIN says nothing of who
+-- guessed at it, and does not set them back.
+local function count_one_more()
+  local failures = redis.call('HINCRBY', lockout_key(state), 'failures', 1)
+  if not asks_pin(state) then return failures end
+  return math.max(failures, redis.call('HINCRBY', lockout_key(state), 'pin_failures', 1))
+end
+
 -- The failure that uses up the payer's attempts blocks the payer, for longer each time (RTS Art. 4(4)).
 local function count_failure()
-  local failures = redis.call('HINCRBY', lockout_key(state), 'failures', 1)
+  local failures = count_one_more()
   redis.call('PEXPIRE', lockout_key(state), window_ms)
   state.attempts_left = math.max(math.min(state.attempts_left - 1, most_failures - failures), 0)
   if failures >= most_failures then
@@ -37,9 +45,18 @@ local function count_failure()
     local blocks = redis.call('HINCRBY', lockout_key(state), 'blocks', 1)
     state.blocked_until = now + lengths[math.min(blocks, #lengths)]
     redis.call('HSET', lockout_key(state), 'failures', 0, 'blocked_until', string.format('%d', state.blocked_until))
+    redis.call('HDEL', lockout_key(state), 'pin_failures')
     redis.call('PEXPIRE', lockout_key(state), window_ms + state.blocked_until - now)
   end
   if state.attempts_left == 0 then settle_challenge(state, 'blocked') end
+end
+
+local function forget_failures()
+  if asks_pin(state) or redis.call('HEXISTS', lockout_key(state), 'pin_failures') == 0 then
+    redis.call('DEL', lockout_key(state))
+  else
+    redis.call('HSET', lockout_key(state), 'failures', 0)
+  end
 end
 
 if state.status == 'approved' and answer_key ~= '' and answer_key == state.answer_key and code_matches
@@ -59,7 +76,7 @@ elseif code_matches then
   conclude('approved', 'approved')
   state.attempts_left = state.attempts_left - 1
   state.answer_key = answer_key
-  redis.call('DEL', lockout_key(state))
+  forget_failures()
 else
   outcome, changed = 'incorrect', true
   count_failure()

@@ -1,12 +1,13 @@
 """Answer a challenge: the one place with the control flow."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
 from sca_service.audit.model import AuditEvent
-from sca_service.authenticators.model import AuthenticatorType
+from sca_service.authenticators.model import AuthenticatorType, SigningQuestion
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Caller
@@ -16,7 +17,7 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound
+from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.secret import Secret
@@ -57,6 +58,14 @@ class Generators(Protocol):
         self, payer: str, kind: AuthenticatorType, code: Secret[str], *, challenge: str
     ) -> bool:
         """Whether the code is one of the payer's and not used yet; then it is used. Raises StoreUnavailable."""
+
+    async def used(self, payer: str, *, challenge: str, pin: bool) -> None:
+        """Note which authenticators an approval rested on. Raises StoreUnavailable."""
+
+    async def signed(
+        self, payer: str, question: SigningQuestion, code: Secret[str], *, challenge: str
+    ) -> bool:
+        """Whether the code answers the question and was not used yet; then it is used. Raises StoreUnavailable."""
 
 
 class Pins(Protocol):
@@ -116,13 +125,13 @@ class Verifier:
             needed = "is required: the payer's PIN is asked beside the code"
             raise InvalidInput.at("/pin", needed if challenge.asks_pin else "is not asked for this challenge")
         digest = answer.transaction.digest() if answer.transaction else ""
+        key = self._key_of(caller, answer)
         try:
-            matches = await self._matches(caller.client, challenge, digest, answer)
+            matches = await self._matches(caller.client, challenge, digest, answer, key)
         except SealBroken:  # an id that was never given out names whatever key it likes
             if await self._store.get(challenge) is None:
                 return await self._answer_from_archive(caller, challenge)
             raise
-        key = self._keyring.pseudonym("answer", caller.client, answer.key) if answer.key else ""
         reply = await self._store.answer(
             challenge,
             caller.event_members(self._policy),
@@ -148,26 +157,52 @@ class Verifier:
             )  # Redis has lost its tail; the record has not
         CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
         assert reply.state is not None  # noqa: S101 - it was there before
+        if outcome is Outcome.APPROVED:
+            await self._note_use(challenge, reply.state.payer)
         if outcome is Outcome.APPROVED and (carried := reply.state.newest_arrived):
             self._conversions.converted(carried.supplier, carried.network)
         return self._told(outcome, reply.state)
 
-    async def _matches(self, client: str, challenge: ChallengeId, digest: str, answer: Answer) -> bool:
+    async def _matches(
+        self, client: str, challenge: ChallengeId, digest: str, answer: Answer, key: str
+    ) -> bool:
         """Whether the code is right: the one derived for the challenge, or a generator's, which is used from now on."""
         if challenge.digits and not challenge.asks_pin:
             return code.matches(self._keyring, challenge, digest, answer.code)
         state = await self._store.get(challenge)
         if state is None or state.client != client:
             return False
-        if state.status not in (Status.PENDING, Status.APPROVED):
-            return False  # it would use up a code for nothing
+        if (
+            state.status is Status.APPROVED
+        ):  # the same answer once more is told by its key, and not evaluated anew
+            return bool(key) and key == state.answer_key
+        if state.status is not Status.PENDING or (await self._store.lockout(state.payer)).blocked_until:
+            return False  # it would use up a code, or try a PIN, for nothing
         # The PIN first, and the code whatever came of it: neither the answer nor its time tells which was wrong.
         knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin)
-        kind = state.details.method.authenticator
+        kind, question = state.details.method.authenticator, state.details.question
         if kind is None:
             return code.matches(self._keyring, challenge, digest, answer.code) and knows
+        if question is not None:
+            signed = await self._generators.signed(
+                state.payer, question, answer.code, challenge=challenge.text
+            )
+            return signed and knows
         shown = await self._generators.accepts(state.payer, kind, answer.code, challenge=challenge.text)
         return shown and knows
+
+    def _key_of(self, caller: Caller, answer: Answer) -> str:
+        """What names this answer among its repetitions: the same key with another code or PIN is another answer."""
+        if not answer.key:
+            return ""
+        pin = answer.pin.reveal() if answer.pin else ""
+        return self._keyring.pseudonym("answer", caller.client, answer.key, answer.code.reveal(), pin)
+
+    async def _note_use(self, challenge: ChallengeId, payer: str) -> None:
+        """When the payer's authenticators were last used is worth no failed answer."""
+        if challenge.digits == 0 or challenge.asks_pin:
+            with contextlib.suppress(StoreUnavailable):
+                await self._generators.used(payer, challenge=challenge.text, pin=challenge.asks_pin)
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
         view = ChallengeView.open(state, self._keyring)

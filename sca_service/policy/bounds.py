@@ -33,7 +33,7 @@ BOUNDS = (
     Bound(
         "authenticators.toml",
         "pending_seconds",
-        60,
+        300,
         86_400,
         "RTS Art. 24(2)(b): who activates has to be who enrolled",
     ),
@@ -55,6 +55,14 @@ BOUNDS = (
     Bound("authenticators.toml", "hotp.digits", 6, 8, "RFC 4226 R4 and section 5.3; apps show at most 8"),
     Bound("authenticators.toml", "pin.shortest", 4, 12, "ISO 9564-1: a PIN has 4 to 12 digits"),
     Bound("authenticators.toml", "hotp.look_ahead_counters", 0, 10, "RFC 4226 section 7.4: a small window"),
+    Bound("authenticators.toml", "ocra.look_ahead_counters", 0, 10, "RFC 4226 section 7.4: a small window"),
+    Bound(
+        "authenticators.toml",
+        "ocra.look_back_steps",
+        0,
+        1,
+        "RFC 6287 section 5.1 has time steps as RFC 6238 has them, whose section 5.2 takes at most one",
+    ),
     Bound(
         "code.toml",
         "digits",

@@ -20,6 +20,7 @@ from sca_service.policy.model import (
     LimitRule,
     LimitScope,
     LockoutPolicy,
+    OcraPolicy,
     Policy,
     Purpose,
     ResendPolicy,
@@ -129,7 +130,7 @@ def _retention(table: Table) -> RetentionPolicy:
 
 
 def _authenticators(table: Table) -> AuthenticatorPolicy:
-    totp, hotp, pin = (table.table(name) for name in ("totp", "hotp", "pin"))
+    totp, hotp, ocra, pin = (table.table(name) for name in ("totp", "hotp", "ocra", "pin"))
     authenticators = AuthenticatorPolicy(
         issuer_name=table.bounded_text("issuer_name", "issuer_name"),
         most_of_a_payer=table.integer("most_of_a_payer"),
@@ -142,9 +143,13 @@ def _authenticators(table: Table) -> AuthenticatorPolicy:
         hotp=GeneratorPolicy(
             digits=hotp.integer("digits"), look_ahead_counters=hotp.integer("look_ahead_counters")
         ),
+        ocra=OcraPolicy(
+            look_ahead_counters=ocra.integer("look_ahead_counters"),
+            look_back_steps=ocra.integer("look_back_steps"),
+        ),
         pin_shortest=pin.integer("shortest"),
     )
-    for one in (totp, hotp, pin, table):
+    for one in (totp, hotp, ocra, pin, table):
         one.close()
     return authenticators
 

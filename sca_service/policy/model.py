@@ -109,6 +109,14 @@ class GeneratorPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class OcraPolicy:
+    """Which answers of generators that sign are taken: counters after the next one, time steps before the current."""
+
+    look_ahead_counters: int
+    look_back_steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuthenticatorPolicy:
     """What payers may enrol, how many of it, and how long after it they may activate it."""
 
@@ -117,6 +125,7 @@ class AuthenticatorPolicy:
     pending_seconds: int
     totp: GeneratorPolicy
     hotp: GeneratorPolicy
+    ocra: OcraPolicy
     pin_shortest: int
 
 

@@ -216,7 +216,7 @@ async def test_a_revoked_one_answers_nothing_and_voids_what_is_pending(
     async with service.bank(client="other-bank") as stranger:
         assert (await stranger.http.delete(f"{path(psu)}/{authenticator}")).status_code == 404
     assert (await bank.http.delete(f"{path(psu)}/{authenticator}")).status_code == 204
-    assert (await bank.http.delete(f"{path(psu)}/{authenticator}")).status_code == 404
+    assert (await bank.http.delete(f"{path(psu)}/{authenticator}")).status_code == 204, "again is as once"
     voided = await bank.get(its_own)
     assert (voided["status"], voided["reason"]) == ("cancelled", "authenticator_revoked")
     assert (await bank.verify(its_own, generator.code(), None))["outcome"] == "cancelled"
@@ -283,7 +283,7 @@ async def test_the_seed_leaves_once(bank: Bank) -> None:
     first = await bank.http.post(path(psu), json=body, headers=key)
     again = await bank.http.post(path(psu), json=body, headers=key)
     assert again.headers["idempotency-replayed"] == "true"
-    assert again.json() == {"authenticator": first.json()["authenticator"], "otpauth_uri": None}
+    assert again.json() == first.json() | {"otpauth_uri": None}
     assert first.json()["otpauth_uri"] is not None
 
 
@@ -355,3 +355,86 @@ async def test_guessing_at_two_codes_revokes_the_generator(bank: Bank) -> None:
         f"{path(other)}/{timed}/resynchronise", json={"codes": ["000000", "000001"]}
     )
     assert response.status_code == 404
+
+
+async def test_a_repetition_is_told_again_whatever_was_used_since(bank: Bank) -> None:
+    """The answer under its key is not evaluated anew: a later code, used elsewhere, does not take the approval back."""
+    psu = unique_psu()
+    _, generator = await enrolled(bank, psu, "hotp")
+    challenge, code, key = await login(bank, psu, "hotp"), generator.code(), {"Idempotency-Key": "once-more"}
+    place, body = f"/v1/challenges/{challenge}/verify", {"code": code}
+    first = (await bank.http.post(place, json=body, headers=key)).json()
+    assert (await bank.verify(await login(bank, psu, "hotp"), generator.code(), None))[
+        "outcome"
+    ] == "approved"
+    again = (await bank.http.post(place, json=body, headers=key)).json()
+    assert (again["outcome"], again["authentication_code"]) == ("approved", first["authentication_code"])
+    fresh = generator.code()
+    other = (await bank.http.post(place, json={"code": fresh}, headers=key)).json()
+    assert other["outcome"] == "already_used"
+    assert (await bank.verify(await login(bank, psu, "hotp"), fresh, None))["outcome"] == "approved"
+
+
+async def test_what_a_revoked_one_allowed_goes_with_it(bank: Bank) -> None:
+    """RTS Art. 24, 27: neither what is pending on its word, nor a word not yet used, outlives it."""
+    psu = unique_psu()
+    thief, generator = await enrolled(bank, psu, "hotp")
+    words = []
+    for _ in range(2):
+        challenge = await login(bank, psu, "hotp", purpose="enrolment")
+        words.append((await bank.verify(challenge, generator.code(), None))["authentication_code"])
+    pending = (await enrol(bank, psu, "hotp", authorisation=words[0])).json()
+    assert (await bank.http.delete(f"{path(psu)}/{thief}")).status_code == 204
+    code = Generator(pending["otpauth_uri"]).code()
+    late = (await activate(bank, psu, pending["authenticator"]["id"], code)).json()
+    assert late["outcome"] == "not_pending"
+    refused = await enrol(bank, psu, "hotp", authorisation=words[1])
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/authorisation")
+    assert await listed(bank, psu) == []
+
+
+async def test_a_challenge_that_another_one_can_answer_stays(bank: Bank) -> None:
+    """Of two generators one is revoked: the challenge goes on with the other."""
+    psu = unique_psu()
+    first, generator = await enrolled(bank, psu, "hotp")
+    challenge = await login(bank, psu, "hotp", purpose="enrolment")
+    word = (await bank.verify(challenge, generator.code(), None))["authentication_code"]
+    _, other = await enrolled(bank, psu, "hotp", authorisation=word)
+    challenge = await login(bank, psu, "hotp")
+    assert (await bank.http.delete(f"{path(psu)}/{first}")).status_code == 204
+    assert (await bank.verify(challenge, other.code(), None))["outcome"] == "approved"
+
+
+async def test_a_generator_that_guesses_revoke_voids_its_challenges(bank: Bank) -> None:
+    """The fifth wrong try at its counter ends it, as a revocation does, and the answer says so."""
+    psu = unique_psu()
+    authenticator, _ = await enrolled(bank, psu, "hotp")
+    challenge = await login(bank, psu, "hotp")
+    tried = [await resync(bank, psu, authenticator, "000000", "000000") for _ in range(5)]
+    assert [one["authenticator"]["state"] for one in tried] == ["active"] * 4 + ["revoked"]
+    assert (await bank.get(challenge))["status"] == "cancelled"
+
+
+async def test_a_wrong_last_try_takes_nothing_back_that_succeeded(bank: Bank) -> None:
+    """A right fourth code beside a wrong fifth: who was told `activated` has an active one."""
+    for _ in range(8):
+        psu = unique_psu()
+        body = (await enrol(bank, psu, "hotp")).json()
+        authenticator, code = body["authenticator"]["id"], Generator(body["otpauth_uri"]).code()
+        for _ in range(3):
+            await activate(bank, psu, authenticator, wrong(code))
+        answers = await asyncio.gather(
+            activate(bank, psu, authenticator, code), activate(bank, psu, authenticator, wrong(code))
+        )
+        if "activated" in [answer.json()["outcome"] for answer in answers]:
+            assert [one["state"] for one in await listed(bank, psu)] == ["active"]
+
+
+@pytest.mark.parametrize("name", ["%00", "aut_", "aut_" + "0" * 31, "aut_" + "g" * 32, "chl_" + "0" * 32])
+async def test_what_no_authenticator_is_called_is_not_found(bank: Bank, name: str) -> None:
+    """It reaches no store."""
+    place = f"{path(unique_psu())}/{name}"
+    assert (await bank.http.delete(place)).status_code == 404
+    assert (await bank.http.post(f"{place}/activate", json={"code": "123456"})).status_code == 404
+    codes = {"codes": ["123456", "123456"]}
+    assert (await bank.http.post(f"{place}/resynchronise", json=codes)).status_code == 404

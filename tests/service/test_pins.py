@@ -213,3 +213,70 @@ async def test_a_wrong_pin_of_a_payment_changes_no_order(bank: Bank) -> None:
     changed = order()["transaction"] | {"amount": {"currency": "EUR", "amount": "49.98"}}
     told = (await answer(bank, challenge, code, OTHER, transaction=changed)).json()
     assert told["outcome"] == "transaction_mismatch"
+
+
+async def test_an_approval_without_the_pin_sets_no_guesses_back(bank: Bank) -> None:
+    """RTS Art. 4(3)(b): who has the payer's line guesses at the PIN five times, whatever is approved in between."""
+    psu = unique_psu()
+    await pin_enrolled(bank, psu, PIN)
+    outcomes = []
+    for number in range(1, 4):
+        asked = (await bank.issue(psu=psu))["id"]
+        code = await bank.code(psu["phone"], number=2 * number - 1)
+        outcomes += [(await answer(bank, asked, code, OTHER)).json()["outcome"] for _ in range(2)]
+        alone = (await bank.issue(psu=psu, elements_presented=["knowledge"])).get("id", "")
+        if outcomes[-1] == "incorrect":
+            code = await bank.code(psu["phone"], number=2 * number)
+            await bank.verify(alone, code)
+    assert outcomes == ["incorrect"] * 5 + ["blocked"]
+    right = (await answer(bank, asked, code, PIN)).json()
+    assert right["outcome"] == "blocked"
+
+
+async def test_an_approval_with_the_pin_sets_the_guesses_back(bank: Bank) -> None:
+    """They are consecutive failures: the right PIN begins anew."""
+    psu = unique_psu()
+    await pin_enrolled(bank, psu, PIN)
+    for number in range(1, 4):
+        asked = (await bank.issue(psu=psu))["id"]
+        code = await bank.code(psu["phone"], number=number)
+        for _ in range(3):
+            assert (await answer(bank, asked, code, OTHER)).json()["outcome"] == "incorrect"
+        assert (await answer(bank, asked, code, PIN)).json()["outcome"] == "approved"
+
+
+async def test_a_new_pin_puts_out_the_old(bank: Bank) -> None:
+    """RTS Art. 26: after the renewal the new one is right and the old one wrong."""
+    psu = unique_psu()
+    old = await pin_enrolled(bank, psu, PIN)
+    asked = (await bank.issue(psu=psu, purpose="enrolment", transaction=None))["id"]
+    code = await bank.code(psu["phone"])
+    word = (await answer(bank, asked, code, PIN, transaction=None)).json()["authentication_code"]
+    new = await pin_enrolled(bank, psu, "850274", authorisation=word)
+    assert [one["id"] for one in (await bank.http.get(path(psu))).json()["data"]] == [new]
+    assert new != old
+    asked = (await bank.issue(psu=psu))["id"]
+    code = await bank.code(psu["phone"], number=2)
+    assert (await answer(bank, asked, code, PIN)).json()["outcome"] == "incorrect"
+    assert (await answer(bank, asked, code, "850274")).json()["outcome"] == "approved"
+
+
+async def test_nothing_tells_that_the_pin_was_right(bank: Bank) -> None:
+    """RTS Art. 4(3)(a): neither when it was last used, nor an answer to what is over."""
+    psu = unique_psu()
+    await pin_enrolled(bank, psu, PIN)
+    asked = (await bank.issue(psu=psu))["id"]
+    code = await bank.code(psu["phone"])
+    assert (await answer(bank, asked, wrong(code), PIN)).json()["outcome"] == "incorrect"
+    (seen,) = (await bank.http.get(path(psu))).json()["data"]
+    assert seen["used_at"] is None
+    place, key = f"/v1/challenges/{asked}/verify", {"Idempotency-Key": "mine"}
+    body = {"code": code, "transaction": TRANSACTION}
+    first = await bank.http.post(place, json=body | {"pin": PIN}, headers=key)
+    assert first.json()["outcome"] == "approved"
+    guesses = [
+        await bank.http.post(place, json=body | {"pin": pin}, headers=key) for pin in (OTHER, "850274")
+    ]
+    assert [one.json()["outcome"] for one in guesses] == ["already_used"] * 2
+    (seen,) = (await bank.http.get(path(psu))).json()["data"]
+    assert seen["used_at"] is not None

@@ -58,6 +58,9 @@ _CONFIRM = """
     RETURNING client_id, psu, reason, requested_by
 """
 
+# What enrols an authenticator holds it too (authenticators/postgres_store.py): it is there before, or never.
+_LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+
 _DESTROY = """
     UPDATE payer_keys SET wrapped = NULL, destroyed_at = now()
     WHERE psu = $1 AND destroyed_at IS NULL
@@ -201,6 +204,7 @@ class ErasureStore:
             confirmed = await connection.fetchrow(_CONFIRM, erasure_id, confirmed_by)
             if confirmed is None:
                 return False
+            await connection.execute(_LOCK_PAYER, confirmed["psu"])
             destroyed = [row["id"] for row in await connection.fetch(_DESTROY, confirmed["psu"])]
             await connection.execute("DELETE FROM audit_private WHERE key_id = ANY($1::bigint[])", destroyed)
             await connection.execute("DELETE FROM push_subscriptions WHERE psu = $1", confirmed["psu"])

@@ -34,7 +34,7 @@ class Pins:
         check = await self._hasher.verify(kept.hash, pin, row.id)
         if check.rehashed:
             await self._keep(row, kept, check.rehashed)
-        return check.matches and await self._store.used(row)
+        return check.matches
 
     async def _keep(self, row: AuthenticatorRow, kept: PinSealed, rehashed: str) -> None:
         content = PinSealed(rehashed, kept.label)
