@@ -55,9 +55,13 @@ class AuditEvent:
         """The event that has these members.
 
         Numbers are whole and names are ASCII, so that sorting the members is all that RFC 8785 asks beside what the
-        encoder does anyway. Raises msgspec.ValidationError when a member is missing that every event has.
+        encoder does anyway. Raises msgspec.ValidationError when a member is missing that every event has, and for
+        more than a leaf can hold: signed once, it would make the log unreadable for good.
         """
-        return cls(msgspec.convert(members, EventHead), _encode(members).decode())
+        body = _encode(members)
+        if len(body) > MOST_LEAF_BYTES:
+            raise msgspec.ValidationError("an event is longer than a leaf")
+        return cls(msgspec.convert(members, EventHead), body.decode())
 
     @classmethod
     def create(cls, *, event_id: str, kind: str, at_ms: int, members: Mapping[str, object]) -> "AuditEvent":

@@ -44,6 +44,16 @@ _STORY = """
     LIMIT $3
 """
 
+# A payer who came back after an erasure has values again: only an erasure after the event explains that they are gone.
+_ERASED_SINCE = """
+    SELECT event.id FROM audit_events AS event
+    WHERE event.id = ANY($1::text[]) AND EXISTS (
+        SELECT FROM audit_events AS erased
+        WHERE erased.psu = event.psu AND erased.type = 'payer.erased'
+          AND (erased.txid, erased.position) > (event.txid, event.position)
+    )
+"""
+
 # Said once for each change, whoever starts first. The lock makes the look and the insertion one step.
 _LAST_DIGEST = """
     SELECT body::jsonb->>'digest' FROM audit_events WHERE type = $1 ORDER BY txid DESC, position DESC LIMIT 1
@@ -115,6 +125,11 @@ class StoryReader:
         """
         rows = await in_time(self._pool.fetch(_STORY, challenge_id, client, most))
         return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]
+
+    async def erased_since(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the events after which the erasure of their payer is on record. Raises StoreUnavailable."""
+        rows = await in_time(self._pool.fetch(_ERASED_SINCE, event_ids))
+        return frozenset(row["id"] for row in rows)
 
 
 class AnnouncementStore:

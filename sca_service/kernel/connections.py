@@ -169,6 +169,15 @@ def _as_away(reply: Any) -> Any:
     return error
 
 
+_ENDS_BY_ITSELF = {
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""A transaction whose process is gone, stopped or cut off holds up the log: nothing younger is put in order."""
+
+
 async def connect_postgres(
     url: str, *, most_connections: int, statement_deadline_seconds: float = STORE_DEADLINE_SECONDS
 ) -> asyncpg.Pool:
@@ -181,7 +190,7 @@ async def connect_postgres(
             timeout=_CONNECT_DEADLINE_SECONDS * 10,
             command_timeout=statement_deadline_seconds,
             max_inactive_connection_lifetime=0,
-            server_settings={"application_name": "sca", "timezone": "UTC"},
+            server_settings={"application_name": "sca", "timezone": "UTC", **_ENDS_BY_ITSELF},
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise StoreUnavailable("PostgreSQL does not answer") from error

@@ -38,6 +38,7 @@ SEQUENCER_LEADER = Gauge("sca_audit_sequencer_leader", "1 in the process that se
 ROUND_SECONDS = Histogram("sca_log_round_seconds", "Time of one round of the log.", buckets=_SECONDS)
 TREE_SIZE = Gauge("sca_log_tree_size", "Leaves of the log.")
 CHECKPOINT_AGE = Gauge("sca_log_checkpoint_age_seconds", "Age of the newest published checkpoint.")
+LOG_WAITING = Gauge("sca_log_waiting_seconds", "How long the oldest event has waited for its index.")
 WITNESS_ANSWERS = Counter(
     "sca_log_witness_answers", "What witnesses answered to checkpoints.", ["witness", "verdict"]
 )

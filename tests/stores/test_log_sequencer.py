@@ -396,6 +396,30 @@ async def test_a_log_goes_on_under_another_origin(empty: asyncpg.Pool) -> None:
         await sequence(sequencer, empty)
 
 
+async def test_a_server_that_counts_anew_is_not_led(empty: asyncpg.Pool) -> None:
+    """After a restore by dump new events would stand before those that are signed, and get no index: it says so."""
+    await put(empty, an_event())
+    sequencer = Sequencer(empty, [SIGNER])
+    await sequence(sequencer, empty)
+    await opened(sequencer, empty)
+    await empty.execute(
+        "UPDATE log_state SET txid = (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000)::text::xid8"
+    )
+    with pytest.raises(LogDamaged, match="anew"):
+        await opened(sequencer, empty)
+
+
+async def test_how_long_an_event_has_waited_is_known(empty: asyncpg.Pool) -> None:
+    """A transaction that stays open anywhere holds the log up: the oldest event's waiting grows, and ends with it."""
+    await put(empty, an_event())
+    async with empty.acquire() as connection:
+        place = (await store.state(connection)).place
+        assert await store.waiting_seconds(connection, place) > 0
+        await sequence(Sequencer(empty, [SIGNER]), empty)
+        place = (await store.state(connection)).place
+        assert await store.waiting_seconds(connection, place) == 0
+
+
 async def test_what_awaits_witnesses_is_not_out_yet(empty: asyncpg.Pool) -> None:
     """A checkpoint is read with its witnesses' lines, and nothing of a newer one before."""
     sequencer, reader = Sequencer(empty, [SIGNER], awaits_witnesses=True), LogReader(empty)

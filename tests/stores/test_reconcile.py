@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,14 @@ import pytest
 from redis.asyncio import Redis
 
 from sca_service.audit.export.postgres_store import connect_reader
+from sca_service.audit.model import AuditEvent
 from sca_service.audit.private.vault import Vault
 from sca_service.challenges.model import decode_state
 from sca_service.challenges.reconcile.model import EVERYTHING, Counts, Fault, Finding, Span
 from sca_service.challenges.reconcile.postgres_store import ReconcileStore
 from sca_service.challenges.reconcile.reconcile import Reconciler
 from sca_service.kernel.clock import SystemClock
+from sca_service.kernel.ids import new_id
 from tests.harness import Deployment
 from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
@@ -377,6 +380,27 @@ async def test_an_erasure_explains_what_is_gone(traffic: Traffic, database: Conn
         psu,
     )
     await database.execute("UPDATE payer_keys SET wrapped = NULL, destroyed_at = now() WHERE psu = $1", psu)
+    untold, _ = await reconciled(traffic)
+    assert untold, "a row in a table that anybody may write explains nothing without its event"
+    event = AuditEvent.create(
+        event_id=new_id("evt"),
+        kind="payer.erased",
+        at_ms=int(time.time() * 1000),
+        members={"client": "bank", "psu": psu, "actor": "two", "requested_by": "one"},
+    )
+    await database.execute(
+        "INSERT INTO audit_events (id, at, type, client_id, psu, body) VALUES ($1, $2, $3, 'bank', $4, $5)",
+        event.head.id,
+        datetime.fromtimestamp(event.head.at_ms / 1000, UTC),
+        event.head.type,
+        psu,
+        event.body,
+    )
+    await database.execute(
+        "INSERT INTO audit_leaves (index, event_id) SELECT max(index) + 1, $1 FROM audit_leaves",
+        event.head.id,
+    )
+    await database.execute("UPDATE log_state SET size = size + 1")
     (left_over,), _ = await reconciled(traffic)
     assert left_over.fault is Fault.CONTRADICTED
     assert "still there" in left_over.detail

@@ -26,6 +26,15 @@ _NEXT = """
     LIMIT $3
 """
 
+# A restore by dump begins counting transactions anew: then what comes would never stand behind what was.
+_IS_AHEAD = "SELECT txid >= pg_snapshot_xmax(pg_current_snapshot()) FROM log_state"
+
+_WAITING_SECONDS = """
+    SELECT extract(epoch FROM clock_timestamp() - event.at)::float8 FROM audit_events AS event
+    WHERE (event.txid, event.position) > ($1::text::xid8, $2::bigint)
+    ORDER BY event.txid, event.position LIMIT 1
+"""
+
 _TILES = """
     SELECT tile.level, tile.index, tile.hashes
     FROM log_tiles AS tile JOIN unnest($1::smallint[], $2::bigint[]) AS wanted (level, index) USING (level, index)
@@ -74,10 +83,13 @@ _ENTRIES = """
     ORDER BY leaf.index
 """
 
-# Whole bundles and how old they are: all of their entries are over, or the bundle stays.
+# Whole bundles and how old they are: all of their entries are over, or the bundle stays. By what the leaves say of
+# their time, which is signed; the column beside them is not.
 _BUNDLES = """
     SELECT leaf.index / $4 AS bundle, count(*) AS entries,
-           bool_and(event.at < now() - make_interval(years => $3)) AS is_over
+           bool_and(
+               to_timestamp((event.body::jsonb->>'at_ms')::bigint / 1000.0) < now() - make_interval(years => $3)
+           ) AS is_over
     FROM audit_leaves AS leaf JOIN audit_events AS event ON event.id = leaf.event_id
     WHERE leaf.index >= $1 AND leaf.index < $2
     GROUP BY bundle
@@ -167,6 +179,16 @@ class Bundle:
 async def try_lead(connection: Connection) -> bool:
     """Take the leadership, unless another has it; it is held by the connection."""
     return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK))
+
+
+async def is_ahead(connection: Connection) -> bool:
+    """Whether the log has seen transactions that this server has yet to begin: it is not the server of before."""
+    return bool(await connection.fetchval(_IS_AHEAD))
+
+
+async def waiting_seconds(connection: Connection, place: Place) -> float:
+    """How long the oldest event behind a place has waited for its index; 0 when none does."""
+    return float(await connection.fetchval(_WAITING_SECONDS, *place) or 0)
 
 
 async def stop_leading(connection: Connection) -> None:

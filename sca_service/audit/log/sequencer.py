@@ -25,6 +25,7 @@ from sca_service.kernel.errors import ScaError
 from sca_service.kernel.telemetry import (
     CHECKPOINT_AGE,
     EVENTS_SEQUENCED,
+    LOG_WAITING,
     ROUND_SECONDS,
     SEQUENCER_LEADER,
     TREE_SIZE,
@@ -102,11 +103,15 @@ class Sequencer:
         while not stop.is_set():
             added = await self.sequence_once(connection)
             CHECKPOINT_AGE.set(await store.published_age_seconds(connection) or 0)
+            LOG_WAITING.set(await self._waiting_seconds(connection))
             if self._housekeeper and time.monotonic() >= tidy_at:
                 has_more = await self._housekeeper.tidy(connection)
                 tidy_at = time.monotonic() + (0 if has_more else _TIDY_EVERY_SECONDS)
             if added < self._most_per_round:
                 await _pause(stop, self._pause_seconds)
+
+    async def _waiting_seconds(self, connection: store.Connection) -> float:
+        return await store.waiting_seconds(connection, (await store.state(connection)).place)
 
     async def open_log(self, connection: store.Connection) -> None:
         """Put on record which keys sign, and sign the tree as it is, were it empty, unless that was done before.
@@ -115,6 +120,8 @@ class Sequencer:
         """
         async with connection.transaction():
             state = await store.lock_state(connection)
+            if await store.is_ahead(connection):
+                raise LogDamaged("PostgreSQL counts transactions anew, as after a restore by dump")
             edge = await self._edge(connection, state.size)
             await store.add_keys(connection, [signer.verifier_key for signer in self._signers], state.size)
             await self._sign(connection, edge)

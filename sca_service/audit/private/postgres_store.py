@@ -1,6 +1,6 @@
 """Payers' keys, sealed values and erasures in PostgreSQL: the statements, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,12 +26,17 @@ _KEYS = """
 """
 
 # A key that was destroyed or pruned since it was read takes nothing any more. The lock holds until the commit: whoever
-# destroys or prunes the key has either done so before, or sees what is sealed here.
+# destroys or prunes the key has either done so before, or sees what is sealed here. An event that is told again after its
+# challenge was erased seals nothing, under the key of a payer who came back either.
 _SEAL = """
     INSERT INTO audit_private (event_id, key_id, sealed)
     SELECT private.event_id, private.key_id, private.sealed
     FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS private (event_id, key_id, sealed)
     JOIN payer_keys AS key ON key.id = private.key_id AND key.destroyed_at IS NULL
+    WHERE NOT EXISTS (
+        SELECT FROM audit_events AS event JOIN challenges AS challenge ON challenge.id = event.challenge_id
+        WHERE event.id = private.event_id AND challenge.erased
+    )
     FOR SHARE OF key
     ON CONFLICT (event_id) DO NOTHING
 """
@@ -66,6 +71,17 @@ _DESTROY = """
     WHERE psu = $1 AND destroyed_at IS NULL
     RETURNING id
 """
+
+_KNOWS = """
+    SELECT EXISTS (SELECT FROM payer_keys WHERE psu = $1) OR EXISTS (SELECT FROM challenges WHERE psu = $1)
+        OR EXISTS (SELECT FROM audit_events WHERE psu = $1) OR EXISTS (SELECT FROM authenticators WHERE psu = $1)
+        OR EXISTS (SELECT FROM push_subscriptions WHERE psu = $1)
+"""
+
+# Behind the payer's key, as commits take them, so that neither waits for the other for good; in one order.
+_LOCK_CHALLENGES = "SELECT id, state FROM challenges WHERE psu = $1 ORDER BY id FOR UPDATE"
+
+_BARE = "UPDATE challenges SET state = $2, erased = true WHERE id = $1"
 
 # The oldest come first: behind a portion in which all are too young there is nothing to prune.
 _PORTION = """
@@ -121,6 +137,21 @@ class ErasureRow:
     requested_at: datetime | None = None
     confirmed_by: str | None = None
     confirmed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destroyed:
+    """What an erasure destroyed, by number; challenges stay on record without what was personal."""
+
+    keys: int
+    values: int
+    challenges: int
+    devices: int
+    authenticators: int
+
+
+Bare = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+"""Packed states of challenges by id, without what was personal. Raises what stops the erasure."""
 
 
 async def keys_of(connection: Connection, wrapped: Mapping[str, str]) -> list[KeyRow]:
@@ -192,28 +223,34 @@ class ErasureStore:
         row = await self._pool.fetchrow("SELECT * FROM erasures WHERE id = $1", erasure_id)
         return _erasure(row) if row else None
 
+    async def knows(self, psu: str) -> bool:
+        """Whether anything at all is on record of a payer."""
+        known: bool = await self._pool.fetchval(_KNOWS, psu)
+        return known
+
     async def confirm(
-        self, erasure_id: str, confirmed_by: str, *, event: AuditEvent, states: Mapping[str, bytes]
-    ) -> bool:
+        self, erasure_id: str, confirmed_by: str, *, event: AuditEvent, bare: Bare
+    ) -> Destroyed | None:
         """Destroy the payer's key and everything sealed under it, and put it on record: all or nothing.
 
-        `states` are the payer's challenges by id without what was personal. False when the wish is unknown, was
-        confirmed before, or `confirmed_by` is who asked.
+        `bare` gets the payer's challenges as they are once nobody can write them any more. None when the wish is
+        unknown, was confirmed before, or `confirmed_by` is who asked.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             confirmed = await connection.fetchrow(_CONFIRM, erasure_id, confirmed_by)
             if confirmed is None:
-                return False
-            await connection.execute(_LOCK_PAYER, confirmed["psu"])
-            destroyed = [row["id"] for row in await connection.fetch(_DESTROY, confirmed["psu"])]
-            await connection.execute("DELETE FROM audit_private WHERE key_id = ANY($1::bigint[])", destroyed)
-            await connection.execute("DELETE FROM push_subscriptions WHERE psu = $1", confirmed["psu"])
-            await connection.execute("DELETE FROM authenticators WHERE psu = $1", confirmed["psu"])
-            await connection.executemany(
-                "UPDATE challenges SET state = $2 WHERE id = $1", list(states.items())
-            )
+                return None
+            psu: str = confirmed["psu"]
+            await connection.execute(_LOCK_PAYER, psu)
+            keys = [row["id"] for row in await connection.fetch(_DESTROY, psu)]
+            values = await _delete(connection, "audit_private WHERE key_id = ANY($1::bigint[])", keys)
+            devices = await _delete(connection, "push_subscriptions WHERE psu = $1", psu)
+            authenticators = await _delete(connection, "authenticators WHERE psu = $1", psu)
+            rows = await connection.fetch(_LOCK_CHALLENGES, psu)
+            bared = bare({row["id"]: row["state"] for row in rows})
+            await connection.executemany(_BARE, list(bared.items()))
             await insert_events(connection, [event])
-            return True
+            return Destroyed(len(keys), values, len(bared), devices, authenticators)
 
     async def challenges_of(self, psu: str) -> dict[str, bytes]:
         """The packed states of a payer's challenges by id."""
@@ -232,6 +269,12 @@ class ErasureStore:
             scope,
         )
         return client
+
+
+async def _delete(connection: Connection, what: str, which: str | Sequence[int]) -> int:
+    """How many rows went; `what` is a table and a condition written above."""
+    tag: str = await connection.execute(f"DELETE FROM {what}", which)  # noqa: S608 - never from outside
+    return int(tag.rsplit(" ", 1)[-1])
 
 
 def _erasure(row: asyncpg.Record) -> ErasureRow:

@@ -61,6 +61,20 @@ class Vault:
         rows = await in_time(self._read(event_ids))
         return {row.event_id: self._open(row).disclosures for row in rows if row.key.wrapped is not None}
 
+    async def openings(self, event_ids: Sequence[str]) -> dict[str, tuple[Disclosure, ...] | None]:
+        """As `disclosures`, event by event: None for one whose values do not open, so that it hides no other.
+
+        Raises StoreUnavailable.
+        """
+        rows = await in_time(self._read(event_ids))
+        return {row.event_id: self._opened(row) for row in rows if row.key.wrapped is not None}
+
+    def _opened(self, row: postgres_store.SealedRow) -> tuple[Disclosure, ...] | None:
+        try:
+            return self._open(row).disclosures
+        except (SealBroken, CommitmentBroken):
+            return None
+
     async def _read(self, event_ids: Sequence[str]) -> list[postgres_store.SealedRow]:
         async with self._pool.acquire() as connection:
             return await postgres_store.read_sealed(connection, event_ids)

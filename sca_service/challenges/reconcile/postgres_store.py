@@ -32,7 +32,7 @@ _EVENTS_OF = """
 
 _ACCEPTANCES_OF = "SELECT challenge_id, event_id FROM acceptances WHERE challenge_id = ANY($1::text[])"
 
-# Of each event what stands in other tables. A confirmed erasure explains why personal values are gone.
+# Of each event what stands in other tables. An erasure that the log tells of explains why personal values are gone.
 _EVENTS = f"""
     WITH event AS MATERIALIZED (
         SELECT * FROM audit_events WHERE (txid, position) > ($1::text::xid8, $2::bigint)
@@ -47,6 +47,9 @@ _EVENTS = f"""
            key.wrapped IS NOT NULL AS has_key,
            EXISTS (
                SELECT FROM erasures WHERE erasures.psu = event.psu AND confirmed_at > event.at - interval '1 minute'
+           ) AND EXISTS (
+               SELECT FROM audit_events AS said WHERE said.psu = event.psu AND said.type = 'payer.erased'
+                 AND (said.txid, said.position) > (event.txid, event.position)
            ) AS is_erased
     FROM event
     LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id

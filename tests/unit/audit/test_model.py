@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sca_service.audit.model import AuditEvent
+from sca_service.audit.model import MOST_LEAF_BYTES, AuditEvent
 
 HEAD = {"id": "evt_1", "type": "t", "at_ms": 1}
 MEMBERS = st.recursive(
@@ -57,3 +57,12 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
     """An event without id, type or time cannot be put on record."""
     with pytest.raises(msgspec.DecodeError):
         AuditEvent.parse(body)
+
+
+def test_an_event_longer_than_a_leaf_is_none() -> None:
+    """Its length stands in two bytes (C2SP tlog-tiles): signed once, it would make its bundle unreadable for good."""
+    spare = MOST_LEAF_BYTES - len(AuditEvent.of(HEAD | {"text": ""}).body)
+    assert len(AuditEvent.of(HEAD | {"text": "x" * spare}).body) == MOST_LEAF_BYTES
+    for text in ("x" * (spare + 1), "ü" * (spare // 2 + 1)):
+        with pytest.raises(msgspec.ValidationError, match="longer than a leaf"):
+            AuditEvent.of(HEAD | {"text": text})
