@@ -117,6 +117,10 @@ class EnrolledBody(Struct, frozen=True):
             "is sent again."
         ),
     ]
+    otpauth_qr: Annotated[
+        str | None,
+        Meta(description="The same as a QR code: an SVG to be shown as it is. Told once, with the URI."),
+    ]
     ocra_key: Annotated[
         str | None,
         Meta(

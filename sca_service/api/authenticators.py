@@ -29,6 +29,7 @@ from sca_service.authenticators.model import AuthenticatorState, AuthenticatorTy
 from sca_service.authenticators.ocra.signing import parse_key, parse_suite
 from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.pin.rules import parse_pin, refuse_trivial
+from sca_service.authenticators.qr import qr_svg
 from sca_service.challenges import code
 from sca_service.challenges.authentication_code import AuthenticationCodeReader
 from sca_service.challenges.follow import Follower
@@ -91,6 +92,7 @@ class AuthenticatorOperations:
         told = msgspec.structs.replace(
             _enrolled_body(made[0]),
             otpauth_uri=made[0].uri.reveal() if made[0].uri else None,
+            otpauth_qr=qr_svg(made[0].uri).reveal() if made[0].uri else None,
             ocra_key=made[0].key.reveal() if made[0].key else None,
         )
         return HttpAnswer(201, _encode(told), (("Cache-Control", "no-store"),))
@@ -200,7 +202,7 @@ class AuthenticatorOperations:
 def _enrolled_body(enrolled: Enrolled) -> EnrolledBody:
     """Without what leaves once."""
     return EnrolledBody(
-        authenticator_body(enrolled.authenticator), None, activation_question=enrolled.question
+        authenticator_body(enrolled.authenticator), None, None, activation_question=enrolled.question
     )
 
 

@@ -158,9 +158,7 @@ class Verifier:
         CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
         assert reply.state is not None  # noqa: S101 - it was there before
         if outcome is Outcome.APPROVED:
-            await self._note_use(challenge, reply.state.payer)
-        if outcome is Outcome.APPROVED and (carried := reply.state.newest_arrived):
-            self._conversions.converted(carried.supplier, carried.network)
+            await self._note_use(challenge, reply.state)
         return self._told(outcome, reply.state)
 
     async def _matches(
@@ -198,11 +196,16 @@ class Verifier:
         pin = answer.pin.reveal() if answer.pin else ""
         return self._keyring.pseudonym("answer", caller.client, answer.key, answer.code.reveal(), pin)
 
-    async def _note_use(self, challenge: ChallengeId, payer: str) -> None:
-        """When the payer's authenticators were last used is worth no failed answer."""
+    async def _note_use(self, challenge: ChallengeId, state: ChallengeState) -> None:
+        """What an approval rested on: the route that carried the code, the payer's authenticators.
+
+        When these were last used is worth no failed answer.
+        """
+        if carried := state.newest_arrived:
+            self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:
             with contextlib.suppress(StoreUnavailable):
-                await self._generators.used(payer, challenge=challenge.text, pin=challenge.asks_pin)
+                await self._generators.used(state.payer, challenge=challenge.text, pin=challenge.asks_pin)
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
         view = ChallengeView.open(state, self._keyring)

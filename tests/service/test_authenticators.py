@@ -8,6 +8,7 @@ import pytest
 
 from tests.generator import Generator, activate, enrol, enrolled, login, path
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
+from tests.qr import read
 
 
 async def listed(bank: Bank, psu: dict[str, str]) -> list[dict[str, Any]]:
@@ -43,6 +44,7 @@ async def test_a_generator_is_enrolled_activated_and_answers(bank: Bank) -> None
     body = response.json()
     assert body["otpauth_uri"].startswith("otpauth://totp/Example%20Bank:Anna?")
     assert len(Generator(body["otpauth_uri"]).otp.byte_secret()) == 20
+    assert read(body["otpauth_qr"]) == body["otpauth_uri"]
     enrolled_one = body["authenticator"]
     assert (enrolled_one["state"], enrolled_one["element"]) == ("pending", "possession")
     let_no_period_end()
@@ -283,7 +285,7 @@ async def test_the_seed_leaves_once(bank: Bank) -> None:
     first = await bank.http.post(path(psu), json=body, headers=key)
     again = await bank.http.post(path(psu), json=body, headers=key)
     assert again.headers["idempotency-replayed"] == "true"
-    assert again.json() == first.json() | {"otpauth_uri": None}
+    assert again.json() == first.json() | {"otpauth_uri": None, "otpauth_qr": None}
     assert first.json()["otpauth_uri"] is not None
 
 
