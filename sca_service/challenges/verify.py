@@ -41,6 +41,13 @@ class Answer:
     key: str = ""
     pin: Secret[str] | None = None
 
+    def name(self, keyring: Keyring, client: str) -> str:
+        """What names it among its repetitions, "" without a key: the same key with another code is another answer."""
+        if not self.key:
+            return ""
+        pin = self.pin.reveal() if self.pin else ""
+        return keyring.pseudonym("answer", client, self.key, self.code.reveal(), pin)
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -125,7 +132,7 @@ class Verifier:
             needed = "is required: the payer's PIN is asked beside the code"
             raise InvalidInput.at("/pin", needed if challenge.asks_pin else "is not asked for this challenge")
         digest = answer.transaction.digest() if answer.transaction else ""
-        key = self._key_of(caller, answer)
+        key = answer.name(self._keyring, caller.client)
         try:
             matches = await self._matches(caller.client, challenge, digest, answer, key)
         except SealBroken:  # an id that was never given out names whatever key it likes
@@ -188,13 +195,6 @@ class Verifier:
             return signed and knows
         shown = await self._generators.accepts(state.payer, kind, answer.code, challenge=challenge.text)
         return shown and knows
-
-    def _key_of(self, caller: Caller, answer: Answer) -> str:
-        """What names this answer among its repetitions: the same key with another code or PIN is another answer."""
-        if not answer.key:
-            return ""
-        pin = answer.pin.reveal() if answer.pin else ""
-        return self._keyring.pseudonym("answer", caller.client, answer.key, answer.code.reveal(), pin)
 
     async def _note_use(self, challenge: ChallengeId, state: ChallengeState) -> None:
         """What an approval rested on: the route that carried the code, the payer's authenticators.

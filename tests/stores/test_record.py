@@ -93,12 +93,16 @@ class Bench:
 
     async def verify(self, challenge: ChallengeId, *, key: str = "") -> Verified:
         """The right answer."""
+        return await self.verifier.verify(BANK, challenge, self.right(challenge, key))
+
+    def right(self, challenge: ChallengeId, key: str) -> Answer:
+        """The right answer under a key."""
         right = code.derive(self.core.settings.keyring, challenge, PAYMENT.digest())
-        return await self.verifier.verify(BANK, challenge, Answer(right, PAYMENT, key))
+        return Answer(right, PAYMENT, key)
 
     async def approve_and_die(self, challenge: ChallengeId, *, key: str = "") -> Reply:
         """The script has approved; the process was killed before it could commit."""
-        name = self.core.settings.keyring.pseudonym("answer", BANK.client, key) if key else ""
+        name = self.right(challenge, key).name(self.core.settings.keyring, BANK.client)
         reply = await answered(self.core.store, challenge, right=True, digest=PAYMENT.digest(), key=name)
         assert reply.word == "approved"
         return reply
