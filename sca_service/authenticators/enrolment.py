@@ -116,9 +116,11 @@ class Enrolment:
 
         Raises AuthorisationRequired, InvalidInput, StoreUnavailable, for a PIN Overloaded.
         """
+        authenticator_id = f"aut_{wish.unique}" if wish.unique else new_id("aut")
+        if known := wish.unique and await self._store.get(authenticator_id, self._psu(whose)):
+            return Enrolled(self._seen(known), question=self._question(known))
         if wish.pin is not None and wish.authorisation is None and await self._has_active(whose):
             raise AuthorisationRequired  # before the PIN is hashed: that costs others their place
-        authenticator_id = f"aut_{wish.unique}" if wish.unique else new_id("aut")
         content = await self._content(wish, authenticator_id)
         stored = await self._store.enrol(
             NewRow(
