@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from sca_service.audit.private.postgres_store import ErasureStore
 from sca_service.challenges.erasure import Eraser
 from sca_service.core import open_core
+from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.secret import Secret
 from sca_service.settings import Settings, read_settings
 
@@ -18,10 +19,11 @@ Result = TypeVar("Result")
 Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]
 
 
-def erase(*, client: str, psu: str, reason: str, config: Config) -> None:
+def erase(*, client: str, psu: str = "", pseudonym: str = "", reason: str, config: Config) -> None:
     """Ask that a payer be erased; another operator confirms it. Nothing is destroyed yet.
 
-    The operator is known by an API key with the scope `admin`: SCA_OPERATOR_KEY, or asked for.
+    The operator is known by an API key with the scope `admin`: SCA_OPERATOR_KEY, or asked for. Name the payer by one of
+    `--psu` and `--pseudonym`.
 
     Parameters
     ----------
@@ -29,15 +31,22 @@ def erase(*, client: str, psu: str, reason: str, config: Config) -> None:
         Whose payer.
     psu
         The client's own reference of the payer.
+    pseudonym
+        What the log calls the payer: `psu` of a `payer.erased` that a restore has undone.
     reason
         Why, as it will stand in the log: no name, no number.
     """
+    if bool(psu) is bool(pseudonym):
+        raise ConfigurationError("name the payer by one of --psu and --pseudonym")
     settings = read_settings(config)
     operator = _operator(settings)
-    wish = _with_eraser(
-        settings, lambda eraser: eraser.request(operator, client=client, psu_id=psu, reason=reason)
-    )
-    print(wish)
+
+    async def ask(eraser: Eraser) -> str:
+        if pseudonym:
+            return await eraser.repeat(operator, client=client, psu=pseudonym, reason=reason)
+        return await eraser.request(operator, client=client, psu_id=psu, reason=reason)
+
+    print(_with_eraser(settings, ask))
 
 
 def erasures(*, config: Config) -> None:
@@ -47,7 +56,7 @@ def erasures(*, config: Config) -> None:
 
 
 def confirm_erasure(erasure: str, *, config: Config) -> None:
-    """Confirm an erasure that another operator asked for: the payer's key is destroyed, for good.
+    """Confirm an erasure that another operator asked for: the payer's key is destroyed, for good. Says how much went.
 
     Parameters
     ----------
@@ -56,8 +65,12 @@ def confirm_erasure(erasure: str, *, config: Config) -> None:
     """
     settings = read_settings(config)
     operator = _operator(settings)
-    _with_eraser(settings, lambda eraser: eraser.confirm(operator, erasure))
-    print("The payer's personal values are gone; every proof still holds.")
+    gone = _with_eraser(settings, lambda eraser: eraser.confirm(operator, erasure))
+    print(
+        f"Destroyed: keys {gone.keys}, sealed values {gone.values}, devices {gone.devices},"
+        f" authenticators {gone.authenticators}. Challenges left without personal values: {gone.challenges}."
+        " Every proof still holds."
+    )
 
 
 def _operator(settings: Settings) -> Secret[str]:

@@ -4,13 +4,20 @@ The log keeps every leaf and every proof: a leaf holds commitments, and their sa
 holds of the payer goes too. An answer stored under an Idempotency-Key is sealed and forgotten within a day.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from sca_service.audit.model import AuditEvent
-from sca_service.audit.private.postgres_store import ErasureRow, ErasureStore
-from sca_service.challenges.model import ChallengeId, ChallengeState, Private, Status, decode_state
+from sca_service.audit.private.postgres_store import Destroyed, ErasureRow, ErasureStore
+from sca_service.challenges.model import (
+    ChallengeId,
+    ChallengeState,
+    Fixed,
+    Private,
+    Status,
+    decode_state,
+)
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import NotFound, ScaError, Unauthorized
@@ -19,6 +26,10 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 
 _SCOPE = "admin"
+_UNDER_WAY = (
+    "the payer has a challenge that is open, or whose end is not on record yet: cancel it, or wait until a worker has"
+    " put its end on record, then confirm again"
+)
 
 
 class ErasureRefused(ScaError):
@@ -39,10 +50,17 @@ class Eraser:
     async def request(self, operator: Secret[str], *, client: str, psu_id: str, reason: str) -> str:
         """Ask that a client's payer be erased. Returns the wish's id, which another operator confirms.
 
-        Raises Unauthorized unless `operator` is a valid API key with the scope `admin`.
+        Raises Unauthorized unless `operator` is a valid API key with the scope `admin`; ErasureRefused when nothing is
+        on record of such a payer: the reference is another one, or another client's.
         """
-        requested_by = await self._operator(operator)
         psu = self._keyring.pseudonym("payer", client, psu_id)
+        return await self.repeat(operator, client=client, psu=psu, reason=reason)
+
+    async def repeat(self, operator: Secret[str], *, client: str, psu: str, reason: str) -> str:
+        """As `request`, for a payer by the pseudonym that `payer.erased` names: a restore has undone the erasure."""
+        requested_by = await self._operator(operator)
+        if not await self._erasures.knows(psu):
+            raise ErasureRefused("nothing is on record of this payer: look at the reference and the client")
         row = ErasureRow(new_id("ers"), client, psu, reason, requested_by)
         members = {"actor": f"client:{requested_by}", "reason": reason}
         await self._erasures.request(row, self._event("erasure.requested", row, members))
@@ -52,11 +70,11 @@ class Eraser:
         """The wishes that nobody has confirmed, the oldest first."""
         return await self._erasures.pending()
 
-    async def confirm(self, operator: Secret[str], erasure_id: str) -> None:
-        """Erase: the payer's key, the values under it, the payer's devices, and what Redis holds.
+    async def confirm(self, operator: Secret[str], erasure_id: str) -> Destroyed:
+        """Erase: the payer's key, the values under it, the payer's devices, and what Redis holds. Returns how much.
 
         Raises Unauthorized, NotFound for an unknown wish, StoreUnavailable; ErasureRefused when the one who asked
-        confirms, when it was confirmed before, or while a challenge of the payer is open.
+        confirms, when it was confirmed before, or while a challenge of the payer has no end on record.
         """
         confirmed_by = await self._operator(operator)
         wish = await self._erasures.get(erasure_id)
@@ -68,19 +86,22 @@ class Eraser:
             challenge: decode_state(packed)
             for challenge, packed in (await self._erasures.challenges_of(wish.psu)).items()
         }
-        await self._forget(states)
+        await self._forget(wish.psu, states)
         members = {
             "actor": f"client:{confirmed_by}",
             "requested_by": f"client:{wish.requested_by}",
             "reason": wish.reason,
             "challenges": len(states),
         }
-        packed = {
-            challenge: msgspec.msgpack.encode(self._bared(state)) for challenge, state in states.items()
-        }
-        event = self._event("payer.erased", wish, members)
-        if not await self._erasures.confirm(erasure_id, confirmed_by, event=event, states=packed):
+        destroyed = await self._erasures.confirm(
+            erasure_id,
+            confirmed_by,
+            event=self._event("payer.erased", wish, members),
+            bare=lambda stored: self._all_bared(stored, states.keys()),
+        )
+        if destroyed is None:
             raise ErasureRefused("the erasure was confirmed before")
+        return destroyed
 
     async def _operator(self, api_key: Secret[str]) -> str:
         key_hash = self._keyring.key_hash(api_key.reveal())
@@ -89,22 +110,53 @@ class Eraser:
             raise Unauthorized(f"needs a valid API key with the scope {_SCOPE}")
         return operator
 
-    async def _forget(self, states: Mapping[str, ChallengeState]) -> None:
-        """Redis lets go of what is over; nothing is forgotten while something is open."""
+    async def _forget(self, psu: str, stored: Mapping[str, ChallengeState]) -> None:
+        """Redis lets go of what is over on record; nothing is forgotten while something is under way.
+
+        What PostgreSQL calls pending, and Redis has lost, nobody will ever end: it is over when its time is.
+        """
         now_ms = self._clock.now_ms()
-        ids = [parsed for text in states if (parsed := ChallengeId.parse(text))]
-        for challenge in ids:
-            hot = await self._challenges.get(challenge)
-            if hot is not None and hot.status_at(now_ms) is Status.PENDING:
-                raise ErasureRefused("the payer has an open challenge: cancel it, or wait until it is over")
+        ids = [parsed for text in stored if (parsed := ChallengeId.parse(text))]
+        for challenge in {*ids, *await self._challenges.pending_of(psu)}:
+            hot, cold = await self._challenges.get(challenge), stored.get(challenge.text)
+            if hot is None:
+                is_over = cold is None or cold.status_at(now_ms) is not Status.PENDING
+            else:
+                is_over = hot.status.is_final and cold is not None and cold.status.is_final
+            if not is_over:
+                raise ErasureRefused(_UNDER_WAY)
         for challenge in ids:
             await self._challenges.forget(challenge)
 
+    def _all_bared(self, stored: Mapping[str, bytes], over: Collection[str]) -> dict[str, bytes]:
+        """The packed states as they stay. Raises ErasureRefused when one is there of which it is not known to be over.
+
+        A final status stays what it is: what was over when it was looked at is over still.
+        """
+        if stored.keys() - set(over):
+            raise ErasureRefused("the payer got a challenge meanwhile: confirm again when it is over")
+        return {
+            challenge: msgspec.msgpack.encode(self._bared(decode_state(packed)))
+            for challenge, packed in stored.items()
+        }
+
     def _bared(self, state: ChallengeState) -> ChallengeState:
-        """The state as it stays on record, without what was personal."""
-        bare = Private(psu_id="", locale="", message_shown="")
-        sealed = self._keyring.seal(msgspec.json.encode(bare), state.id)
-        state.fixed = msgspec.json.encode(msgspec.structs.replace(state.details, sealed=sealed)).decode()
+        """The state as it stays on record: without what was personal, and what somebody could try values against.
+
+        The transaction's digest and the question made of it are plain hashes; `answer_key` is a hash of code and PIN.
+        """
+        details = state.details
+        bare = Fixed(
+            purpose=details.purpose,
+            method=details.method,
+            elements=details.elements,
+            policy=details.policy,
+            sealed=self._keyring.seal(
+                msgspec.json.encode(Private(psu_id="", locale="", message_shown="")), state.id
+            ),
+        )
+        state.fixed = msgspec.json.encode(bare).decode()
+        state.digest = state.answer_key = ""
         return state
 
     def _event(self, kind: str, row: ErasureRow, members: Mapping[str, object]) -> AuditEvent:

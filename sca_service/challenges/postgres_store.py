@@ -15,14 +15,16 @@ from sca_service.policy.model import Purpose
 
 # A final status is never replaced by another one, an older revision never replaces a newer one of the same status. A
 # final status replaces `pending` whatever the revisions: they fall back when Redis loses its tail, what is final stays.
+# Nothing replaces what was erased: a state that was read before would bring back what was personal.
 _SAVE = """
     INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
                          $7::timestamptz[], $8::int[], $9::bytea[])
     ON CONFLICT (id) DO UPDATE
         SET status = excluded.status, revision = excluded.revision, state = excluded.state
-        WHERE (challenges.status = 'pending' AND excluded.status <> 'pending')
-           OR (challenges.status = excluded.status AND challenges.revision < excluded.revision)
+        WHERE NOT challenges.erased
+          AND ((challenges.status = 'pending' AND excluded.status <> 'pending')
+            OR (challenges.status = excluded.status AND challenges.revision < excluded.revision))
 """
 
 _LIST = """

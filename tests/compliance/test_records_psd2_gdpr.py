@@ -98,7 +98,8 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
         ),
         operator=service.keys["operator"],
     )
-    await sca("audit", "confirm-erasure", asked.strip(), "--config", config, operator=second)
+    told = await sca("audit", "confirm-erasure", asked.strip(), "--config", config, operator=second)
+    assert "keys 1, " in told and "authenticators 1." in told and "personal values: 1." in told
 
     after = await bank.http.get(f"/v1/challenges/{gone}/evidence")
     checked = check_evidence(after.content, keys_of(service))

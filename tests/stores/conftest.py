@@ -9,6 +9,7 @@ from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.connections import RedisConnection, connect_postgres
 from sca_service.kernel.keyring import Keyring
+from tests.erasure_office import Office, open_office
 from tests.harness import Deployment
 
 
@@ -44,3 +45,16 @@ def store(redis: RedisConnection) -> ChallengeStore:
 def archive(pool: asyncpg.Pool) -> ChallengeArchive:
     """The challenges in PostgreSQL."""
     return ChallengeArchive(pool)
+
+
+@pytest.fixture
+async def office(
+    pool: asyncpg.Pool,
+    redis: RedisConnection,
+    keyring: Keyring,
+    archive: ChallengeArchive,
+    store: ChallengeStore,
+) -> AsyncIterator[Office]:
+    """Where payers are challenged and erased."""
+    async with open_office(pool, redis, keyring, archive, store) as office:
+        yield office

@@ -1,118 +1,24 @@
 """Erasure: two operators, then the values are gone from every store, and what was committed to stays as it was."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import asyncpg
 import msgspec
 import pytest
 
-from sca_service.api.clients import ClientRegistry, Scope
-from sca_service.api.postgres_store import ClientStore
-from sca_service.audit.private.postgres_store import ErasureStore
+from sca_service.audit.private.postgres_store import Destroyed
 from sca_service.audit.private.vault import Vault
-from sca_service.audit.redis_store import Outbox
-from sca_service.audit.writer import AuditWriter
-from sca_service.authenticators.generators import Generators
-from sca_service.authenticators.postgres_store import AuthenticatorStore
-from sca_service.challenges.erasure import Eraser, ErasureRefused
-from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer
+from sca_service.authenticators.model import SigningQuestion
+from sca_service.challenges.erasure import ErasureRefused
 from sca_service.challenges.model import ChallengeId
-from sca_service.challenges.postgres_store import ChallengeArchive
-from sca_service.challenges.record import Recorder
-from sca_service.challenges.redis_store import ChallengeStore, EventMembers
 from sca_service.challenges.view import ChallengeView
-from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import NotFound, Unauthorized
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
-from sca_service.limits.redis_store import LimitStore
-from sca_service.policy.load import load
-from sca_service.policy.model import Purpose
-from sca_service.settings import shipped_policies
+from tests.erasure_office import PHONE, Office, cancel, late_state, on_record
 from tests.storeroom import CLIENT, events_of
-
-PHONE = "+4915199887766"
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """Where payers are challenged and erased, and two operators."""
-
-    issuer: Issuer
-    eraser: Eraser
-    store: ChallengeStore
-    archive: ChallengeArchive
-    vault: Vault
-    operators: tuple[Secret[str], Secret[str]]
-    bank: Secret[str]
-
-    async def challenged(self, psu_id: str) -> tuple[ChallengeId, str]:
-        """Issue a challenge to a payer. Returns its id and the payer's pseudonym."""
-        order = ChallengeOrder(
-            psu_id,
-            Purpose.LOGIN,
-            phone=PhoneNumber.parse(PHONE),
-            locale="de-DE",
-            signals={"ip": "203.0.113.7"},
-        )
-        view = await self.issuer.issue(Caller(CLIENT, "req_erasure"), order)
-        challenge = ChallengeId.parse(view.state.id)
-        assert challenge is not None
-        return challenge, view.state.payer
-
-
-@pytest.fixture
-async def office(
-    pool: asyncpg.Pool,
-    redis: RedisConnection,
-    keyring: Keyring,
-    archive: ChallengeArchive,
-    store: ChallengeStore,
-) -> AsyncIterator[Office]:
-    """An office on stores that nothing else touches."""
-    registry = ClientRegistry(ClientStore(pool), keyring)
-    names = [f"ops-{new_id('x')[2:12]}" for _ in range(3)]
-    vault = Vault(pool, keyring)
-    outbox = Outbox(redis)
-    writer = AuditWriter(pool, archive, vault)
-    yield Office(
-        issuer=Issuer(
-            policy=load(shipped_policies()),
-            keyring=keyring,
-            store=store,
-            limits=LimitStore(redis),
-            recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
-            authenticators=Generators(
-                policy=load(shipped_policies()).authenticators,
-                keyring=keyring,
-                store=AuthenticatorStore(pool),
-                clock=SystemClock(),
-            ),
-        ),
-        eraser=Eraser(erasures=ErasureStore(pool), challenges=store, keyring=keyring, clock=SystemClock()),
-        store=store,
-        archive=archive,
-        vault=vault,
-        operators=(
-            await registry.create(names[0], [Scope.ADMIN]),
-            await registry.create(names[1], [Scope.ADMIN]),
-        ),
-        bank=await registry.create(names[2], [Scope.CHALLENGES]),
-    )
-    await outbox.close()
-
-
-async def cancel(office: Office, challenge: ChallengeId, pool: asyncpg.Pool) -> None:
-    """The challenge is over, in both stores."""
-    reply = await office.store.cancel(challenge, EventMembers("client:bank"), client=CLIENT)
-    assert reply.state is not None
-    async with pool.acquire() as connection:
-        await office.archive.save(connection, [reply.state])
 
 
 async def test_what_is_personal_is_gone_and_what_is_committed_stays(
@@ -172,14 +78,15 @@ async def test_the_erasure_is_on_record_with_both_operators(office: Office, pool
 async def test_one_operator_is_not_enough(office: Office, pool: asyncpg.Pool) -> None:
     """Who asks cannot confirm, in the code or past it; a client without the scope can do neither."""
     asked, _ = office.operators
-    wish = await office.eraser.request(asked, client=CLIENT, psu_id="cust_x", reason="r")
+    await office.challenged(psu := new_id("cust"))
+    wish = await office.eraser.request(asked, client=CLIENT, psu_id=psu, reason="r")
     with pytest.raises(ErasureRefused):
         await office.eraser.confirm(asked, wish)
     with pytest.raises(asyncpg.CheckViolationError):
         await pool.execute("UPDATE erasures SET confirmed_by = requested_by WHERE id = $1", wish)
     for stranger in (office.bank, Secret("sca_made_up")):
         with pytest.raises(Unauthorized):
-            await office.eraser.request(stranger, client=CLIENT, psu_id="cust_x", reason="r")
+            await office.eraser.request(stranger, client=CLIENT, psu_id=psu, reason="r")
         with pytest.raises(Unauthorized):
             await office.eraser.confirm(stranger, wish)
     assert wish in [row.id for row in await office.eraser.pending()]
@@ -188,11 +95,13 @@ async def test_one_operator_is_not_enough(office: Office, pool: asyncpg.Pool) ->
 async def test_an_erasure_is_confirmed_once(office: Office, pool: asyncpg.Pool) -> None:
     """Of ten confirmations at once one is carried out; an unknown wish is not found."""
     asked, confirms = office.operators
-    wish = await office.eraser.request(asked, client=CLIENT, psu_id=new_id("cust"), reason="r")
+    challenge, _ = await office.challenged(psu := new_id("cust"))
+    await cancel(office, challenge, pool)
+    wish = await office.eraser.request(asked, client=CLIENT, psu_id=psu, reason="r")
     results = await asyncio.gather(
         *(office.eraser.confirm(confirms, wish) for _ in range(10)), return_exceptions=True
     )
-    assert results.count(None) == 1
+    assert sum(isinstance(result, Destroyed) for result in results) == 1
     assert sum(isinstance(result, ErasureRefused) for result in results) == 9
     with pytest.raises(NotFound):
         await office.eraser.confirm(confirms, "ers_unknown")
@@ -208,3 +117,47 @@ async def test_a_payer_with_an_open_challenge_is_not_erased(office: Office, pool
     await cancel(office, challenge, pool)
     await office.eraser.confirm(office.operators[1], wish)
     assert await pool.fetchval("SELECT wrapped FROM payer_keys WHERE psu = $1", payer) is None
+
+
+async def test_nothing_derived_from_the_transaction_stays(
+    office: Office, pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    """A plain digest, a signing question and an answer's name would let somebody try out amounts and PINs."""
+    challenge, _ = await office.challenged(psu := new_id("cust"))
+    await cancel(office, challenge, pool)
+    state = await late_state(office, challenge)
+    state.digest, state.answer_key = "sha256:" + "5" * 64, "named"
+    signing = msgspec.structs.replace(state.details, question=SigningQuestion("aut_1", "Q1234567"))
+    state.fixed = msgspec.json.encode(signing).decode()
+    async with pool.acquire() as connection:
+        await office.archive.save(connection, [state])
+    assert (await on_record(office, challenge)).digest == state.digest
+    await office.erase(psu)
+    left = await on_record(office, challenge)
+    assert (left.digest, left.answer_key, left.details.question) == ("", "", None)
+    assert (left.id, left.status, left.details.policy) == (state.id, state.status, signing.policy)
+    assert b"Q1234567" not in msgspec.msgpack.encode(left)
+
+
+async def test_a_payer_whom_nobody_knows_is_not_erased(office: Office, pool: asyncpg.Pool) -> None:
+    """A mistyped reference, or another client's: no wish and no event, and the words say it."""
+    await office.challenged(psu := new_id("cust"))
+    before = len(await office.eraser.pending())
+    for client, mistyped in ((CLIENT, psu + "x"), ("another", psu)):
+        with pytest.raises(ErasureRefused, match="nothing is on record"):
+            await office.eraser.request(office.operators[0], client=client, psu_id=mistyped, reason="r")
+    assert len(await office.eraser.pending()) == before
+
+
+async def test_it_tells_what_was_destroyed(office: Office, pool: asyncpg.Pool) -> None:
+    """How much of what; a repeated erasure, as after a restore, finds nothing more, by the pseudonym as well."""
+    challenges = [await office.challenged(psu := new_id("cust"))]
+    challenges.append(await office.challenged(psu))
+    for challenge, _ in challenges:
+        await cancel(office, challenge, pool)
+    assert await office.erase(psu) == Destroyed(keys=1, values=2, challenges=2, devices=0, authenticators=0)
+    wish = await office.eraser.repeat(
+        office.operators[0], client=CLIENT, psu=challenges[0][1], reason="after a restore"
+    )
+    again = await office.eraser.confirm(office.operators[1], wish)
+    assert again == Destroyed(keys=0, values=0, challenges=2, devices=0, authenticators=0)

@@ -26,17 +26,16 @@ _KEYS = """
 """
 
 # A key that was destroyed or pruned since it was read takes nothing any more. The lock holds until the commit: whoever
-# destroys or prunes the key has either done so before, or sees what is sealed here. An event that is told again after its
-# challenge was erased seals nothing, under the key of a payer who came back either.
+# destroys or prunes the key has either done so before, or sees what is sealed here. An event that is told again after
+# its challenge was erased seals nothing, under the key of a payer who came back either.
 _SEAL = """
     INSERT INTO audit_private (event_id, key_id, sealed)
     SELECT private.event_id, private.key_id, private.sealed
     FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS private (event_id, key_id, sealed)
     JOIN payer_keys AS key ON key.id = private.key_id AND key.destroyed_at IS NULL
-    WHERE NOT EXISTS (
-        SELECT FROM audit_events AS event JOIN challenges AS challenge ON challenge.id = event.challenge_id
-        WHERE event.id = private.event_id AND challenge.erased
-    )
+    WHERE NOT COALESCE(
+        (SELECT erased FROM challenges WHERE id =
+            (SELECT challenge_id FROM audit_events AS event WHERE event.id = private.event_id)), false)
     FOR SHARE OF key
     ON CONFLICT (event_id) DO NOTHING
 """

@@ -1,0 +1,131 @@
+"""Where payers are challenged and erased: what tests of erasures share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from sca_service.api.clients import ClientRegistry, Scope
+from sca_service.api.postgres_store import ClientStore
+from sca_service.audit.private.postgres_store import Destroyed, ErasureStore
+from sca_service.audit.private.vault import Vault
+from sca_service.audit.redis_store import Outbox
+from sca_service.audit.writer import AuditWriter
+from sca_service.authenticators.generators import Generators
+from sca_service.authenticators.postgres_store import AuthenticatorStore
+from sca_service.challenges.erasure import Eraser
+from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer
+from sca_service.challenges.model import ChallengeId, ChallengeState
+from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.record import Recorder
+from sca_service.challenges.redis_store import ChallengeStore, EventMembers
+from sca_service.kernel.clock import SystemClock
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.ids import new_id
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.secret import Secret
+from sca_service.limits.redis_store import LimitStore
+from sca_service.policy.load import load
+from sca_service.policy.model import Purpose
+from sca_service.settings import shipped_policies
+from tests.storeroom import CLIENT
+
+PHONE = "+4915199887766"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where payers are challenged and erased, and two operators."""
+
+    issuer: Issuer
+    eraser: Eraser
+    store: ChallengeStore
+    archive: ChallengeArchive
+    vault: Vault
+    operators: tuple[Secret[str], Secret[str]]
+    bank: Secret[str]
+
+    async def erase(self, psu_id: str) -> Destroyed:
+        """One operator asks, the other confirms."""
+        wish = await self.eraser.request(self.operators[0], client=CLIENT, psu_id=psu_id, reason="r")
+        return await self.eraser.confirm(self.operators[1], wish)
+
+    async def challenged(self, psu_id: str) -> tuple[ChallengeId, str]:
+        """Issue a challenge to a payer. Returns its id and the payer's pseudonym."""
+        order = ChallengeOrder(
+            psu_id,
+            Purpose.LOGIN,
+            phone=PhoneNumber.parse(PHONE),
+            locale="de-DE",
+            signals={"ip": "203.0.113.7"},
+        )
+        view = await self.issuer.issue(Caller(CLIENT, "req_erasure"), order)
+        challenge = ChallengeId.parse(view.state.id)
+        assert challenge is not None
+        return challenge, view.state.payer
+
+
+@asynccontextmanager
+async def open_office(
+    pool: asyncpg.Pool,
+    redis: RedisConnection,
+    keyring: Keyring,
+    archive: ChallengeArchive,
+    store: ChallengeStore,
+) -> AsyncIterator[Office]:
+    """An office on stores."""
+    registry = ClientRegistry(ClientStore(pool), keyring)
+    names = [f"ops-{new_id('x')[2:12]}" for _ in range(3)]
+    vault = Vault(pool, keyring)
+    outbox = Outbox(redis)
+    writer = AuditWriter(pool, archive, vault)
+    yield Office(
+        issuer=Issuer(
+            policy=load(shipped_policies()),
+            keyring=keyring,
+            store=store,
+            limits=LimitStore(redis),
+            recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
+            authenticators=Generators(
+                policy=load(shipped_policies()).authenticators,
+                keyring=keyring,
+                store=AuthenticatorStore(pool),
+                clock=SystemClock(),
+            ),
+        ),
+        eraser=Eraser(erasures=ErasureStore(pool), challenges=store, keyring=keyring, clock=SystemClock()),
+        store=store,
+        archive=archive,
+        vault=vault,
+        operators=(
+            await registry.create(names[0], [Scope.ADMIN]),
+            await registry.create(names[1], [Scope.ADMIN]),
+        ),
+        bank=await registry.create(names[2], [Scope.CHALLENGES]),
+    )
+    await outbox.close()
+
+
+async def cancel(office: Office, challenge: ChallengeId, pool: asyncpg.Pool) -> None:
+    """The challenge is over, in both stores."""
+    reply = await office.store.cancel(challenge, EventMembers("client:bank"), client=CLIENT)
+    assert reply.state is not None
+    async with pool.acquire() as connection:
+        await office.archive.save(connection, [reply.state])
+
+
+async def late_state(office: Office, challenge: ChallengeId) -> ChallengeState:
+    """A challenge with all that is personal, as a script returned it whose commit still waits."""
+    state = await office.store.get(challenge)
+    assert state is not None
+    state.revision += 1
+    return state
+
+
+async def on_record(office: Office, challenge: ChallengeId) -> ChallengeState:
+    """A challenge as PostgreSQL has it."""
+    state = await office.archive.get(challenge.text, CLIENT)
+    assert state is not None
+    return state
