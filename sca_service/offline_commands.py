@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sca_service.audit.offline import evidence, mirror, verify
+from sca_service.audit.offline import evidence, mirror, verify, whole
 from sca_service.audit.offline.findings import Refused, Report, printable
 from sca_service.audit.offline.note import MOST_NOTE_BYTES, VerifierKey
 from sca_service.audit.offline.recompute import Progress as Told
@@ -42,15 +42,18 @@ def verify_log(
         A verifier key of the log, got from somewhere else than the log itself. May be given several times, as after
         a rotation.
     checkpoint
-        A checkpoint that you have kept: the log must still contain its leaves. May be given several times.
+        A checkpoint that you have kept: the log must still contain its leaves. May be given several times. One that
+        cannot be compared, since what it ends in was pruned, does not hold.
     witness
         A witness's verifier key. May be given several times.
     quorum
         How many of the witnesses must have signed; all of them when left out.
     pruned_below
-        Entries below this index may have been pruned; their hashes are then taken as given.
+        Entries below this index may have been pruned, where the log has that on record; their hashes are then taken
+        as given, or proven by the copy.
     copy
-        A folder that `sca audit mirror` keeps. With it, the first leaf that was changed since is always named.
+        A folder that `sca audit mirror` keeps. It names the first leaf that was changed since, and proves what was
+        pruned since.
     """
     witnesses = [VerifierKey.parse(one) for one in witness or ()]
     if not all(one.is_witness for one in witnesses):
@@ -65,13 +68,15 @@ def verify_log(
     )
     with _progress("verifying") as progress:
         report = verify.verify(open_source(place), demands, progress)
-    _print(report, len(demands.held))
+    _print(report)
     if not report.holds:
         sys.exit(1)
 
 
 def mirror_log(url: str, folder: Path, *, key: Keys, pruned_below: PrunedBelow = 0) -> None:
     """Keep a copy of a log; a log that was rolled back or forked is refused, and the copy stays as it was.
+
+    Exit status 1 when it is refused; 2 when it was pruned beyond the copy, and so nobody can tell.
 
     Parameters
     ----------
@@ -84,15 +89,27 @@ def mirror_log(url: str, folder: Path, *, key: Keys, pruned_below: PrunedBelow =
     pruned_below
         Entries below this index may have been pruned.
     """
-    with _progress("copying") as progress:
-        done = mirror.mirror(
-            open_source(url), folder, _keys(key), pruned_below=pruned_below, progress=progress
-        )
+    try:
+        with _progress("copying") as progress:
+            done = mirror.mirror(
+                open_source(url), folder, _keys(key), pruned_below=pruned_below, progress=progress
+            )
+    except mirror.PrunedBeyondCopy as refusal:
+        print(f"sca: {refusal.detail}", file=sys.stderr)
+        sys.exit(2)
     print(f"The copy has {done.now} leaves, {done.now - done.before} of them new.")
 
 
-def check_evidence(file: Path, *, key: Annotated[list[str] | None, _Several] = None) -> None:
-    """Check a file of evidence and tell its story; exit status 1 when it proves nothing.
+def check_evidence(
+    file: Path,
+    *,
+    key: Annotated[list[str] | None, _Several] = None,
+    log: Path | None = None,
+    pruned_below: PrunedBelow = 0,
+) -> None:
+    """Check a file of evidence and tell its story; exit status 1 when it proves nothing, or leaves out an event.
+
+    That no event was left out is not shown by the file, only by a copy of the log.
 
     Parameters
     ----------
@@ -100,12 +117,25 @@ def check_evidence(file: Path, *, key: Annotated[list[str] | None, _Several] = N
         What `sca audit evidence` wrote: JSON, or the HTML page.
     key
         A verifier key of the log. May be given several times. Without one, the keys inside the file are used.
+    log
+        A folder that `sca audit mirror` keeps. It is verified, and searched for events of the challenge that the file
+        leaves out. Needs a key.
+    pruned_below
+        Entries of that copy below this index may have been pruned.
     """
     content = _content(file, evidence.MOST_EVIDENCE_BYTES)
-    checked = evidence.check_evidence(content, [VerifierKey.parse(one) for one in key or ()])
+    keys = _keys(key or []) if log else [VerifierKey.parse(one) for one in key or ()]
+    checked = evidence.check_evidence(content, keys)
+    report = None
+    if log:
+        with _progress("searching") as progress:
+            report = whole.search(checked, Folder(log), keys, pruned_below=pruned_below, progress=progress)
+        _print_remarks_and_findings(report)
     console = _console()
-    for line in story_of(checked):
+    for line in story_of(checked, whole=report.holds if report else None):
         console.print(line, markup=False)
+    if report and not report.holds:
+        sys.exit(1)
 
 
 def _keys(texts: list[str]) -> list[VerifierKey]:
@@ -132,30 +162,41 @@ def _content(path: Path, most: int) -> bytes:
     return content
 
 
-def _print(report: Report, held: int) -> None:
+def _print(report: Report) -> None:
     """What was looked at, and everything that is wrong, the worst to miss first."""
-    console = _console()
-
-    def say(text: str, style: str = "") -> None:
-        console.print(printable(text), style=style, markup=False)
-
     if report.origin:
-        say(f"log          {report.origin}")
-        say(f"checkpoint   {report.size} leaves, root {report.root.hex()}")
-        say(f"signed by    {', '.join(report.signed_by)}")
-        say(f"witnesses    {', '.join(report.witnessed_by) or 'none asked for, or none that signed'}")
-        say(f"recomputed   {report.leaves_read} leaves, compared with {held} older checkpoints")
+        _say(f"log          {report.origin}")
+        _say(f"checkpoint   {report.size} leaves, root {report.root.hex()}")
+        _say(f"signed by    {', '.join(report.signed_by)}")
+        _say(f"witnesses    {', '.join(report.witnessed_by) or 'none asked for, or none that signed'}")
+        compared = [name for name in report.compared if name != verify.YOUR_COPY]
+        copy = " and your copy" if len(compared) < len(report.compared) else ""
+        _say(
+            f"recomputed   {report.leaves_read} leaves, compared with {len(compared)} older checkpoints{copy}"
+        )
+    if report.leaves_in_copy:
+        _say(
+            f"in your copy {report.leaves_in_copy} leaves are not there; those of your copy lead to the same hashes"
+        )
     if report.leaves_taken_as_given:
-        say(
+        _say(
             f"given        {report.leaves_taken_as_given} leaves are not there; their hashes were taken as given"
         )
+    _print_remarks_and_findings(report)
+    _say("The log holds." if report.holds else "THE LOG DOES NOT HOLD.", "bold")
+
+
+def _print_remarks_and_findings(report: Report) -> None:
     for remark in report.remarks:
-        say(f"remark       {remark}")
+        _say(f"remark       {remark}")
     for finding in report.findings:
-        say(f"{finding.kind.upper():<12} {finding.what}", "bold red")
+        _say(f"{finding.kind.upper():<12} {finding.what}", "bold red")
     if report.unnamed:
-        say(f"and {report.unnamed} more", "bold red")
-    say("The log holds." if report.holds else "THE LOG DOES NOT HOLD.", "bold")
+        _say(f"and {report.unnamed} more", "bold red")
+
+
+def _say(text: str, style: str = "") -> None:
+    _console().print(printable(text), style=style, markup=False)
 
 
 def _console() -> Console:

@@ -123,6 +123,11 @@ async def test_evidence_of_the_service_is_checked_by_its_file_alone(
         assert psu["phone"] in said
         assert "outcome: approved" in said
         assert said.count("It was answered") == 2
+        assert "Events may be missing" in said
+        status, said = await sca("mirror", f"{service.api.url}/log", str(tmp_path / "copy"), "--key", key)
+        assert status == 0, said
+        status, said = await sca("check-evidence", str(file), "--key", key, "--log", str(tmp_path / "copy"))
+        assert (status, "has every event of it that the copy" in said) == (0, True), said
         text = file.read_text("utf-8")
         place = text.rindex(psu["phone"])
         file.write_text(f"{text[:place]}+999{text[place + 4 :]}", "utf-8")

@@ -10,7 +10,8 @@ import pytest
 from sca_service.audit.offline.findings import Refused
 from sca_service.offline_commands import check_evidence, mirror_log, verify_log
 from tests.unit.audit.offline.made_log import LOG, NEXT, WITNESS, checkpoint, leaf, path_of, write, write_log
-from tests.unit.audit.offline.test_offline_evidence import evidence
+from tests.unit.audit.offline.test_offline_evidence import LEAVES as EVIDENCE_LEAVES
+from tests.unit.audit.offline.test_offline_evidence import event, evidence
 
 LEAVES = [leaf(number) for number in range(300)]
 
@@ -75,12 +76,65 @@ def test_a_copy_is_kept_and_a_rollback_refused(log: Path, tmp_path: Path) -> Non
     assert done.stderr == "sca: the log was rolled back: the copy has 300 leaves, the log has 299\n"
 
 
+def test_only_what_was_compared_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint inside what was pruned is a finding, and no comparison; with a copy that has it, it is one."""
+    leaves = [*LEAVES, leaf(300, type="log.pruned", first_index=256)]
+    log, copy, held = tmp_path / "log", tmp_path / "copy", tmp_path / "held"
+    write_log(log, leaves)
+    mirror_log(str(log), copy, key=[LOG.vkey])
+    for level in ("entries", "0"):
+        (log / path_of(level, 0, 256)).unlink()
+    held.write_bytes(checkpoint(leaves[:200]))
+    with pytest.raises(SystemExit) as ended:
+        verify_log(str(log), key=[LOG.vkey], checkpoint=[held], pruned_below=256)
+    told = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert "compared with 0 older checkpoints\n" in told
+    assert f"NOT COMPARED {held} could not be compared" in told
+    verify_log(str(log), key=[LOG.vkey], checkpoint=[held], pruned_below=256, copy=copy)
+    told = capsys.readouterr().out
+    assert "compared with 1 older checkpoints and your copy\n" in told
+    assert "in your copy 256 leaves are not there" in told
+
+
+def test_a_log_that_was_pruned_beyond_the_copy_ends_with_a_status_of_its_own(tmp_path: Path) -> None:
+    """It is not told to be forked."""
+    log, copy = tmp_path / "log", tmp_path / "copy"
+    run("mirror", str(write_log(tmp_path / "then", LEAVES[:20])), str(copy), "--key", LOG.vkey)
+    write_log(log, LEAVES)
+    for level in ("entries", "0"):
+        (log / path_of(level, 0, 256)).unlink()
+    done = run("mirror", str(log), str(copy), "--key", LOG.vkey, "--pruned-below", "256")
+    assert done.returncode == 2
+    assert done.stderr.startswith("sca: the log was pruned beyond your copy: the copy ends with leaf 19")
+
+
+def test_evidence_is_held_against_a_copy_of_the_log(tmp_path: Path) -> None:
+    """What it leaves out is named, with status 1; a key of the auditor's own is asked for."""
+    log = write_log(tmp_path / "log", EVIDENCE_LEAVES)
+    file = tmp_path / "evidence.json"
+    asked = ("check-evidence", str(file), "--log", str(log))
+    file.write_text(json.dumps(evidence()), "utf-8")
+    done = run(*asked, "--key", LOG.vkey)
+    assert (done.returncode, "has every event of it" in done.stdout) == (0, True), done.stderr
+    assert "--key" in run(*asked).stderr
+    file.write_text(json.dumps(evidence(events=[event(7)])), "utf-8")
+    done = run(*asked, "--key", LOG.vkey)
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        "LEFT OUT     leaf 21 (evt_00000015, challenge.issued) is about the challenge"
+    )
+    assert "WAS NOT SHOWN TO BE WHOLE" in done.stdout
+
+
 def test_evidence_is_checked_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The story, or the reason."""
     file = tmp_path / "evidence.json"
     file.write_text(json.dumps(evidence()), "utf-8")
     check_evidence(file, key=[LOG.vkey])
-    assert "The evidence of chl_1 holds." in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "The evidence of chl_1 holds." in told
+    assert "Events may be missing" in told
     assert run("check-evidence", str(file)).stdout.count("WARNING") == 1
     done = run("check-evidence", str(file), "--key", NEXT.vkey)
     assert done.returncode == 1

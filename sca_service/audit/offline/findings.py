@@ -33,6 +33,8 @@ class Kind(StrEnum):
     BUNDLE = "bundle"
     MISSING = "missing"
     WITNESSES = "witnesses"
+    UNCOMPARED = "not compared"
+    LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class Report:
     witnessed_by: list[str] = field(default_factory=list)
     leaves_read: int = 0
     leaves_taken_as_given: int = 0
+    leaves_in_copy: int = 0
+    """Leaves that are not there; the auditor's copy has them, and they lead to the hash that is."""
+
+    compared: list[str] = field(default_factory=list)
+    """The older checkpoints whose root was recomputed, by name; whether they fit, the findings say."""
+
     findings: list[Finding] = field(default_factory=list)
     unnamed: int = 0
     remarks: list[str] = field(default_factory=list)

@@ -17,13 +17,17 @@ from sca_service.audit.offline.findings import Refused
 from sca_service.audit.offline.note import Checkpoint, VerifierKey
 from sca_service.audit.offline.recompute import HashesAbove, Progress
 from sca_service.audit.offline.source import Folder, Source, Stretch, read_tile, stretches
-from sca_service.audit.offline.tiles import Edge, Place, partial_tiles
+from sca_service.audit.offline.tiles import Edge, Place, leaves_below, partial_tiles
 from sca_service.audit.offline.verify import open_checkpoint
 
 CHECKPOINTS = "checkpoints"
 """The folder in a copy that keeps every checkpoint it was brought up to, each named by its size."""
 
 _INCOMING = ".incoming"
+
+
+class PrunedBeyondCopy(Refused):
+    """The log's entries are gone past where the copy ends: whether it adds to the copy cannot be told from the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,10 @@ def mirror(
     pruned_below: int = 0,
     progress: Progress = lambda _, __: None,
 ) -> Mirrored:
-    """Bring a copy up to the log. Raises Refused, and leaves the copy as it was, when the log does not add to it."""
+    """Bring a copy up to the log. Raises Refused, and leaves the copy as it was, when the log does not add to it.
+
+    Raises PrunedBeyondCopy when that cannot be told.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         try:
@@ -92,6 +99,15 @@ def _unlike(kept: Checkpoint | None) -> str:
     return f"the log was forked, or is damaged: it does not add to the {kept.size} leaves of the copy"
 
 
+def _pruned_beyond(size: int, end: int) -> str:
+    return (
+        f"the log was pruned beyond your copy: the copy ends with leaf {size - 1}, and of leaves {size} to {end - 1} "
+        "the log has one hash over all, in the midst of which the copy ends. Whether it adds to the copy cannot be "
+        "told. Keep this copy, compare what it still can tell (`sca audit verify --copy`), and begin a new one in "
+        "another folder"
+    )
+
+
 def _edge_of(folder: Path, kept: Checkpoint | None) -> Edge:
     """The right edge of the copy's tree. Raises Refused when the copy does not lead to its own checkpoint."""
     if kept is None:
@@ -121,6 +137,8 @@ def _gather(
                 raise Refused(f"the log was forked, or is damaged: {place.path} does not add to the copy")
             full = edge.add(hashes[len(held) :])
         elif (found := above.hash_of(place)) is not None:
+            if place.first_leaf < edge.size:
+                raise PrunedBeyondCopy(_pruned_beyond(edge.size, place.first_leaf + leaves_below(found[1])))
             full = edge.skip(*found)
         else:
             raise Refused(f"{place.path} is not there")

@@ -1,16 +1,20 @@
 """One pass over the log, a bundle at a time: every hash anew, and where the stored ones differ."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sca_service.audit.merkle import HASH_BYTES, leaf_hash
+from sca_service.audit.merkle import HASH_BYTES, leaf_hash, root_of
 from sca_service.audit.offline.findings import Finding, Kind, Refused, Report
 from sca_service.audit.offline.leaf import SeenIds, read_leaf
-from sca_service.audit.offline.source import Source, Stretch, read_tile, stretches
+from sca_service.audit.offline.source import Source, Stretch, read_bundle, read_tile, stretches
 from sca_service.audit.offline.tiles import TILE_WIDTH, Edge, Place, leaves_below
 
 Progress = Callable[[int, int], None]
 """Told how many leaves of how many have been looked at."""
+
+PRUNED = "log.pruned"
+"""The type of the leaf that says that entries before its `first_index` were taken out."""
 
 _NO_HASH = bytes(HASH_BYTES)
 """Stands for a leaf that cannot be read."""
@@ -31,8 +35,8 @@ class Outcome:
     differing: dict[tuple[int, int], bytes] = field(default_factory=dict)
     """The recomputed hash wherever a stored one differs, by level and index; the first thousands."""
 
-    unlike_copy: int | None = None
-    """The first leaf that is another one in the auditor's copy."""
+    unlike_copy: tuple[int, int] | None = None
+    """The first leaf that is another one in the auditor's copy: itself, or the first and last among which it is."""
 
 
 class HashesAbove:
@@ -85,6 +89,8 @@ class Recomputation:
         self._edge = Edge()
         self._outcome = Outcome()
         self._gaps: list[tuple[int, int]] = []
+        self._pruned: tuple[int, int] | None = None
+        self._pruned_on_record = 0
         self._above = HashesAbove(source, size)
 
     def run(self, progress: Progress) -> Outcome:
@@ -111,10 +117,13 @@ class Recomputation:
         if hashes is None:
             return self._skip(stretch.place)
         self._compare_with_copy(stretch.place, hashes)
+        self._add(hashes)
+        return True
+
+    def _add(self, hashes: list[bytes]) -> None:
         self._note_roots(hashes)
         for place, tile in self._edge.add(hashes):
             self._compare(place, tile)
-        return True
 
     def _hashes(self, stretch: Stretch, ids: SeenIds) -> list[bytes] | None:
         """The hashes of a bundle's leaves: recomputed, or the stored ones where there is no bundle."""
@@ -129,7 +138,9 @@ class Recomputation:
         hashes = [leaf_hash(entry) for entry in stretch.entries]
         for index, entry in enumerate(stretch.entries, place.first_leaf):
             try:
-                ids.add(read_leaf(entry)["id"], index)
+                members = read_leaf(entry)
+                ids.add(members["id"], index)
+                self._note_pruning(members, index)
             except Refused as refusal:
                 self._report.add(Finding(Kind.LEAF, f"leaf {index} {refusal}", index, index, place.path))
         self._report.leaves_read += len(hashes)
@@ -157,11 +168,31 @@ class Recomputation:
             return False
         digest, level = found
         self._note_gap(place, leaves_below(level))
+        kept = self._kept(place, digest) if level == 1 else None
+        if kept is not None:
+            self._report.leaves_in_copy += len(kept)
+            self._add(kept)
+            return True
         self._report.leaves_taken_as_given += leaves_below(level)
         for full, hashes in self._edge.skip(digest, level):
             self._compare(full, hashes)
         self._note_roots([])
         return True
+
+    def _kept(self, place: Place, above: bytes) -> list[bytes] | None:
+        """The hashes of leaves that are not there, from a copy that has them all and where they lead to the one given.
+
+        Nothing of the copy has to be believed for that. Where they lead elsewhere, the copy or the log is wrong.
+        """
+        if self._copy is None or self._copy[1] < place.end:
+            return None
+        kept = list(_hashes_in(self._copy[0], place))
+        for hashes in kept:
+            if root_of(hashes) == above:
+                return hashes
+        if kept and self._outcome.unlike_copy is None:
+            self._outcome.unlike_copy = place.first_leaf, place.end - 1
+        return None
 
     def _compare(self, place: Place, hashes: list[bytes]) -> None:
         """Compare a tile above the leaves' with the stored one."""
@@ -189,7 +220,7 @@ class Recomputation:
         kept = read_tile(copy, Place(0, place.index, width)) if width > 0 else None
         for at, (here, there) in enumerate(zip(hashes, kept or (), strict=False)):
             if here != there:
-                self._outcome.unlike_copy = place.first_leaf + at
+                self._outcome.unlike_copy = place.first_leaf + at, place.first_leaf + at
                 return
 
     def _note_roots(self, more: list[bytes]) -> None:
@@ -203,19 +234,30 @@ class Recomputation:
     def _is_pruned(self, place: Place) -> bool:
         return place.end <= self._pruned_below
 
+    def _note_pruning(self, members: dict[str, Any], index: int) -> None:
+        """Keep up to where the log says that it was pruned; only what was there before can have been."""
+        first_index = members.get("first_index")
+        if members["type"] == PRUNED and type(first_index) is int and first_index <= index:
+            self._pruned_on_record = max(self._pruned_on_record, first_index)
+
     def _note_gap(self, place: Place, leaves: int) -> None:
-        if place.first_leaf + leaves <= self._pruned_below:
-            return
         first, end = place.first_leaf, place.first_leaf + leaves
+        if end <= self._pruned_below:
+            self._pruned = (self._pruned[0] if self._pruned else first), end
+            return
         if self._gaps and self._gaps[-1][1] == first:
             first = self._gaps.pop()[0]
         self._gaps.append((first, end))
 
     def _tell_gaps(self) -> None:
+        if self._pruned is not None and self._pruned[1] > self._pruned_on_record:
+            first, end = self._pruned
+            what = f"entries of leaves {first} to {end - 1} are not there, and no {PRUNED} says that they were pruned"
+            self._report.add(Finding(Kind.MISSING, what, first, end - 1))
         for first, end in self._gaps:
             what = f"the entries of leaves {first} to {end - 1} are not there"
-            if first <= self._pruned_below:
-                what += f"; if the log may have pruned them, say so: --pruned-below {end}"
+            if first <= self._pruned_below and end <= self._pruned_on_record:
+                what += f"; the log says that it pruned them. If it may have, say so: --pruned-below {end}"
             self._report.add(
                 Finding(Kind.MISSING, what, first, end - 1, Place(None, first // TILE_WIDTH).path)
             )
@@ -229,3 +271,13 @@ class Recomputation:
     def _tell_missing_tile(self, place: Place) -> None:
         what = f"{place.path} is not there, or not as long as it must be"
         self._report.add(Finding(Kind.TILE, what, path=place.path))
+
+
+def _hashes_in(copy: Source, place: Place) -> Iterator[list[bytes]]:
+    """The hashes of a whole bundle's leaves as a copy has them: stored, and those of its entries."""
+    stored = read_tile(copy, Place(0, place.index))
+    if stored is not None:
+        yield stored
+    entries, _ = read_bundle(copy, place) or ([], 0)
+    if len(entries) == TILE_WIDTH:
+        yield [leaf_hash(entry) for entry in entries]

@@ -25,10 +25,13 @@ _ELSEWHERE = frozenset({"id", "type", "at_ms", "challenge", "commitments"})
 _LAST_MS = 253_402_300_799_999
 
 
-def story_of(checked: Checked) -> Iterator[str]:
-    """The lines: what was checked and by which keys, then each event as its leaf has it."""
+def story_of(checked: Checked, *, whole: bool | None = None) -> Iterator[str]:
+    """The lines: what was checked and by which keys, then each event as its leaf has it.
+
+    `whole` says whether a copy of the log showed that no event was left out; None when none was asked.
+    """
     checkpoint = checked.checkpoint
-    yield f"The evidence of {printable(checked.challenge)} holds."
+    yield _headline(printable(checked.challenge), whole)
     yield (
         f"{len(checked.events)} events are in the log {printable(checkpoint.origin)} of {checkpoint.size} leaves, "
         f"root {checkpoint.root.hex()}"
@@ -37,10 +40,25 @@ def story_of(checked: Checked) -> Iterator[str]:
     if checked.keys_are_its_own:
         yield "WARNING: the signature was checked by the keys in the file itself. Whoever makes up a file can make up"
         yield "its keys. Compare them with keys that you got from elsewhere, and give those with --key."
+    if whole is None:
+        yield "Events may be missing: each one below is in the log, but the file cannot show that there are no others;"
+        yield "only a mirror of the log tells (--log)."
     yield "What a page shows beside its evidence was not checked. This was:"
     for event in checked.events:
         yield ""
         yield from _event(event)
+
+
+def _headline(challenge: str, whole: bool | None) -> str:
+    match whole:
+        case None:
+            return f"The evidence of {challenge} holds."
+        case True:
+            return (
+                f"The evidence of {challenge} holds, and has every event of it that the copy of the log has."
+            )
+        case False:
+            return f"THE EVIDENCE OF {challenge} WAS NOT SHOWN TO BE WHOLE: the findings say why."
 
 
 def _event(event: CheckedEvent) -> Iterator[str]:

@@ -125,7 +125,7 @@ class Edge:
         yield from self.add([root_of(tile)], level + 1)
 
     def skip(self, digest: bytes, level: int) -> Iterator[tuple[Place, list[bytes]]]:
-        """Go on past one hash at a level without what is below it."""
+        """Go on past one hash at a level without what is below it; the tree must end where that begins."""
         self._grow(level)
         for below in range(level):
             self._counts[below] += leaves_below(level - 1 - below)

@@ -12,6 +12,9 @@ from sca_service.audit.offline.recompute import Outcome, Progress, Recomputation
 from sca_service.audit.offline.source import Source, read_bundle
 from sca_service.audit.offline.tiles import TILE_WIDTH, Place
 
+YOUR_COPY = "your copy"
+"""What the checkpoint of the auditor's copy is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -33,7 +36,7 @@ class Demands:
     """Entries below this index may have been pruned; their hashes are then taken as given."""
 
     copy: Source | None = None
-    """A copy of the log that the auditor has kept: with it the first leaf that was changed since is always found."""
+    """A copy of the log that the auditor has kept: it tells leaves that were changed since, and proves pruned ones."""
 
 
 @dataclass(slots=True)
@@ -54,7 +57,7 @@ def verify(source: Source, demands: Demands, progress: Progress = lambda _, __: 
     copied = _opened_copy(demands)
     held = _open_held(checkpoint, demands, report)
     if copied is not None:
-        _take_held("your copy", copied, checkpoint, held, report)
+        _take_held(YOUR_COPY, copied, checkpoint, held, report)
     held.opened.sort(key=lambda pair: pair[1].size)
     recomputation = Recomputation(
         source,
@@ -134,6 +137,8 @@ def _opened_copy(demands: Demands) -> Checkpoint | None:
 def _compare_roots(held: _Held, outcome: Outcome, report: Report) -> None:
     for name, one in held.opened:
         root = outcome.roots.get(one.size)
+        if root is not None:
+            report.compared.append(name)
         if root == one.root:
             held.fitting.append(one)
         elif root is not None:
@@ -141,9 +146,10 @@ def _compare_roots(held: _Held, outcome: Outcome, report: Report) -> None:
             what = f"the log was forked: it does not contain the {one.size} leaves that {name} was signed for"
             report.add(Finding(Kind.FORKED, what, path=name))
         else:
-            report.remarks.append(
-                f"{name} could not be compared: what its {one.size} leaves end in is not there"
-            )
+            what = f"{name} could not be compared: what its {one.size} leaves end in is not there"
+            if name != YOUR_COPY and one.size <= outcome.end:
+                what += "; a copy of the log that has it would tell (--copy)"
+            report.add(Finding(Kind.UNCOMPARED, what, path=name))
 
 
 def _judge(source: Source, checkpoint: Checkpoint, held: _Held, outcome: Outcome, report: Report) -> None:
@@ -166,15 +172,19 @@ def _judge(source: Source, checkpoint: Checkpoint, held: _Held, outcome: Outcome
 
 
 def _tell_unlike_copy(
-    source: Source, checkpoint: Checkpoint, held: _Held, index: int, report: Report
+    source: Source, checkpoint: Checkpoint, held: _Held, unlike: tuple[int, int], report: Report
 ) -> None:
-    if any(index < one.size for one in held.fitting):
+    first, last = unlike
+    if any(last < one.size for one in held.fitting):
         report.remarks.append(
-            f"your copy is damaged at leaf {index}: the log has the one that was signed for"
+            f"your copy is damaged at leaf {first}: the log has the one that was signed for"
         )
         return
-    what = f"leaf {index}{_id_of(source, checkpoint, index)} is not the one in your copy"
-    report.add(Finding(Kind.LEAF, what, index, index, Place(None, index // TILE_WIDTH).path))
+    if first == last:
+        what = f"leaf {first}{_id_of(source, checkpoint, first)} is not the one in your copy"
+    else:
+        what = f"leaves {first} to {last} are not those in your copy"
+    report.add(Finding(Kind.LEAF, what, first, last, Place(None, first // TILE_WIDTH).path))
 
 
 def _tell_leaf(

@@ -15,6 +15,7 @@ from sca_service.audit.offline.verify import Demands, Held, verify
 from tests.unit.audit.offline.made_log import LOG, NEXT, Signer, checkpoint, leaf, path_of, write, write_log
 
 LEAVES = [leaf(number) for number in range(900)]
+LEAVES[800] = leaf(800, type="log.pruned", first_index=512)
 KEYS = (VerifierKey.parse(LOG.vkey),)
 
 
