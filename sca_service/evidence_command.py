@@ -54,5 +54,5 @@ async def _evidence(settings: Settings, challenge: str, client: str | None, outp
             members={"actor": "operator", "subject": challenge, "format": "file"},
         )
     if output is not None and output.suffix == ".json":
-        return msgspec.json.encode(made).decode()
+        return msgspec.json.encode(made.evidence).decode()
     return evidence_page(made)

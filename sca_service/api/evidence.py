@@ -14,7 +14,7 @@ from sca_service.api.document import asks_for
 from sca_service.api.evidence_page import EVIDENCE_PAGE_HEADERS, evidence_page
 from sca_service.api.routes import needs, problems, respond
 from sca_service.audit.reading import ReadingRecord
-from sca_service.challenges.evidence import Evidence, EvidenceMaker
+from sca_service.challenges.evidence import Evidence, EvidenceMaker, MadeEvidence
 from sca_service.kernel.errors import NotFound
 
 
@@ -34,22 +34,22 @@ class EvidenceOperations:
 
     async def evidence(self, call: Call, challenge_id: str, wanted: EvidenceFormat) -> HttpAnswer:
         """The evidence as JSON or as a page; that it was read is on record first. Raises NotFound, StoreUnavailable."""
-        evidence = await self.read(call, challenge_id, wanted)
+        made = await self.read(call, challenge_id, wanted)
         if wanted is EvidenceFormat.HTML:
-            html = evidence_page(evidence).encode()
+            html = evidence_page(made).encode()
             return HttpAnswer(200, html, EVIDENCE_PAGE_HEADERS, "text/html")
-        return HttpAnswer(200, msgspec.json.encode(evidence))
+        return HttpAnswer(200, msgspec.json.encode(made.evidence))
 
-    async def read(self, call: Call, challenge_id: str, wanted: EvidenceFormat) -> Evidence:
+    async def read(self, call: Call, challenge_id: str, wanted: EvidenceFormat) -> MadeEvidence:
         """The evidence itself: a client's own challenge with all values, any other with those an auditor may see."""
-        evidence = await self._found(call, challenge_id)
+        made = await self._found(call, challenge_id)
         members = {"subject": challenge_id, "format": wanted.value}
         await self._readings.put_down(
             "evidence.read", client=call.client.id, request=call.request_id, members=members
         )
-        return evidence
+        return made
 
-    async def _found(self, call: Call, challenge_id: str) -> Evidence:
+    async def _found(self, call: Call, challenge_id: str) -> MadeEvidence:
         is_auditor = Scope.AUDIT in call.client.scopes
         if Scope.CHALLENGES in call.client.scopes:
             try:

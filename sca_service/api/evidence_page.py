@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sca_service.challenges.evidence import Evidence, members_of
+from sca_service.challenges.evidence import Evidence, MadeEvidence, Unopened, members_of
 from sca_service.kernel.clock import timestamp
 
 _STYLE = """
@@ -91,8 +91,18 @@ _SETTLED = {
 _DETAILS = ("outcome", "reason", "channel", "supplier", "status", "try", "attempts_left", "purpose", "method")
 
 
-def evidence_page(evidence: Evidence) -> str:
-    """The page. Everything on it comes from the evidence, escaped where it becomes markup."""
+_UNOPENED = {
+    Unopened.ERASED: "The payer's personal values were erased. The commitments to them stay in the leaves.",
+    Unopened.MISSING: "The values that this challenge committed to are missing, and no erasure of this payer is on "
+    "record that would say why. The commitments to them stay in the leaves.",
+    Unopened.ALTERED: "The values that this challenge committed to do not open: what is stored of them was altered, or "
+    "the key to it is gone. The leaves and their proofs are what they were.",
+}
+
+
+def evidence_page(made: MadeEvidence) -> str:
+    """The page. All but why values are not there comes from the evidence, escaped where it becomes markup."""
+    evidence = made.evidence
     events = [(event, members_of(event)) for event in evidence.events]
     opened = {one.name: one.value for event in evidence.events for one in event.disclosures}
     first = events[0][1]
@@ -111,7 +121,7 @@ def evidence_page(evidence: Evidence) -> str:
 <h1>Evidence of an authentication</h1>
 <p class="id">{escape(evidence.challenge)}</p>
 <h2>What the payer was shown</h2>
-{_shown(opened)}
+{_shown(opened, made.unopened)}
 {_parties(first, opened)}
 <h2>What happened</h2>
 <table>
@@ -145,11 +155,15 @@ where you trust it rather than from this file.</p>
 {leaves}"""
 
 
-def _shown(opened: Mapping[str, str]) -> str:
+def _shown(opened: Mapping[str, str], unopened: Mapping[int, Unopened]) -> str:
     shown = opened.get("message_shown")
-    if shown is None:
-        return "<p>The payer's personal values were erased. The commitments to them stay in the leaves.</p>"
-    return f"<blockquote>{escape(shown)}</blockquote>"
+    told = "".join(
+        f'<p>{_UNOPENED[reason]} <span class="soft">(Leaf {index})</span></p>'
+        for index, reason in unopened.items()
+    )
+    if shown is not None:
+        return f"<blockquote>{escape(shown)}</blockquote>{told}"
+    return told or "<p>The log holds no text for this challenge.</p>"
 
 
 def _parties(first: Mapping[str, Any], opened: Mapping[str, str]) -> str:

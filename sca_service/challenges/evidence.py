@@ -7,6 +7,8 @@ key from somewhere they trust (`sca audit check-evidence`).
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -52,6 +54,27 @@ class Evidence(msgspec.Struct, frozen=True):
     events: tuple[EvidenceEvent, ...]
 
 
+class Unopened(StrEnum):
+    """Why nothing opens the commitments of an event."""
+
+    ERASED = "erased"
+    """The payer's erasure is on record after it."""
+
+    MISSING = "missing"
+    """The values are gone, and no erasure on record says why."""
+
+    ALTERED = "altered"
+    """The values are there and do not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeEvidence:
+    """Evidence, and what no leaf of it can prove: why the values of some events (by index) are not in it."""
+
+    evidence: Evidence
+    unopened: Mapping[int, Unopened]
+
+
 class Checkpointed(Protocol):
     """A published checkpoint."""
 
@@ -77,8 +100,8 @@ class ProvingLog(Protocol):
 class Disclosing(Protocol):
     """Who opens personal values."""
 
-    async def disclosures(self, event_ids: Sequence[str]) -> Mapping[str, tuple[Disclosure, ...]]:
-        """The values of these events; those of erased payers are absent."""
+    async def openings(self, event_ids: Sequence[str]) -> Mapping[str, tuple[Disclosure, ...] | None]:
+        """The values of these events, None where they do not open; those that are not there are absent."""
 
 
 class EvidenceMaker:
@@ -99,21 +122,23 @@ class EvidenceMaker:
         self._verifier_keys = tuple(verifier_keys)
         self._clock = clock
 
-    async def of_client(self, challenge_id: str, client: str) -> Evidence:
+    async def of_client(self, challenge_id: str, client: str) -> MadeEvidence:
         """For the client whose challenge it is, which sees every value it sent. Raises NotFound, StoreUnavailable."""
         return await self._make(challenge_id, client=client, names=None)
 
-    async def for_auditor(self, challenge_id: str) -> Evidence:
+    async def for_auditor(self, challenge_id: str) -> MadeEvidence:
         """For an auditor: of any client, with the values of `AUDITOR_MAY_SEE`. Raises NotFound, StoreUnavailable."""
         return await self._make(challenge_id, client=None, names=AUDITOR_MAY_SEE)
 
-    async def _make(self, challenge_id: str, *, client: str | None, names: frozenset[str] | None) -> Evidence:
+    async def _make(
+        self, challenge_id: str, *, client: str | None, names: frozenset[str] | None
+    ) -> MadeEvidence:
         rows, checkpoint = await self._proven(challenge_id, client)
-        opened = await self._vault.disclosures([row.id for row in rows])
+        opened, unopened = await open_values(rows, self._stories, self._vault)
         proofs = await asyncio.gather(
             *(self._log.inclusion(row.index, checkpoint.size) for row in rows if row.index is not None)
         )
-        return Evidence(
+        evidence = Evidence(
             format=FORMAT,
             challenge=challenge_id,
             made_at=timestamp(self._clock.now_ms()),
@@ -133,6 +158,9 @@ class EvidenceMaker:
                 for row, proof in zip(rows, proofs, strict=True)
             ),
         )
+        return MadeEvidence(
+            evidence, {row.index or 0: unopened[row.id] for row in rows if row.id in unopened}
+        )
 
     async def _proven(self, challenge_id: str, client: str | None) -> tuple[list[StoryRow], Checkpointed]:
         """The challenge's events once a checkpoint covers them all: within a second or so of the newest."""
@@ -148,6 +176,27 @@ class EvidenceMaker:
             if asyncio.get_running_loop().time() > deadline:
                 raise StoreUnavailable("the newest events are not in a checkpoint yet")
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def open_values(
+    rows: Sequence[StoryRow], stories: StoryReader, vault: Disclosing
+) -> tuple[dict[str, tuple[Disclosure, ...]], dict[str, Unopened]]:
+    """The values of events by id, and of those whose commitments nothing opens the reason. Raises StoreUnavailable."""
+    found = await vault.openings([row.id for row in rows])
+    opened = {event: values for event, values in found.items() if values is not None}
+    closed = [
+        row.id for row in rows if row.id not in opened and msgspec.json.decode(row.body).get("commitments")
+    ]
+    erased = await stories.erased_since(closed) if closed else frozenset()
+    reasons = {
+        event: Unopened.ALTERED
+        if event in found
+        else Unopened.ERASED
+        if event in erased
+        else Unopened.MISSING
+        for event in closed
+    }
+    return opened, reasons
 
 
 def members_of(event: EvidenceEvent) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sca_service.audit.log.proof import encode_proof
 from sca_service.audit.postgres_store import StoryReader, StoryRow
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.reading import ReadingRecord
+from sca_service.challenges.evidence import open_values
 from sca_service.console.events_page import EventList, Listed, events_page
 from sca_service.console.figures import DAYS, Figures, figures_of
 from sca_service.console.filters import Filters
@@ -130,20 +131,25 @@ class Desk:
             raise NotFound
         checkpoint = await self._log.checkpoint()
         proofs = await self._proofs(rows, checkpoint)
-        opened = await self._vault.disclosures([row.id for row in rows])
+        opened, unopened = await open_values(rows, self._stories, self._vault)
         steps = tuple(
-            Step.of(row.body, row.index, proofs.get(row.id), opened=opened.get(row.id)) for row in rows
+            Step.of(
+                row.body,
+                row.index,
+                proofs.get(row.id),
+                opened=opened.get(row.id, ()),
+                unopened=unopened.get(row.id),
+            )
+            for row in rows
         )
         keys = await self._store.keys()
         return story_page(Story(challenge, steps), checkpoint=checkpoint, keys=keys, reader=visit.reader)
 
     def _payers(self, filters: Filters, clients: Sequence[str]) -> list[str] | None:
-        """The pseudonyms that the filter on the payer stands for: itself, or a reference of any client's."""
+        """The pseudonyms that the filter on the payer may stand for: itself, and that of each client's reference."""
         if filters.psu is None:
             return None
-        if filters.names_a_pseudonym:
-            return [filters.psu]
-        return [self._keyring.pseudonym("payer", client, filters.psu) for client in clients]
+        return [filters.psu, *(self._keyring.pseudonym("payer", client, filters.psu) for client in clients)]
 
     async def _put_down(self, visit: Visit, page: str, members: Mapping[str, object] | None = None) -> None:
         """Put a read on record, before it is answered. Raises StoreUnavailable."""
@@ -201,8 +207,8 @@ def _midnight(day: date) -> datetime:
 
 
 def _told(filters: Filters, rows: Sequence[Listed]) -> dict[str, Any]:
-    """The filters as they go on record: a payer by pseudonym only, whatever was typed."""
+    """The filters as they go on record: a payer by the pseudonyms that were found, whatever was typed."""
     told: dict[str, Any] = dict(filters.texts)
-    if filters.psu is not None and not filters.names_a_pseudonym:
+    if filters.psu is not None:
         told["psu"] = sorted({row.members["psu"] for row in rows if row.members.get("psu")})
     return told

@@ -20,7 +20,6 @@ _FORMS = {
     "client": (re.compile(r"[a-z0-9][a-z0-9-]{1,39}"), "must be the id of a client"),
 }
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)?")
-_PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 _NAMES = {"type": "kind", "from": "since", "to": "until"}
 """What a name of the URL is called here, where that is another word."""
 
@@ -30,7 +29,11 @@ FILTERS = ("type", "challenge", "psu", "client", "from", "to")
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What an auditor looks for; None leaves a filter open. `cursor` is the place that a page begins behind."""
+    """What an auditor looks for; None leaves a filter open. `cursor` is the place that a page begins behind.
+
+    `psu` is a payer's pseudonym or any client's own reference of the payer: a reference may look like a pseudonym, so
+    both are looked for.
+    """
 
     kind: str | None = None
     challenge: str | None = None
@@ -70,11 +73,6 @@ class Filters:
             for name, value in given.items()
             if value is not None
         }
-
-    @property
-    def names_a_pseudonym(self) -> bool:
-        """Whether the payer is given by pseudonym, and not by a client's own reference."""
-        return self.psu is not None and bool(_PSEUDONYM.fullmatch(self.psu))
 
     def query(self) -> str:
         """The filters as they stand in a URL."""

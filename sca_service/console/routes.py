@@ -51,6 +51,10 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MOST_PARAMETERS = 40
+_MOST_FIELDS = 10
+"""Several times what any page or form of the desk sends."""
+
 _SIGN_IN_SECONDS = 6
 _SIGN_IN_BURST = 10
 """Failed sign-ins from one address: ten at once, then one in six seconds."""
@@ -277,9 +281,15 @@ def _redirect(path: str) -> Redirect:
 
 
 def _parameters(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
-    return parse_qsl(
-        request.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=40
-    )
+    return _pairs(request.scope["query_string"], most=_MOST_PARAMETERS)
+
+
+def _pairs(encoded: bytes, *, most: int) -> list[tuple[str, str]]:
+    """What a query string or a form holds. Raises InvalidInput when there are more than `most`."""
+    try:
+        return parse_qsl(encoded.decode("latin-1"), keep_blank_values=True, max_num_fields=most)
+    except ValueError as error:
+        raise InvalidInput.at("", f"must not have more than {most} fields") from error
 
 
 def _take_no_parameters(request: Request[Any, Any, Any]) -> None:
@@ -290,12 +300,10 @@ def _take_no_parameters(request: Request[Any, Any, Any]) -> None:
 
 
 async def _form(request: StrictRequest) -> dict[str, str]:
-    """The fields of a form. Raises UnsupportedMediaType for anything else."""
+    """The fields of a form. Raises UnsupportedMediaType for anything else, InvalidInput for too many."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("a form is expected")
-    return dict(
-        parse_qsl((await request.raw_body()).decode("latin-1"), keep_blank_values=True, max_num_fields=10)
-    )
+    return dict(_pairs(await request.raw_body(), most=_MOST_FIELDS))
 
 
 def _check_origin(request: Request[Any, Any, Any]) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sca_service.audit.private.commitments import Disclosure
-from sca_service.challenges.evidence import AUDITOR_MAY_SEE
+from sca_service.challenges.evidence import AUDITOR_MAY_SEE, Unopened
 from sca_service.kernel.clock import timestamp
 
 
@@ -25,7 +25,7 @@ class Step:
     """One event: what it says, the leaf it says it in, and what opens its commitments.
 
     `proof` is its inclusion proof (C2SP tlog-proof), None until a checkpoint covers it. `disclosures` are the values
-    that an auditor may see; `closed` names those that stay closed, and of an erased payer nothing can be opened.
+    that an auditor may see; `closed` names those that stay closed; `unopened` says why nothing could be opened.
     """
 
     members: Mapping[str, Any]
@@ -34,18 +34,24 @@ class Step:
     proof: str | None
     disclosures: tuple[Disclosure, ...]
     closed: tuple[str, ...]
-    is_erased: bool
+    unopened: Unopened | None = None
 
     @classmethod
     def of(
-        cls, leaf: str, index: int | None, proof: str | None, *, opened: tuple[Disclosure, ...] | None
+        cls,
+        leaf: str,
+        index: int | None,
+        proof: str | None,
+        *,
+        opened: tuple[Disclosure, ...] = (),
+        unopened: Unopened | None = None,
     ) -> "Step":
-        """An event from its leaf; `opened` is all that its commitments open to, None when nothing does."""
+        """An event from its leaf; `opened` is all that its commitments open to, `unopened` why nothing does."""
         members: dict[str, Any] = json.loads(leaf)
-        shown = tuple(one for one in opened or () if one.name in AUDITOR_MAY_SEE)
+        shown = tuple(one for one in opened if one.name in AUDITOR_MAY_SEE)
         committed = members.get("commitments") or {}
         closed = sorted(committed.keys() - {one.name for one in shown}) if opened else ()
-        return cls(members, leaf, index, proof, shown, tuple(closed), bool(committed) and opened is None)
+        return cls(members, leaf, index, proof, shown, tuple(closed), unopened)
 
     @property
     def id(self) -> str:
@@ -64,7 +70,7 @@ class Step:
     @property
     def title(self) -> str:
         """The event in a few words."""
-        told = _TITLES.get(self.members["type"])
+        told = TITLES.get(self.members["type"])
         if told is None:
             return str(self.members["type"]).replace(".", ": ").replace("_", " ").capitalize()
         return told.format_map(_Words(self.members))
@@ -73,17 +79,17 @@ class Step:
     def tone(self) -> Tone:
         """Whether it went well, went wrong, or neither."""
         word = str(self.members.get("outcome") or self.members.get("status") or self.members["type"])
-        if word in _GOOD:
+        if word in GOOD:
             return Tone.GOOD
-        return Tone.BAD if word in _BAD else Tone.PLAIN
+        return Tone.BAD if word in BAD else Tone.PLAIN
 
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Everything else that the event says, by name."""
         return [
-            (_LABELS.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), _said(name, value))
+            (LABELS.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), _said(name, value))
             for name, value in self.members.items()
-            if name not in _ELSEWHERE and value not in (None, "", [])
+            if name not in ELSEWHERE and value not in (None, "", [])
         ]
 
 
@@ -101,8 +107,9 @@ class Story:
 
     @property
     def ending(self) -> Step | None:
-        """The event by which it ended, or None while it is pending."""
-        return next((step for step in self.steps if _ends(step.members)), None)
+        """The event by which it ended, or None while it is pending. One that a checkpoint covers goes first."""
+        endings = [step for step in self.steps if _ends(step.members)]
+        return next((step for step in endings if step.proof), endings[0] if endings else None)
 
     @property
     def payment(self) -> Mapping[str, Any] | None:
@@ -130,7 +137,7 @@ class _Words(dict[str, Any]):
 def in_words(value: object) -> str:
     """A word of a closed set as a reader would say it."""
     text = str(value)
-    return _SPELLED.get(text, text.replace("_", " ") if _WORD.fullmatch(text) else text)
+    return SPELLED.get(text, text.replace("_", " ") if _WORD.fullmatch(text) else text)
 
 
 def summary(members: Mapping[str, Any]) -> str:
@@ -144,7 +151,7 @@ def summary(members: Mapping[str, Any]) -> str:
 def _ends(members: Mapping[str, Any]) -> bool:
     if members["type"] == "challenge.answered":
         return members.get("outcome") in ("approved", "transaction_mismatch")
-    return members["type"] in _ENDINGS
+    return members["type"] in ENDINGS
 
 
 def _said(name: str, value: Any) -> str:
@@ -155,19 +162,20 @@ def _said(name: str, value: Any) -> str:
     if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
         return ", ".join(in_words(one) for one in value)
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return in_words(value)
 
 
+# `static/told.js` has the same words, and compares the page with them.
 _WORD = re.compile(r"[a-z]+(?:_[a-z]+)*")
-_SPELLED = {
+SPELLED = {
     "sms": "SMS",
     "rcs": "RCS",
     "whatsapp": "WhatsApp",
     "email": "e-mail",
     "transaction_mismatch": "another transaction",
 }
-_TITLES = {
+TITLES = {
     "challenge.issued": "Challenge issued",
     "challenge.refused": "Challenge refused",
     "challenge.answered": "Answered: {outcome}",
@@ -184,24 +192,24 @@ _TITLES = {
     "payer.unblocked": "Payer unblocked",
     "payer.erased": "Payer erased",
 }
-_ENDINGS = frozenset(
+ENDINGS = frozenset(
     {
         *("challenge.refused", "challenge.cancelled", "challenge.expired", "challenge.undeliverable"),
         *("challenge.declined", "payer.blocked"),
     }
 )
-_GOOD = frozenset({"approved", "delivered", "answered"})
-_BAD = frozenset(
+GOOD = frozenset({"approved", "delivered", "answered"})
+BAD = frozenset(
     {
         *("incorrect", "transaction_mismatch", "blocked", "refused", "already_used", "declined", "cancelled"),
         *("failed", "undelivered", "no_answer", "undeliverable", "expired"),
-        *_ENDINGS,
+        *ENDINGS,
     }
 )
-_ELSEWHERE = frozenset({"id", "type", "at_ms", "client", "psu", "challenge", "commitments"})
+ELSEWHERE = frozenset({"id", "type", "at_ms", "client", "psu", "challenge", "commitments"})
 """Members that the page says at another place than among an event's facts."""
 
-_LABELS = {
+LABELS = {
     "sca": "Strong authentication",
     "try": "Attempt",
     "until_ms": "Until",

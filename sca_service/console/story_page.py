@@ -9,12 +9,13 @@ from html import escape
 from typing import Any
 
 from sca_service.audit.private.commitments import Disclosure
+from sca_service.challenges.evidence import Unopened
 from sca_service.console.log import Published
 from sca_service.console.markup import Reader, exact, frame, identifier, moment, number
 from sca_service.console.postgres_store import LogKey
 from sca_service.console.story import PERSONAL, Step, Story, Tone, in_words
 
-_TOLD_ABOVE = frozenset(
+TOLD_ABOVE = frozenset(
     {
         *(
             "Actor",
@@ -26,6 +27,21 @@ _TOLD_ABOVE = frozenset(
         *("Outcome", "Status", "Channel"),  # by the title
     }
 )
+"""Facts that an event's list leaves out. `static/told.js` has the same."""
+
+_UNOPENED_ABOVE = {
+    Unopened.ERASED: "<b>This payer was erased.</b> The key to what was personal is destroyed, and nobody can read it "
+    "any more. The commitments stand in the log, and every proof still holds.",
+    Unopened.MISSING: "<b>The text is missing.</b> Nothing on record says that it was taken away rightly. The "
+    "commitment to it stands in the log.",
+    Unopened.ALTERED: "<b>The text cannot be opened.</b> What is stored of it was altered, or the key to it is gone. "
+    "The commitment to it stands in the log.",
+}
+_UNOPENED = {
+    Unopened.ERASED: "erased",
+    Unopened.MISSING: "missing, and nothing on record says why",
+    Unopened.ALTERED: "they do not open: altered, or sealed under a key that is gone",
+}
 
 
 def story_page(story: Story, *, checkpoint: Published | None, keys: Sequence[LogKey], reader: Reader) -> str:
@@ -54,13 +70,15 @@ def _headline(story: Story) -> str:
     payment = story.payment
     ending = story.ending
     ended = "pending" if ending is None else _ended(ending)
+    tone = Tone.PLAIN if ending is None else ending.tone
+    if ending is not None and ending.proof is None:
+        ended, tone = f"{ended}, not proven yet", Tone.PLAIN
     if payment is None:
         subject = in_words(story.first.members.get("purpose", "Challenge")).capitalize()
     else:
         amount = payment.get("amount") or {}
         payee = payment.get("payee") or {}
         subject = f"{amount.get('currency', '')} {amount.get('amount', '')} to {payee.get('name', '')}"
-    tone = Tone.PLAIN if ending is None else ending.tone
     return f'{escape(subject.strip())} <span class="badge {tone}">{escape(ended)}</span>'
 
 
@@ -79,11 +97,10 @@ def _shown(story: Story) -> str:
             '<section class="shown" aria-labelledby="shown"><h2 id="shown">What the payer was shown</h2>'
             f'<blockquote><p data-shows="message_shown">{exact(shown)}</p></blockquote></section>'
         )
-    if first.is_erased:
+    if first.unopened:
         return (
-            '<section class="shown erased" aria-labelledby="shown"><h2 id="shown">What the payer was shown</h2>'
-            "<p><b>This payer was erased.</b> The key to what was personal is destroyed, and nobody can read it any "
-            "more. The commitments stand in the log, and every proof still holds.</p></section>"
+            '<section class="shown unopened" aria-labelledby="shown"><h2 id="shown">What the payer was shown</h2>'
+            f"<p>{_UNOPENED_ABOVE[first.unopened]}</p></section>"
         )
     return (
         '<section class="shown" aria-labelledby="shown"><h2 id="shown">What the payer was shown</h2>'
@@ -100,6 +117,8 @@ def _verdict(story: Story, checkpoint: Published | None) -> str:
 size {size}.</p>
 <p class="quiet" id="verdict-how">Nothing was recomputed on this page: that needs JavaScript. Without it, fetch the
 evidence file and check it anywhere: <code>sca audit check-evidence FILE</code></p>
+<p class="quiet">Not proven here: that no event of this challenge was left out. Your own mirror of the log tells
+that: <code>sca audit check-evidence FILE --log COPY</code></p>
 <p class="fetch"><a class="button" href="/desk/challenges/{escape(story.challenge)}/evidence">Evidence to print</a>
 <a href="/desk/challenges/{escape(story.challenge)}/evidence?format=json" download>Evidence file</a></p></section>"""
 
@@ -148,7 +167,7 @@ def _facts(step: Step, first: Step) -> str:
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{_value(value)}</dd></div>"
         for name, value in step.facts
-        if name not in _TOLD_ABOVE and (name, value) not in shared
+        if name not in TOLD_ABOVE and (name, value) not in shared
     )
     return f'<dl class="facts told">{rows}</dl>' if rows else ""
 
@@ -156,12 +175,13 @@ def _facts(step: Step, first: Step) -> str:
 def _value(value: str) -> str:
     if value.startswith(("sha256:", "req_", "dlv_", "evt_")) or (len(value) == 32 and " " not in value):
         return identifier(value)
-    return escape(value)
+    return exact(value)
 
 
 def _personal(step: Step) -> str:
-    if step.is_erased:
-        return '<p class="erased-note">Personal values: erased. The leaf keeps their commitments.</p>'
+    if step.unopened:
+        told = _UNOPENED[step.unopened]
+        return f'<p class="unopened-note">Personal values: {told}. The leaf keeps their commitments.</p>'
     if not step.disclosures and not step.closed:
         return ""
     closed = ", ".join(PERSONAL.get(name, name) for name in step.closed)

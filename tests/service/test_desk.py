@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -14,7 +15,11 @@ from redis.asyncio import Redis
 
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
+from sca_service.audit.model import AuditEvent
+from sca_service.audit.postgres_store import insert_events
 from sca_service.console.session import COOKIE, SESSION_SECONDS
+from sca_service.kernel.clock import SystemClock
+from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from tests.harness import Bank, Deployment, unique_psu, wrong
 from tests.storeroom import eventually
@@ -358,18 +363,142 @@ async def test_an_erased_payer_is_said_to_be(desk: Browser, bank: Bank, service:
     challenge, psu = await _answered(bank)
     before = await desk.page(f"/desk/challenges/{challenge}")
     assert "ACME GmbH" in before
-    connection = await asyncpg.connect(service.servers.postgres.url)
-    pseudonym = service.keyring.pseudonym("payer", "bank", psu["id"])
-    await connection.execute(
-        "UPDATE payer_keys SET wrapped = NULL, destroyed_at = now() WHERE psu = $1", pseudonym
-    )
-    await connection.close()
+    await _erase(service, psu["id"])
     page = await desk.page(f"/desk/challenges/{challenge}")
     assert "This payer was erased." in page
     assert "ACME" not in page
     assert "49,99" not in page
     assert page.count("data-leaf") == before.count("data-leaf")
     assert "sha256:" in page
+
+
+async def test_lost_values_are_no_erasure(desk: Browser, bank: Bank, service: Deployment) -> None:
+    """Values that are gone without an erasure on record after their event are said to be missing, here and in evidence.
+
+    The payer was erased once before: that says nothing of what came later.
+    """
+    psu = unique_psu()
+    await _erase(service, psu["id"])
+    challenge = await _proven(bank, psu)
+    await _on_private(service, challenge, "DELETE FROM audit_private")
+    page = await desk.page(f"/desk/challenges/{challenge}")
+    assert "erased" not in page
+    assert "Personal values: missing" in page
+    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    assert "are missing" in evidence.text
+    assert "erased" not in evidence.text
+    await _erase(service, psu["id"])
+    assert "This payer was erased." in await desk.page(f"/desk/challenges/{challenge}")
+    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    assert "The payer's personal values were erased." in evidence.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_private SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1)",
+        "UPDATE audit_private SET sealed = '\\x01'",
+        "UPDATE payer_keys SET wrapped = 'AQ' || wrapped",
+    ],
+)
+async def test_an_altered_value_hides_nothing_else(
+    desk: Browser, bank: Bank, service: Deployment, change: str
+) -> None:
+    """One flipped byte beside the log: the event says so, and every leaf and proof can still be read."""
+    challenge = await _proven(bank, unique_psu())
+    await _on_private(service, challenge, change)
+    page = await desk.page(f"/desk/challenges/{challenge}")
+    assert page.count("do not open: altered") == 1
+    assert "erased" not in page
+    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence")
+    assert evidence.status_code == 200
+    assert page.count("data-leaf") == len(evidence.json()["events"])
+    assert [event["disclosures"] for event in evidence.json()["events"]] == [[]] * page.count("data-leaf")
+    shown = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    assert "do not open" in shown.text
+    assert "erased" not in shown.text
+
+
+async def _erase(service: Deployment, reference: str) -> None:
+    """As `sca audit confirm-erasure` does it for a payer of the bank, without the operators."""
+    psu = service.keyring.pseudonym("payer", "bank", reference)
+    event = AuditEvent.create(
+        event_id=new_id("evt"),
+        kind="payer.erased",
+        at_ms=SystemClock().now_ms(),
+        members={"client": "bank", "psu": psu, "erasure": new_id("ers")},
+    )
+    async with (
+        asyncpg.create_pool(service.servers.postgres.url, min_size=1, max_size=1) as pool,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
+        await connection.execute(
+            "DELETE FROM audit_private WHERE key_id IN (SELECT id FROM payer_keys WHERE psu = $1)", psu
+        )
+        await connection.execute(
+            "UPDATE payer_keys SET wrapped = NULL, destroyed_at = now() WHERE psu = $1", psu
+        )
+        await insert_events(connection, [event])
+
+
+async def _on_private(service: Deployment, challenge: str, change: str) -> None:
+    """Change what stands beside the leaves of a challenge, and nothing else's."""
+    of_challenge = "SELECT id FROM audit_events WHERE challenge_id = $1"
+    where = (
+        f"id IN (SELECT key_id FROM audit_private WHERE event_id IN ({of_challenge}))"  # noqa: S608 - no value in it
+        if "payer_keys" in change
+        else f"event_id IN ({of_challenge})"
+    )
+    connection = await asyncpg.connect(service.servers.postgres.url)
+    tag = await connection.execute(f"{change} WHERE {where}", challenge)
+    await connection.close()
+    assert tag.endswith(" 1")
+
+
+async def _proven(bank: Bank, psu: dict[str, str]) -> str:
+    """A challenge of this payer, every event of it under a checkpoint."""
+    challenge = await bank.issue(psu=psu)
+    await bank.settled(challenge["id"])
+
+    async def is_proven() -> bool:
+        return (await bank.http.get(f"/v1/challenges/{challenge['id']}/evidence")).status_code == 200
+
+    await eventually(is_proven)
+    return str(challenge["id"])
+
+
+async def test_a_reference_that_looks_like_a_pseudonym_is_a_reference_too(
+    desk: Browser, bank: Bank, service: Deployment
+) -> None:
+    """A bank may name payers by UUIDs without dashes: they are found, and never stand in a leaf, found or not."""
+    reference, unknown = uuid4().hex, uuid4().hex
+    challenge = await bank.issue(psu=unique_psu() | {"id": reference})
+    assert challenge["id"] in await desk.page(f"/desk/events?psu={reference}")
+    assert "No event fits" in await desk.page(f"/desk/events?psu={unknown}")
+    pseudonym = service.keyring.pseudonym("payer", "bank", reference)
+    assert challenge["id"] in await desk.page(f"/desk/events?psu={pseudonym}")
+    connection = await asyncpg.connect(service.servers.postgres.url)
+    leaves = await connection.fetch(
+        "SELECT body FROM audit_events WHERE body LIKE '%' || $1 || '%' OR body LIKE '%' || $2 || '%'",
+        *(reference, unknown),
+    )
+    reads = await connection.fetch(
+        "SELECT body FROM audit_events WHERE type = 'audit.read' ORDER BY txid DESC, position DESC LIMIT 3"
+    )
+    await connection.close()
+    assert leaves == []
+    told = [json.loads(row["body"])["filters"]["psu"] for row in reads]
+    assert told == [[pseudonym], [], [pseudonym]]
+
+
+async def test_too_many_fields_are_refused(desk: Browser, stranger: Browser) -> None:
+    """A flood of parameters or of form fields is the sender's mistake, and not ours."""
+    many = "&".join(f"a{at}=1" for at in range(41))
+    for path in ("/desk", "/desk/events", "/desk/export", "/desk/sign-in", "/desk/challenges"):
+        await desk.page(f"{path}?{many}", 422)
+    response = await stranger.submit("/desk/sign-in", **{f"a{at}": "1" for at in range(11)})
+    assert response.status_code == 422
 
 
 async def test_what_an_auditor_reads_is_on_record(desk: Browser, bank: Bank, auditor: Bank) -> None:

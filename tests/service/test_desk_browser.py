@@ -3,16 +3,21 @@
 Debian's chromium is driven by playwright, whose own browsers are never downloaded. Screenshots stay in `.artefacts`.
 """
 
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import asyncpg
 import pytest
 from playwright.async_api import BrowserContext, Page, Route, async_playwright
+from redis.asyncio import Redis
 
+from sca_service.kernel.ids import new_id
 from tests.harness import Bank, Deployment, unique_psu, wrong
+from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
 
 _CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -114,9 +119,17 @@ async def story(bank: Bank, service: Deployment) -> str:
     return str(challenge["id"])
 
 
+@pytest.fixture
+async def connection(service: Deployment) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody who may change the tables."""
+    connection = await asyncpg.connect(service.servers.postgres.url)
+    yield connection
+    await connection.close()
+
+
 async def _verdict(page: Page, challenge: str) -> str:
     await page.goto(f"/desk/challenges/{challenge}")
-    await page.wait_for_selector("#verdict.good, #verdict.bad")
+    await page.wait_for_selector("#verdict.good, #verdict.bad, #verdict.open")
     return await page.inner_text("#verdict-said")
 
 
@@ -151,7 +164,7 @@ _FORGERIES: dict[str, tuple[str, str, str]] = {
         "1 of 6 events",
     ),
     "the text shown": (r"(data-disclosed=\"message_shown\"[^>]*>)49,99", r"\g<1>59,99", "1 of 6 events"),
-    "the text at the top": (r"(data-shows=\"message_shown\">)49,99", r"\g<1>59,99", "1 of 6 events"),
+    "the text at the top": (r"(data-shows=\"message_shown\">)49,99", r"\g<1>59,99", "the text shown"),
     "a salt": (
         r"(data-disclosed=\"transaction\" data-salt=\")[0-9a-f]{8}",
         r"\g<1>00000000",
@@ -174,6 +187,52 @@ _FORGERIES: dict[str, tuple[str, str, str]] = {
         "checkpoint",
     ),
 }
+_FORGERIES |= {
+    "the title of an answer": (
+        r"(<h3 id=\"title-\d+\">Answered: )incorrect",
+        r"\g<1>approved",
+        "1 of 6 events",
+    ),
+    "a fact": (r"(<dt>Attempts left</dt><dd>)4", r"\g<1>3", "1 of 6 events"),
+    "a fact left out": (r"<div><dt>Attempts left</dt><dd>4</dd></div>", "", "1 of 6 events"),
+    "a fact made up": (
+        r"(<div><dt>Attempts left</dt>)",
+        r"<div><dt>Place</dt><dd>Rome</dd></div>\1",
+        "1 of 6 events",
+    ),
+    "a sentence made up": (
+        r"(<h3 id=\"title-4\">.*?</div>)",
+        r"\1<p>By the payer's wife.</p>",
+        "1 of 6 events",
+    ),
+    "a time": (
+        r"(<div class=\"when\"><time datetime=\"[^\"]*\"><span class=\"date\">)20",
+        r"\g<1>19",
+        "1 of 6 events",
+    ),
+    "the machine's time": (r"(<div class=\"when\"><time datetime=\")20", r"\g<1>19", "1 of 6 events"),
+    "an index": (r"(<span class=\"place\">index )\d+", r"\g<1>0", "1 of 6 events"),
+    "who did it": (r"(</code> by )client:bank", r"\g<1>client:other", "1 of 6 events"),
+    "how an event is marked": (r"class=\"step bad\"", 'class="step good"', "1 of 6 events"),
+    "the name of a value": (r"<dt>Text shown</dt>", "<dt>Text not shown</dt>", "1 of 6 events"),
+    "what stays closed": (
+        r"Kept closed from auditors: ",
+        r"Kept closed from auditors: Name, ",
+        "1 of 6 events",
+    ),
+    "the order": (
+        r"(?s)(<li class=\"step bad\" (?:(?!</li>).)*</li>)(<li class=\"step good\".*?</li>)",
+        r"\2\1",
+        "1 of 6 events",
+    ),
+    "the badge": (r"(<span class=\"badge )good\">approved", r"\g<1>bad\">rejected", "the headline"),
+    "the amount in the headline": (r"<h1>EUR 49.99", "<h1>EUR 4999.00", "the headline"),
+    "the purpose": (r"(<p class=\"eyebrow\">)[^<]*", r"\g<1>Login", "the headline"),
+    "the client": (r"(<dt>Client</dt><dd>)[^<]*", r"\g<1>another-bank", "Client"),
+    "the beginning": (r"(<dt>Began</dt>.*?\"clock\">)\d\d", r"\g<1>99", "Began"),
+    "a text without its mark": (r" data-shows=\"message_shown\">49,99", ">59,99", "the text shown"),
+    "the challenge": (r"(<p class=\"under\"><code[^>]*>)chl_\w+", r"\g<1>chl_0", "the challenge"),
+}
 """What a forger could change on the page, once each: where, into what, and what the page then says."""
 
 
@@ -195,6 +254,119 @@ async def test_a_forged_page_is_found_out(browser: Open, story: str, forgery: st
     assert said in verdict
     assert await page.get_attribute("#verdict", "class") == "verdict bad"
     assert await page.locator("[data-mark].bad").count() == (1 if "events" in said else 0)
+
+
+async def _verified(page: Page, bank: Bank, challenge: str) -> None:
+    async def is_proven() -> bool:
+        return (await bank.http.get(f"/v1/challenges/{challenge}/evidence")).status_code == 200
+
+    await eventually(is_proven)
+    assert (await _verdict(page, challenge)).startswith("Verified in your browser: ")
+
+
+@pytest.mark.parametrize("status", list(SITUATIONS))
+async def test_every_honest_story_is_verified(
+    browser: Open, bank: Bank, redis: Redis, script: None, status: str
+) -> None:
+    """Whatever came of a challenge: what its page shows is what a browser makes of its leaves."""
+    page = await browser()
+    challenge = (await SITUATIONS[status](bank, redis))["id"]
+    await _verified(page, bank, challenge)
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM audit_private", "UPDATE audit_private SET sealed = '\\x01'"])
+async def test_a_story_without_its_values_is_verified(
+    browser: Open, bank: Bank, story: str, connection: asyncpg.Connection, change: str
+) -> None:
+    """Values that are missing or altered leave every leaf and proof as they were."""
+    page = await browser()
+    await connection.execute(
+        f"{change} WHERE event_id IN"  # noqa: S608 - no value in it
+        " (SELECT id FROM audit_events WHERE challenge_id = $1)",
+        story,
+    )
+    await _verified(page, bank, story)
+
+
+async def test_other_challenges_are_verified(browser: Open, bank: Bank) -> None:
+    """A login has no payment, a batch no single payee, and a payer's words may be anything."""
+    page = await browser()
+    batch = {
+        "total": {"currency": "EUR", "amount": "30.00"},
+        "payees": [{"payee": {"name": "One"}, "amount": {"currency": "EUR", "amount": "30.00"}}],
+    }
+    odd = {
+        "amount": {"currency": "JPY", "amount": "5000"},
+        "payee": {"name": 'Ω "<b>" & {outcome}', "account": {"bban": "1234567"}},
+    }
+    for members in (
+        {"purpose": "login", "transaction": None},
+        {"transaction": batch, "reference": "r & <1>"},
+        {
+            "transaction": odd,
+            "elements_presented": ["knowledge", "inherence"],
+            "signals": {"session_id": "s"},
+        },
+    ):
+        await _verified(page, bank, (await bank.issue(psu=unique_psu(), **members))["id"])
+
+
+async def test_an_event_of_another_challenge_is_found_out(
+    browser: Open, story: str, connection: asyncpg.Connection
+) -> None:
+    """A leaf of the log that is about something else, filed under this challenge: red, and named."""
+    page = await browser()
+    foreign = await connection.fetchval(
+        "SELECT event.id FROM audit_events AS event JOIN audit_leaves AS leaf ON leaf.event_id = event.id"
+        " WHERE type = 'audit.read' AND challenge_id IS NULL ORDER BY txid LIMIT 1"
+    )
+    await connection.execute("UPDATE audit_events SET challenge_id = $1 WHERE id = $2", story, foreign)
+    try:
+        assert await _verdict(page, story) == "Not verified: 1 of 7 events"
+    finally:
+        await connection.execute("UPDATE audit_events SET challenge_id = NULL WHERE id = $1", foreign)
+    assert "is not about this challenge" in await page.inner_text("[data-mark].bad")
+
+
+@pytest.mark.parametrize(
+    ("txid", "position", "said"),
+    [
+        ("'4611686018427387904'", "1", "6 of 7 events verified in your browser, 1 waits"),
+        ("max(txid)::text", "0", "Not verified: 1 of 7 events"),
+        ("'3'", "1", "Not verified: "),
+    ],
+    ids=["last", "between", "first"],
+)
+async def test_an_event_that_never_gets_an_index_proves_nothing(
+    browser: Open, story: str, connection: asyncpg.Connection, txid: str, position: str, said: str
+) -> None:
+    """An event slipped in beside the log: no green verdict, and the headline follows the proven events."""
+    page = await browser()
+    made_up = {
+        "at_ms": 1_764_300_000_000,
+        "challenge": story,
+        "id": new_id("evt"),
+        "type": "challenge.cancelled",
+    }
+    await connection.execute(
+        "INSERT INTO audit_events (id, at, type, challenge_id, body, txid, position) OVERRIDING SYSTEM VALUE"  # noqa: S608
+        f" SELECT $1, now(), 'challenge.cancelled', $2, $3, ({txid})::xid8, {position}"
+        " FROM audit_events WHERE challenge_id = $2 HAVING count(*) > 0",
+        *(made_up["id"], story, json.dumps(made_up)),
+    )
+    try:
+        assert (await _verdict(page, story)).startswith(said)
+    finally:
+        await connection.execute("DELETE FROM audit_events WHERE id = $1", made_up["id"])
+    assert await page.locator("#verdict.good").count() == 0
+    assert await page.inner_text(".badge") == "approved"
+    assert "left out" in await page.inner_text("#verdict")
+    mark = await page.inner_text(f"[data-event={made_up['id']}] .mark-of-proof")
+    assert mark == (
+        "waiting for a checkpoint"
+        if "waits" in said
+        else "✗ not verified: it stands before an event of the log, and is not in it"
+    )
 
 
 async def test_an_auditor_searches_and_reads_without_a_mouse(browser: Open, story: str) -> None:

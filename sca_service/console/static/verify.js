@@ -1,8 +1,11 @@
 // Verifies in this browser what the page claims: for each event the leaf's hash, its inclusion proof up to the
-// checkpoint's root, and the commitments of what was opened; once, the checkpoint's Ed25519 signature.
+// checkpoint's root, the commitments of what was opened, and that the page shows what the leaf says; once, the
+// checkpoint's Ed25519 signature, and that the head of the page follows from the proven leaves.
 //
 // It reads the bytes that stand on the page and nothing else, and asks nobody. RFC 6962 section 2.1, RFC 9162 section
 // 2.1.3.2, C2SP tlog-proof, tlog-checkpoint and signed-note.
+
+import { factsOf, headlineOf, momentOf, partiesOf, personalLabel, titleOf, toneOf } from "./told.js";
 
 const encoder = new TextEncoder();
 const HASH_BYTES = 32;
@@ -139,7 +142,62 @@ async function commitmentHolds(place, leaf) {
   return holds;
 }
 
-async function verifyStep(step, checkpoint, note) {
+function must(holds, told) {
+  if (!holds) throw new Error(told);
+}
+
+function same(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+// The pairs of a list of facts as they are shown; of an id the id, without the button that copies it.
+function pairsIn(list) {
+  return [...(list?.children ?? [])].map((row) => {
+    const value = row.querySelector("dd > code, dd > time, dd > .opened") ?? row.querySelector("dd");
+    return [row.querySelector("dt")?.textContent, value?.textContent];
+  });
+}
+
+// All that an element says but in these parts, whatever space is between.
+function wordsOf(element, ...left) {
+  const copy = element.cloneNode(true);
+  for (const part of copy.querySelectorAll(left.join(", ") || "no-part")) part.remove();
+  return copy.textContent.replace(/\s+/g, "");
+}
+
+// That an event is shown as its leaf has it.
+function checkTold(step, leaf, first, index) {
+  const { full, date, clock } = momentOf(leaf.at_ms);
+  const [title, by] = [titleOf(leaf), `${leaf.type} by ${leaf.actor ?? "–"}`];
+  const facts = factsOf(leaf, first);
+  const when = step.querySelector(".when");
+  must(step.querySelector("h3").textContent === title, "the title is not what the leaf says");
+  must(when.querySelector("time").dateTime === full, "the time is not what the leaf says");
+  must(when.querySelector("time").textContent === `${date} ${clock}`, "the time is not what the leaf says");
+  must(when.querySelector(".place").textContent === `index ${index}`, "the index is not what the proof says");
+  must(step.querySelector(".by").textContent === by, "who did it is not what the leaf says");
+  must(same(pairsIn(step.querySelector("article > .told")), facts), "what is told is not what the leaf says");
+  must(step.className === `step ${toneOf(leaf)}`, "how it is marked is not what the leaf says");
+  const told = [title, by, ...facts.flat()].join("").replace(/\s+/g, "");
+  must(wordsOf(step, ".when", ".attached", ".mark-of-proof") === told, "more is told than the leaf says");
+  must(wordsOf(when) === `${date}${clock}index${index}`, "more is told than the leaf says");
+}
+
+// That every value stands under its own name, and that what stays closed is what the leaf commits to.
+function checkNamed(step, leaf) {
+  const opened = [...step.querySelectorAll("[data-disclosed]")];
+  for (const place of opened) {
+    const label = place.closest("dd").previousElementSibling.textContent;
+    must(label === personalLabel(place.dataset.disclosed), "a personal value stands under another name");
+  }
+  const names = opened.map((place) => place.dataset.disclosed);
+  const closed = Object.keys(leaf.commitments ?? {}).filter((name) => !names.includes(name)).sort();
+  const said = step.querySelector(".personal > .quiet")?.textContent ?? "";
+  const told = closed.length ? `Kept closed from auditors: ${closed.map(personalLabel).join(", ")}.` : "";
+  must(!opened.length || said === told, "what stays closed is not what the leaf says");
+}
+
+async function verifyStep(step, checkpoint, note, before) {
   const leafText = step.querySelector("[data-leaf]").textContent;
   const proof = proofIn(step.querySelector("[data-proof]").textContent);
   const said = step.querySelector("[data-reached]");
@@ -153,29 +211,85 @@ async function verifyStep(step, checkpoint, note) {
   for (const place of step.querySelectorAll("[data-disclosed]")) {
     if (!(await commitmentHolds(place, leaf))) throw new Error("a personal value is not what was committed to");
   }
+  must(leaf.challenge === challengeAsked(), "the leaf is not about this challenge");
+  must(before.every((one) => one.index < proof.index), "it stands out of the order of the log");
+  checkTold(step, leaf, step.matches(":first-child") ? leaf : leafIn(step.parentElement.firstElementChild), proof.index);
+  checkNamed(step, leaf);
+  return { leaf, index: proof.index };
 }
 
-// What stands large at the top of the page is a value that was opened below, and checked there.
-function checkShown() {
-  for (const place of document.querySelectorAll("[data-shows]")) {
-    const opened = document.querySelector(`[data-disclosed="${place.dataset.shows}"]`);
-    if (opened?.textContent !== place.textContent) throw new Error("the text shown above is not the one that was opened");
-  }
+function leafIn(step) {
+  return JSON.parse(step.querySelector("[data-leaf]").textContent);
 }
 
+// The challenge whose page the browser asked for.
+function challengeAsked() {
+  return location.pathname.split("/").at(-1);
+}
+
+// What stands above the events, against the proven ones. Returns what is wrong, or null.
+function wrongAbove(proven, isAll) {
+  const first = document.querySelector(".line > li");
+  const disclosed = (name) => first.querySelector(`[data-disclosed="${name}"]`)?.textContent;
+  const id = document.querySelector(".under > code");
+  if (id.textContent !== challengeAsked() || id.title !== challengeAsked()) return "the challenge";
+  const shown = document.querySelector(".shown blockquote")?.textContent;
+  if (shown !== disclosed("message_shown")) return "the text shown";
+  const leaves = proven.map((one) => one.leaf);
+  const told = headlineOf(leaves, disclosed("transaction"));
+  const badge = document.querySelector("h1 > .badge");
+  const isWaiting = !told.ended && !isAll && badge.textContent.endsWith(", not proven yet");
+  const ended = isWaiting ? badge.textContent : (told.ended ?? "pending");
+  const isTold =
+    document.querySelector("h1").textContent === `${told.subject} ${ended}` &&
+    badge.className === `badge ${told.tone}` &&
+    document.querySelector(".eyebrow").textContent === told.eyebrow;
+  if (!isTold) return "the headline";
+  const parties = pairsIn(document.querySelector(".parties"));
+  const expected = partiesOf(leaves[0]);
+  return parties.length === expected.length
+    ? (expected.find((pair, at) => !same(pair, parties[at]))?.[0] ?? null)
+    : "what is told of all events";
+}
+
+// `holds` is null when nothing is wrong and not everything is proven.
 function conclude(holds, said, how) {
   const verdict = document.querySelector("#verdict");
-  verdict.classList.remove("good", "bad");
-  verdict.classList.add(holds ? "good" : "bad");
+  verdict.classList.remove("good", "bad", "open");
+  verdict.classList.add(holds === null ? "open" : holds ? "good" : "bad");
   document.querySelector("#verdict-said").textContent = said;
   document.querySelector("#verdict-how").textContent = how;
 }
 
+// Verifies every event that has a proof. Returns those that are proven, and how many were tried and failed.
+async function verifySteps(steps, checkpoint, note) {
+  const proven = [];
+  const last = steps.findLastIndex((step) => step.querySelector("[data-proof]"));
+  let [tried, failed] = [0, 0];
+  for (const [at, step] of steps.entries()) {
+    const said = step.querySelector(".mark-of-proof") ?? step.appendChild(document.createElement("span"));
+    const hasProof = Boolean(step.querySelector("[data-proof]"));
+    tried += hasProof ? 1 : 0;
+    if (!hasProof && at > last) {
+      said.textContent = "waiting for a checkpoint";
+      continue;
+    }
+    try {
+      must(hasProof, "it stands before an event of the log, and is not in it");
+      proven.push(await verifyStep(step, checkpoint, note, proven));
+      mark(said, true, "✓ verified in your browser");
+    } catch (fault) {
+      failed += 1;
+      mark(said, false, `✗ not verified: ${fault.message}`);
+    }
+  }
+  return { proven, tried, failed };
+}
+
 async function verifyPage() {
   const source = document.querySelector("#checkpoint");
-  const steps = [...document.querySelectorAll(".step")];
-  const proven = steps.filter((step) => step.querySelector("[data-proof]"));
-  if (!source || !proven.length) return;
+  const steps = [...document.querySelectorAll(".line > li")];
+  if (!source || !steps.some((step) => step.querySelector("[data-proof]"))) return;
   if (!globalThis.crypto?.subtle) {
     document.querySelector("#verdict-how").textContent =
       "This browser computes no hashes on a page without https. Fetch the evidence file and check it: " +
@@ -193,32 +307,27 @@ async function verifyPage() {
     conclude(false, "Not verified: the checkpoint", `${fault.message}.`);
     return;
   }
-  let failed = 0;
-  for (const step of proven) {
-    const said = step.querySelector("[data-mark]");
-    try {
-      await verifyStep(step, checkpoint, note);
-      if (step === steps[0]) checkShown();
-      mark(said, true, "✓ verified in your browser");
-    } catch (fault) {
-      failed += 1;
-      mark(said, false, `✗ not verified: ${fault.message}`);
-    }
+  const { proven, tried, failed } = await verifySteps(steps, checkpoint, note);
+  if (failed) {
+    conclude(false, `Not verified: ${failed} of ${steps.length} events`, "The events that failed are marked below.");
+    return;
   }
-  const waiting = steps.length - proven.length;
-  const later = waiting ? ` ${waiting} more wait for a checkpoint: load the page again.` : "";
+  const wrong = wrongAbove(proven, tried === steps.length);
+  if (wrong) {
+    conclude(false, `Not verified: ${wrong}`, "What the page says above is not what its verified events say.");
+    return;
+  }
   const signed = signers
     ? `Its signature by the key ${signers.join(", ")} holds.`
     : "This browser has no Ed25519: its signature was not checked here.";
-  if (failed) {
-    conclude(false, `Not verified: ${failed} of ${proven.length} events`, "The events that failed are marked below.");
-  } else {
-    conclude(
-      true,
-      `Verified in your browser: ${proven.length === 1 ? "the event" : `all ${proven.length} events`}`,
-      `Each leads to the root ${checkpoint.root} of size ${checkpoint.size}. ${signed}${later}`,
-    );
+  const how = `Each leads to the root ${checkpoint.root} of size ${checkpoint.size}. ${signed}`;
+  const waiting = steps.length - tried;
+  if (waiting) {
+    const said = `${tried} of ${steps.length} events verified in your browser, ${waiting} wait${waiting === 1 ? "s" : ""}`;
+    conclude(null, said, `${how} What waits is not proven: load the page again.`);
+    return;
   }
+  conclude(true, `Verified in your browser: ${tried === 1 ? "the event" : `all ${tried} events`}`, how);
 }
 
 await verifyPage();

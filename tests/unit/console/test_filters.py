@@ -90,9 +90,3 @@ def test_filters_survive_the_url() -> None:
     assert filters.cursor == (12, 34)
     assert Filters.parse(parse_qsl(filters.query())) == filters
     assert filters.without("psu") == Filters(since=filters.since)
-
-
-@pytest.mark.parametrize(("psu", "is_one"), [("0f" * 16, True), ("cust_1", False), ("0F" * 16, False)])
-def test_a_pseudonym_is_told_from_a_reference(psu: str, is_one: bool) -> None:
-    """Only 32 hexadecimal digits are taken for a pseudonym."""
-    assert Filters(psu=psu).names_a_pseudonym is is_one

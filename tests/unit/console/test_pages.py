@@ -15,8 +15,19 @@ from sca_service.console.filters import Filters
 from sca_service.console.markup import Reader, age, exact
 from sca_service.console.overview_page import Overview, overview_page
 from sca_service.console.sign_in_page import fault_page, sign_in_page
-from sca_service.console.story import Step, Story
-from sca_service.console.story_page import story_page
+from sca_service.console.story import (
+    BAD,
+    ELSEWHERE,
+    ENDINGS,
+    GOOD,
+    LABELS,
+    PERSONAL,
+    SPELLED,
+    TITLES,
+    Step,
+    Story,
+)
+from sca_service.console.story_page import TOLD_ABOVE, story_page
 from sca_service.kernel.errors import Mistake
 
 _STATIC = Path(console.__file__).parent / "static"
@@ -67,7 +78,7 @@ class _Shape(HTMLParser):
 
 
 def _story(leaf: str) -> str:
-    step = Step.of(leaf, 3, None, opened=None)
+    step = Step.of(leaf, 3, None, opened=())
     return story_page(Story("chl_1", (step,)), checkpoint=_CHECKPOINT, keys=[], reader=_READER)
 
 
@@ -152,10 +163,32 @@ def test_an_age_is_said_in_one_unit(seconds: int, said: str) -> None:
 
 
 def test_the_desk_loads_nothing_from_elsewhere() -> None:
-    """No style sheet or script names another file, font or address."""
+    """No style sheet or script names a font, an address, or a file that does not stand beside it."""
     assert not re.search(r"url\(|@import|@font-face|//", _STYLE)
     for script in _STATIC.glob("*.js"):
-        assert not re.search(r"\bimport\b.*from|import\(|https?://|fetch\(", script.read_text("utf-8"))
+        text = script.read_text("utf-8")
+        assert not re.search(r"import\(|https?://|fetch\(", text)
+        for name in re.findall(r"\bimport\b.*from(.*)", text):
+            assert re.fullmatch(r' "\./[a-z]+\.js";', name)
+
+
+def test_the_browser_has_the_words_of_the_pages() -> None:
+    """What a browser compares the page with is what the page is made of: one list of words, in two languages."""
+    found = re.search(
+        r"^const WORDS = (\{.*?^\});", (_STATIC / "told.js").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert found
+    assert json.loads(found[1]) == {
+        "titles": TITLES,
+        "spelled": SPELLED,
+        "labels": LABELS,
+        "personal": PERSONAL,
+        "endings": sorted(ENDINGS),
+        "good": sorted(GOOD),
+        "bad": sorted(BAD),
+        "elsewhere": sorted(ELSEWHERE),
+        "above": sorted(TOLD_ABOVE),
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -23,7 +23,7 @@ _VALUES = PrivateValues(
 
 def _step(kind: str, *, opened: bool = False, **members: Any) -> Step:
     leaf = json.dumps({"id": "evt_1", "type": kind, "at_ms": 1_764_300_000_000, **members})
-    return Step.of(leaf, 3, None, opened=_VALUES.disclosures if opened else None)
+    return Step.of(leaf, 3, None, opened=_VALUES.disclosures if opened else ())
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -61,14 +61,8 @@ def test_an_auditor_sees_what_an_auditor_may() -> None:
     assert step.disclosed("message_shown") == "EUR 1 to <ACME>"
     assert step.disclosed("phone") is None
     assert step.closed == ("phone",)
-    assert not step.is_erased
+    assert step.unopened is None
     assert Story("chl", (step,)).payment == {"amount": {"amount": "1.00"}}
-
-
-def test_an_erased_payer_is_told_from_one_without_values() -> None:
-    """Commitments that nothing opens are an erasure; an event without commitments is none."""
-    assert _step("challenge.issued", commitments=_VALUES.commitments).is_erased
-    assert not _step("delivery.settled", status="delivered").is_erased
 
 
 def test_a_story_ends_by_its_first_ending() -> None:
