@@ -177,9 +177,8 @@ class Verifier:
         state = await self._store.get(challenge)
         if state is None or state.client != client:
             return False
-        if (
-            state.status is Status.APPROVED
-        ):  # the same answer once more is told by its key, and not evaluated anew
+        if state.status is Status.APPROVED:
+            # The same answer once more is told by its key, and not evaluated anew.
             return bool(key) and key == state.answer_key
         if state.status is not Status.PENDING or (await self._store.lockout(state.payer)).blocked_until:
             return False  # it would use up a code, or try a PIN, for nothing
