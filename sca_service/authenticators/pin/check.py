@@ -16,10 +16,6 @@ class Pins:
         self._store = store
         self._hasher = hasher
 
-    async def asked_of(self, payer: str) -> bool:
-        """Whether a payer (a pseudonym) has an active PIN. Raises StoreUnavailable."""
-        return bool(await self._store.active(payer, AuthenticatorType.PIN))
-
     async def accepts(self, payer: str, pin: Secret[str]) -> bool:
         """Whether this is the payer's PIN; never for a payer without one, at the same cost.
 

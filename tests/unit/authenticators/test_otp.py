@@ -14,23 +14,11 @@ from sca_service.authenticators.otp import (
 )
 from sca_service.kernel.hotp import OtpAlgorithm, hotp
 from sca_service.kernel.secret import Secret
+from tests.rfc4226 import RFC_4226_KEY, RFC_4226_VALUES
 
-KEY = b"12345678901234567890"
 COUNTED = OtpShape(digits=6, period_seconds=0)
 TIMED = OtpShape(digits=6, period_seconds=30)
-SEED = Secret(KEY)
-RFC_4226 = [
-    "755224",
-    "287082",
-    "359152",
-    "969429",
-    "338314",
-    "254676",
-    "287922",
-    "162583",
-    "399871",
-    "520489",
-]
+SEED = Secret(RFC_4226_KEY)
 RFC_6238 = [
     (59, "94287082", "46119246", "90693936"),
     (1111111109, "07081804", "68084774", "25091201"),
@@ -41,10 +29,10 @@ RFC_6238 = [
 ]
 
 
-@pytest.mark.parametrize(("counter", "code"), list(enumerate(RFC_4226)))
+@pytest.mark.parametrize(("counter", "code"), list(enumerate(RFC_4226_VALUES)))
 def test_the_codes_of_rfc_4226(counter: int, code: str) -> None:
     """Appendix D: the first ten codes of the secret 12345678901234567890."""
-    assert hotp(KEY, counter, digits=6) == code
+    assert hotp(RFC_4226_KEY, counter, digits=6) == code
 
 
 @pytest.mark.parametrize("algorithm", list(OtpAlgorithm))
@@ -56,7 +44,7 @@ def test_the_codes_of_rfc_6238(at: int, sha1: str, sha256: str, sha512: str, alg
         OtpAlgorithm.SHA256: (32, sha256),
         OtpAlgorithm.SHA512: (64, sha512),
     }[algorithm]
-    key = (KEY * 4)[:length]
+    key = (RFC_4226_KEY * 4)[:length]
     assert hotp(key, time_step(at * 1000, 30), digits=8, algorithm=algorithm) == code
 
 
@@ -89,18 +77,18 @@ def test_the_steps_of_a_counter_begin_with_the_next(
 
 def test_a_code_tells_its_step_or_none() -> None:
     """The step it belongs to within those asked for; a code of another step is none."""
-    assert matching_step(COUNTED, SEED, Secret(RFC_4226[3]), range(10)) == 3
-    assert matching_step(COUNTED, SEED, Secret(RFC_4226[3]), range(4, 10)) is None
-    assert matching_step(COUNTED, SEED, Secret(RFC_4226[3][:5]), range(10)) is None
+    assert matching_step(COUNTED, SEED, Secret(RFC_4226_VALUES[3]), range(10)) == 3
+    assert matching_step(COUNTED, SEED, Secret(RFC_4226_VALUES[3]), range(4, 10)) is None
+    assert matching_step(COUNTED, SEED, Secret(RFC_4226_VALUES[3][:5]), range(10)) is None
     assert matching_step(COUNTED, SEED, Secret("abcdef"), range(10)) is None
-    assert matching_step(COUNTED, SEED, Secret(RFC_4226[0]), range(0)) is None
+    assert matching_step(COUNTED, SEED, Secret(RFC_4226_VALUES[0]), range(0)) is None
 
 
 def test_two_codes_in_a_row_find_a_counter_far_ahead() -> None:
     """RFC 4226 section 7.4: the second one's counter, so that neither is ever taken again; not in the wrong order."""
 
     def pair(first: int, second: int) -> tuple[Secret[str], Secret[str]]:
-        return Secret(hotp(KEY, first, digits=6)), Secret(hotp(KEY, second, digits=6))
+        return Secret(hotp(RFC_4226_KEY, first, digits=6)), Secret(hotp(RFC_4226_KEY, second, digits=6))
 
     assert matching_pair(COUNTED, SEED, pair(60, 61), 5) == 61
     assert matching_pair(COUNTED, SEED, pair(61, 60), 5) is None
@@ -115,7 +103,7 @@ def test_a_generator_reads_the_uri(shape: OtpShape) -> None:
     """An independent reader finds the seed, the digits, the period or the counter, and both names."""
     uri = enrolment_uri(shape, SEED, issuer="Bank & Söhne: Berlin", account="Anna/1", counter=0)
     read = pyotp.parse_uri(uri.reveal())
-    assert read.byte_secret() == KEY
+    assert read.byte_secret() == RFC_4226_KEY
     assert read.digits == shape.digits
     assert (read.issuer, read.name) == ("Bank & Söhne: Berlin", "Anna/1")
     if shape.period_seconds:

@@ -1,7 +1,5 @@
 """The one-time code: RFC 4226 over a key of its own, and what may be presented as one."""
 
-import hmac
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Purpose
+from tests.rfc4226 import RFC_4226_KEY, RFC_4226_VALUES, hotp
 
 KEYRING = Keyring(
     current=1,
@@ -20,27 +19,6 @@ KEYRING = Keyring(
     signing=[bytes(range(96, 128))],
 )
 DIGEST = "sha256:" + "ab" * 32
-RFC_4226_KEY = b"12345678901234567890"
-RFC_4226_VALUES = [
-    "755224",
-    "287082",
-    "359152",
-    "969429",
-    "338314",
-    "254676",
-    "287922",
-    "162583",
-    "399871",
-    "520489",
-]
-
-
-def hotp(key: bytes, counter: int, digits: int) -> str:
-    """RFC 4226, section 5.3, written from its text."""
-    mac = hmac.digest(key, counter.to_bytes(8, "big"), "sha1")
-    at = mac[19] & 0xF
-    number = int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF
-    return f"{number % 10**digits:0{digits}d}"
 
 
 def challenge_id(*, digits: int = 6, version: int = 1, tail: str = "0" * 32) -> ChallengeId:
