@@ -15,6 +15,9 @@ from sca_service.kernel.connections import connect_postgres
 from sca_service.migrations import migrate
 from tests.harness import Deployment
 
+_READ_SECONDS = 60
+"""How long a test may read a whole log: on a busy machine longer than the deadline of the service's own statements."""
+
 
 @asynccontextmanager
 async def own_schema(deployment: Deployment) -> AsyncIterator[asyncpg.Pool]:
@@ -47,11 +50,12 @@ async def assert_whole(pool: asyncpg.Pool, key: str) -> None:
     verifier = NoteVerifier.parse(key)
     rows = await pool.fetch(
         "SELECT event.body FROM audit_leaves AS leaf JOIN audit_events AS event ON event.id = leaf.event_id"
-        " ORDER BY leaf.index"
+        " ORDER BY leaf.index",
+        timeout=_READ_SECONDS,
     )
     hashes = [leaf_hash(row["body"].encode()) for row in rows]
     assert await pool.fetchval("SELECT size FROM log_state") == len(hashes)
-    tiles = await pool.fetch("SELECT level, index, hashes FROM log_tiles")
+    tiles = await pool.fetch("SELECT level, index, hashes FROM log_tiles", timeout=_READ_SECONDS)
     for row in tiles:
         tile, span = TileId(row["level"], row["index"]), WIDTH ** row["level"]
         width = width_at(tile, len(hashes))
@@ -60,7 +64,7 @@ async def assert_whole(pool: asyncpg.Pool, key: str) -> None:
             root_of(hashes[at : at + span]) for at in range(first, first + width * span, span)
         )
     assert len(tiles) == sum(-(-(len(hashes) // WIDTH**level) // WIDTH) for level in range(3))
-    for row in await pool.fetch("SELECT size, root, note FROM log_checkpoints"):
+    for row in await pool.fetch("SELECT size, root, note FROM log_checkpoints", timeout=_READ_SECONDS):
         assert row["root"] == root_of(hashes[: row["size"]])
         opened = open_note(row["note"], [verifier])
         assert Checkpoint.parse(opened.text) == Checkpoint(verifier.name, row["size"], row["root"])

@@ -62,7 +62,7 @@ async def put(pool: asyncpg.Pool, count: int) -> None:
 async def waiting(pool: asyncpg.Pool) -> int:
     """How many events have no index."""
     count: int = await pool.fetchval(
-        "SELECT count(*) FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_leaves)"
+        "SELECT count(*) FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_leaves)", timeout=60
     )
     return count
 

@@ -7,7 +7,9 @@ has to fail there before it counts here.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
+import asyncpg
 import pytest
 
 from sca_service.authenticators.generators import Generators
@@ -52,13 +54,23 @@ async def test_a_code_answers_one_of_many_challenges_at_once(
 
 
 class LookThenWriteStore(AuthenticatorStore):
-    """Broken: it reads the last step, decides, and writes. Inherits to differ in this one way."""
+    """Broken: it reads the last step, decides, and writes. Inherits to differ in this one way.
+
+    Two look before the first writes, as they sooner or later would: on a slow machine one might be done before.
+    """
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        super().__init__(pool)
+        self._looked = asyncio.Barrier(2)
 
     async def claim(self, row: AuthenticatorRow, step: int, challenge: str) -> bool:
         """As somebody would write it who does not think of parallel answers."""
         now = await self.get(row.id, row.psu)
         if now is None or now.last_step >= step:
             return False
+        with suppress(asyncio.BrokenBarrierError):
+            await self._looked.wait()
+            await self._looked.abort()
         query = "UPDATE authenticators SET last_step = $2 WHERE id = $1"
         await in_time(self._pool.execute(query, row.id, step))
         return True
