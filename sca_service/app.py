@@ -6,77 +6,34 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
 
-import asyncpg
 import structlog
 import uvicorn
-from litestar import Litestar
-from litestar.datastructures import State
-from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
 from prometheus_client import start_http_server
 
-from sca_service import __version__
-from sca_service.api import audit as audit_routes
-from sca_service.api import audit_export as audit_export_routes
-from sca_service.api import authenticators as authenticator_routes
-from sca_service.api import challenges as challenge_routes
-from sca_service.api import evidence as evidence_routes
-from sca_service.api import log as log_routes
-from sca_service.api import operation_routes, sandbox
-from sca_service.api import payers as payer_routes
-from sca_service.api import push_subscriptions as push_subscription_routes
-from sca_service.api import receipts as receipt_routes
 from sca_service.api.clients import ClientDirectory
-from sca_service.api.document import KEYED
-from sca_service.api.front import Front
-from sca_service.api.idempotency import Idempotency
-from sca_service.api.json_body import MOST_BYTES
-from sca_service.api.operations import ChallengeOperations, PayerOperations
-from sca_service.api.postgres_store import ClientStore, EventReader
-from sca_service.api.receipts import ReceiptOperations
-from sca_service.api.redis_store import IdempotencyStore
-from sca_service.api.routes import StrictRequest, on_exception
+from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
-from sca_service.audit.export.exporter import Exporter
-from sca_service.audit.export.postgres_store import LeafStore
 from sca_service.audit.log.retention import Retention
 from sca_service.audit.log.sequencer import Sequencer
 from sca_service.audit.log.witnesses.client import Witness
 from sca_service.audit.log.witnesses.postgres_store import WitnessStore
 from sca_service.audit.log.witnesses.publisher import Publisher
-from sca_service.audit.postgres_store import StoryReader
-from sca_service.challenges.authentication_code import (
-    AuthenticationCodeReader,
-    AuthenticationCodeSigner,
-    public_keys,
-)
-from sca_service.challenges.delivery_book import ChallengeBook
-from sca_service.challenges.issue import Issuer
 from sca_service.challenges.model import PARTITIONS
-from sca_service.challenges.payers import Payers
 from sca_service.challenges.record import StateSource
-from sca_service.challenges.verify import Verifier
-from sca_service.console import routes as console_routes
-from sca_service.console.desk import Desk
-from sca_service.console.postgres_store import DeskStore
-from sca_service.console.redis_store import EndedSessions
-from sca_service.console.session import Sessions
-from sca_service.core import Core, log_signers, open_core
+from sca_service.core import log_signers, open_core
 from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import connect_postgres, in_time
-from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.kernel.connections import connect_postgres
+from sca_service.kernel.errors import ScaError
 from sca_service.kernel.telemetry import configure_logging
-from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
-from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.settings import Settings
-from sca_service.supply import open_readers, open_suppliers
+from sca_service.supply import open_suppliers
+from sca_service.web import web_application
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
@@ -84,168 +41,6 @@ _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
 """The log role's statements work on thousands of rows; nobody waits for an answer from it."""
 
 log = structlog.get_logger()
-
-
-def challenge_operations(core: Core) -> ChallengeOperations:
-    """The operations on challenges, with all they need."""
-    keyring = core.settings.keyring
-    limits = LimitStore(core.redis)
-    issuer = Issuer(
-        policy=core.policy,
-        keyring=keyring,
-        store=core.store,
-        limits=limits,
-        recorder=core.recorder,
-        authenticators=core.generators(),
-    )
-    verifier = Verifier(
-        policy=core.policy,
-        keyring=keyring,
-        store=core.store,
-        archive=core.archive,
-        recorder=core.recorder,
-        signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
-        conversions=core.router,
-        generators=core.generators(),
-        pins=core.pins(),
-        clock=core.clock,
-    )
-    return ChallengeOperations(
-        issuer=issuer,
-        verifier=verifier,
-        follower=core.follower(),
-        idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-        keyring=keyring,
-        clock=core.clock,
-    )
-
-
-def authenticator_operations(core: Core) -> authenticator_routes.AuthenticatorOperations:
-    """The operations on authenticators, with all they need."""
-    keyring = core.settings.keyring
-    return authenticator_routes.AuthenticatorOperations(
-        enrolment=core.enrolment(),
-        reader=AuthenticationCodeReader(keyring, core.settings.issuer),
-        follower=core.follower(),
-        idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-        policy=core.policy,
-        clock=core.clock,
-    )
-
-
-def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
-    """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
-    challenges = challenge_operations(core)
-    book = core.book("api")
-    dependencies: dict[str, object] = {
-        "challenges": challenges,
-        **_dependencies(core, book),
-        **_desk(core, directory),
-    }
-    routes: list[Any] = [
-        *challenge_routes.ROUTES,
-        *payer_routes.ROUTES,
-        *push_subscription_routes.ROUTES,
-        *authenticator_routes.ROUTES,
-        *audit_routes.ROUTES,
-        *log_routes.ROUTES,
-        *audit_export_routes.ROUTES,
-        *evidence_routes.ROUTES,
-        *console_routes.ROUTES,
-        *receipt_routes.ROUTES,
-        *operation_routes.ROUTES,
-    ]
-    if mailbox:
-        routes += sandbox.ROUTES
-        names = sandbox_names(core.supply.suppliers)
-        dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book, names)
-    framework = Litestar(
-        routes,
-        dependencies={name: _provide(value) for name, value in dependencies.items()},
-        request_class=StrictRequest,
-        request_max_body_size=MOST_BYTES,
-        exception_handlers={Exception: on_exception},
-        openapi_config=OpenAPIConfig(
-            title="SCA service", version=__version__, path="/openapi", render_plugins=[], components=KEYED
-        ),
-        state=State({"clients": directory}),
-        logging_config=None,
-    )
-    return Front(framework, directory, challenges)
-
-
-def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
-    """What the framework's routes ask for, by name."""
-    keyring = core.settings.keyring
-    receipts = core.receipts(book)
-    readers = open_readers(core.supply, core.surroundings(receipts))
-    return {
-        "payers": PayerOperations(
-            Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
-        ),
-        "authenticators": authenticator_operations(core),
-        "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
-            subscriptions=core.devices(),
-            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-            policy=core.policy,
-            push_services=push_subscription_routes.push_services(core.supply.suppliers),
-        ),
-        "audit": audit_routes.AuditOperations(
-            EventReader(core.reader), keyring, core.log_reader, core.readings()
-        ),
-        "log_reader": core.log_reader,
-        "exports": audit_export_routes.AuditExports(
-            Exporter(LeafStore(core.reader), core.writer, core.clock), LeafStore(core.reader), keyring
-        ),
-        "evidence": evidence_routes.EvidenceOperations(core.evidence(), core.readings()),
-        "receipts": ReceiptOperations(readers, receipts, book, core.settings.receipts_url),
-        "readiness": lambda: readiness(core),
-        "public_keys": public_keys(keyring),
-    }
-
-
-def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
-    """What the auditor's desk asks for, by name."""
-    keyring = core.settings.keyring
-    sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
-    return {
-        "door": console_routes.Door(sessions, LimitStore(core.redis), keyring),
-        "desk": Desk(
-            log=core.log_reader,
-            events=EventReader(core.reader),
-            stories=StoryReader(core.reader),
-            store=DeskStore(core.reader),
-            vault=core.vault,
-            readings=core.readings(),
-            keyring=keyring,
-            clock=core.clock,
-        ),
-    }
-
-
-def _provide(value: object) -> Provide:
-    return Provide(lambda: value, use_cache=True, sync_to_thread=False)
-
-
-async def readiness(core: Core) -> dict[str, str]:
-    """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
-
-    async def postgres() -> None:
-        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
-            raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
-
-    checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
-    parts = {"policy": "ok"}
-    for name, check in checks.items():
-        try:
-            await check()
-        except ScaError as error:
-            parts[name] = error.detail
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            parts[name] = "does not answer"
-        else:
-            parts[name] = "ok"
-    return parts
 
 
 async def run_api(settings: Settings) -> None:

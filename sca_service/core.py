@@ -16,11 +16,18 @@ from sca_service.audit.private.vault import Vault
 from sca_service.audit.reading import ReadingRecord
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
-from sca_service.authenticators.enrolment import Enrolment
+from sca_service.authenticators.device_key.devices import Devices
+from sca_service.authenticators.device_key.redis_store import ProofStore
+from sca_service.authenticators.enrolment.contents import Contents
+from sca_service.authenticators.enrolment.enrolment import Enrolment
+from sca_service.authenticators.enrolment.postgres_store import EnrolmentStore
+from sca_service.authenticators.enrolment.proofs import Proofs
 from sca_service.authenticators.generators import Generators
+from sca_service.authenticators.passkey.passkeys import Passkeys
 from sca_service.authenticators.pin.check import Pins
 from sca_service.authenticators.pin.hashing import PinHasher
 from sca_service.authenticators.postgres_store import AuthenticatorStore
+from sca_service.challenges.ask import Asker
 from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.evidence import EvidenceMaker
 from sca_service.challenges.follow import Follower
@@ -144,11 +151,14 @@ class Core:
 
     def enrolment(self) -> Enrolment:
         """What keeps payers' authenticators."""
+        policy, keyring, site = self.policy.authenticators, self.settings.keyring, self.settings.site
         return Enrolment(
-            policy=self.policy.authenticators,
-            keyring=self.settings.keyring,
-            store=AuthenticatorStore(self.postgres),
-            pins=self.pin_hasher,
+            policy=policy,
+            keyring=keyring,
+            authenticators=AuthenticatorStore(self.postgres),
+            store=EnrolmentStore(self.postgres),
+            contents=Contents(policy=policy, keyring=keyring, pins=self.pin_hasher, site=site),
+            proofs=Proofs(policy=policy, keyring=keyring, pins=self.pin_hasher, site=site, clock=self.clock),
             clock=self.clock,
         )
 
@@ -157,6 +167,28 @@ class Core:
         return Pins(
             keyring=self.settings.keyring, store=AuthenticatorStore(self.postgres), hasher=self.pin_hasher
         )
+
+    def signing_devices(self) -> Devices:
+        """What knows payers' devices by their signatures."""
+        return Devices(
+            keyring=self.settings.keyring,
+            store=AuthenticatorStore(self.postgres),
+            proofs=ProofStore(self.redis),
+            clock=self.clock,
+        )
+
+    def passkeys(self) -> Passkeys:
+        """What asks for payers' passkeys and evaluates what they sign."""
+        return Passkeys(
+            keyring=self.settings.keyring,
+            store=AuthenticatorStore(self.postgres),
+            site=self.settings.site,
+            suspends=self.enrolment(),
+        )
+
+    def asker(self) -> Asker:
+        """What asks payers' authenticators."""
+        return Asker(self.generators(), self.signing_devices(), self.passkeys())
 
     def generators(self) -> Generators:
         """What evaluates the codes of payers' generators."""

@@ -216,6 +216,8 @@ def _write_config(place: Place, servers: Servers, policies: Path | None) -> None
         f"postgres.url = {json.dumps(servers.postgres.url)}",
         f"api.port = {place.port}",
         'sandbox.folder = "."',
+        'passkeys.rp_id = "localhost"',  # WebAuthn knows no IP addresses
+        f'passkeys.origins = ["http://localhost:{place.port}"]',
     )
     _write_private(place.config, "\n".join(lines) + "\n")
 

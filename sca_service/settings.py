@@ -24,6 +24,9 @@ A file (`--config`, TOML)::
     [log.witnesses.north]               # who is asked to sign checkpoints; any number of them
     url = "https://witness.example/sca" # `/add-checkpoint` of it is called
     key = "witness.example/north+…"     # its verifier key
+    [passkeys]                          # left out: none are taken
+    rp_id = "bank.example"              # the domain that they are bound to
+    origins = ["https://pay.bank.example"]  # of the pages that may ask for them
     [sandbox]                           # refused in production
     folder = "…"
 
@@ -44,6 +47,7 @@ from typing import Any
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
+from sca_service.kernel.site import Site, read_site
 
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -58,6 +62,7 @@ _KNOWN: dict[str, frozenset[str]] = {
             "api",
             "metrics",
             "log",
+            "passkeys",
             "sandbox",
         }
     ),
@@ -66,6 +71,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "api": frozenset({"host", "port", "public_url"}),
     "metrics": frozenset({"host", "port"}),
     "log": frozenset({"origin", "witnesses"}),
+    "passkeys": frozenset({"rp_id", "origins"}),
     "sandbox": frozenset({"folder"}),
 }
 _SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
@@ -115,6 +121,7 @@ class Settings:
     supplier_secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     portability_authorization: Secret[str] | None = field(default=None, repr=False)
     operator_key: Secret[str] | None = field(default=None, repr=False)
+    site: Site | None = None
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -129,6 +136,11 @@ class Settings:
     def api_url(self) -> str:
         """Where the api listens."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def device_url(self) -> str:
+        """What devices call, as they are told it: their signatures are over it."""
+        return f"{self.receipts_url}/device/v1"
 
     @property
     def receipts_url(self) -> str:
@@ -163,6 +175,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
     witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
+    site = read_site(sections["passkeys"], mistakes)
     keyring = _keyring_or_mistake(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
@@ -185,6 +198,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         supplier_secrets=_secrets(environ, _SECRETS_OF_SUPPLIERS),
         portability_authorization=_secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
         operator_key=_secrets(environ, _OPERATOR_KEY).get(_OPERATOR_KEY),
+        site=site,
     )
 
 

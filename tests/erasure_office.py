@@ -12,11 +12,16 @@ from sca_service.audit.private.postgres_store import Destroyed, ErasureStore
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
+from sca_service.authenticators.device_key.devices import Devices
+from sca_service.authenticators.device_key.redis_store import ProofStore
 from sca_service.authenticators.generators import Generators
-from sca_service.authenticators.postgres_store import AuthenticatorStore
+from sca_service.authenticators.passkey.passkeys import Passkeys
+from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
+from sca_service.challenges.ask import Asker
 from sca_service.challenges.erasure import Eraser
-from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer
+from sca_service.challenges.issue import Caller, Issuer
 from sca_service.challenges.model import ChallengeId, ChallengeState
+from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers
@@ -88,12 +93,7 @@ async def open_office(
             store=store,
             limits=LimitStore(redis),
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
-            authenticators=Generators(
-                policy=load(shipped_policies()).authenticators,
-                keyring=keyring,
-                store=AuthenticatorStore(pool),
-                clock=SystemClock(),
-            ),
+            asker=_asker(pool, keyring, redis),
         ),
         eraser=Eraser(erasures=ErasureStore(pool), challenges=store, keyring=keyring, clock=SystemClock()),
         store=store,
@@ -129,3 +129,20 @@ async def on_record(office: Office, challenge: ChallengeId) -> ChallengeState:
     state = await office.archive.get(challenge.text, CLIENT)
     assert state is not None
     return state
+
+
+class _NoPasskeys:
+    """No passkey is ever asked here, so none can be copied."""
+
+    async def copied(self, row: AuthenticatorRow) -> None:
+        """Never called."""
+        raise AssertionError(row.id)
+
+
+def _asker(pool: asyncpg.Pool, keyring: Keyring, redis: RedisConnection) -> Asker:
+    store, clock = AuthenticatorStore(pool), SystemClock()
+    return Asker(
+        Generators(policy=load(shipped_policies()).authenticators, keyring=keyring, store=store, clock=clock),
+        Devices(keyring=keyring, store=store, proofs=ProofStore(redis), clock=clock),
+        Passkeys(keyring=keyring, store=store, site=None, suspends=_NoPasskeys()),
+    )

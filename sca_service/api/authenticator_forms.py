@@ -1,6 +1,6 @@
 """Authenticators as clients send and get them: the shapes of the contract."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -61,6 +61,33 @@ class AuthenticatorForm(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    unlocked_by: Annotated[
+        Element | None,
+        Meta(
+            description="For `device_key` and `passkey`: `knowledge` or `inherence`, what the device asks for "
+            "before its key signs. Of your app you answer for it; null for a key that signs without. A passkey always "
+            "verifies the payer: `inherence` unless you say otherwise."
+        ),
+    ] = None
+    for_payments: Annotated[
+        bool | None,
+        Meta(description="For `passkey`: whether it is to confirm payments that the browser itself shows."),
+    ] = None
+    phone: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                examples=["+4915112345678"],
+                description="For `phone`: the line, in E.164. A code is sent to it, which activates it.",
+            ),
+        ]
+        | None
+    ) = None
+    locale: Annotated[
+        str | None,
+        Meta(description="For `phone`: the language of that message (BCP 47)."),
+    ] = None
     authorisation: (
         Annotated[
             str,
@@ -75,7 +102,7 @@ class AuthenticatorForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ActivationForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What proves that the payer has it, or knows it: one of the two."""
+    """What proves that the payer has it, or knows it: one of the three. A device proves its key by itself."""
 
     code: (
         Annotated[
@@ -83,12 +110,20 @@ class ActivationForm(Struct, frozen=True, forbid_unknown_fields=True):
             Meta(
                 max_length=64,
                 examples=["287082"],
-                description="What the generator shows now, or answers to the `activation_question`.",
+                description="What the generator shows now, or answers to the `activation_question`; for `phone`, what "
+                "was sent to it.",
             ),
         ]
         | None
     ) = None
     pin: Annotated[str, Meta(max_length=64, description="For `pin`: the PIN once more.")] | None = None
+    passkey: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="For `passkey`: what the browser returned for the `passkey_options` "
+            "(`PublicKeyCredential.toJSON()`)."
+        ),
+    ] = None
 
 
 class AuthenticatorBody(Struct, frozen=True):
@@ -104,6 +139,10 @@ class AuthenticatorBody(Struct, frozen=True):
     created_at: str
     activated_at: str | None
     used_at: str | None
+    unlocked_by: Annotated[
+        Element | None,
+        Meta(description="The element that a device or passkey asks for before its key signs."),
+    ] = None
 
 
 class EnrolledBody(Struct, frozen=True):
@@ -132,6 +171,21 @@ class EnrolledBody(Struct, frozen=True):
         str | None,
         Meta(description="For an `ocra` generator: what its answer activates it. Null for other types."),
     ] = None
+    activation_code: Annotated[
+        str | None,
+        Meta(
+            description="For `device_key`, told once: hand it to the app in a session that you have authenticated; the "
+            "app shows its key with it."
+        ),
+    ] = None
+    device_url: Annotated[
+        str | None,
+        Meta(description="For `device_key`: what the app calls, and signs its requests for."),
+    ] = None
+    passkey_options: Annotated[
+        dict[str, Any] | None,
+        Meta(description="For `passkey`: for `PublicKeyCredential.parseCreationOptionsFromJSON()`."),
+    ] = None
 
 
 class ActivationBody(Struct, frozen=True):
@@ -140,6 +194,10 @@ class ActivationBody(Struct, frozen=True):
     outcome: ActivationOutcome
     tries_left: Annotated[int, Meta(description="Wrong codes that remain before it is revoked.")]
     authenticator: AuthenticatorBody
+
+
+class NothingForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing has to be said."""
 
 
 class ResyncForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,4 +235,5 @@ def authenticator_body(authenticator: Authenticator) -> AuthenticatorBody:
         created_at=timestamp(authenticator.created_at_ms),
         activated_at=timestamp(authenticator.activated_at_ms) if authenticator.activated_at_ms else None,
         used_at=timestamp(authenticator.used_at_ms) if authenticator.used_at_ms else None,
+        unlocked_by=authenticator.unlocked_by,
     )

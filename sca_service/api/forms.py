@@ -3,7 +3,7 @@
 Strict: an unknown member or a wrong type is refused with its JSON pointer.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -161,6 +161,15 @@ class SignalsForm(Struct, frozen=True, forbid_unknown_fields=True):
     session_id: Annotated[str, Meta(max_length=256)] | None = None
 
 
+class InstrumentForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the payer pays with, as the browser shows it beside the payment (Secure Payment Confirmation)."""
+
+    name: Annotated[str, Meta(max_length=600, examples=["Current account ··34"])]
+    icon: Annotated[
+        str, Meta(max_length=2048, description="Its picture: an https:// URL, which the browser fetches.")
+    ]
+
+
 class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
     """A challenge to be issued."""
 
@@ -176,8 +185,9 @@ class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
     method: Annotated[
         Method,
         Meta(
-            description="How the payer answers: a code that is sent, or one that an enrolled generator shows. For a "
-            "payment only a sent one, or `ocra`: it answers a question that is made from the transaction."
+            description="How the payer answers: a code that is sent, or one that an enrolled generator shows; a "
+            "signature of the bank's app or of a passkey. For a payment none of `totp` and `hotp`: their codes fit "
+            "every amount and payee."
         ),
     ] = Method.ONE_TIME_CODE
     channels: (
@@ -197,6 +207,23 @@ class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    presented_over: (
+        Annotated[
+            dict[Element, Channel],
+            Meta(
+                description="By which of our channels you were given an element of `elements_presented`, where it was "
+                "one of them: a PIN typed into the thread that the code arrives in is not independent of it, and does "
+                "not count (RTS Art. 9)."
+            ),
+        ]
+        | None
+    ) = None
+    instrument: Annotated[
+        InstrumentForm | None,
+        Meta(
+            description="For `passkey` and a payment to one payee: lets the browser itself show the payment."
+        ),
+    ] = None
     signals: Annotated[
         SignalsForm | None,
         Meta(description="What you know of the payer's session."),
@@ -217,14 +244,25 @@ class CreateChallenge(Struct, frozen=True, forbid_unknown_fields=True):
 class AnswerForm(Struct, frozen=True, forbid_unknown_fields=True):
     """An answer to a challenge; for a payment with the transaction that is about to be executed."""
 
-    code: Annotated[
-        str,
+    code: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                examples=["693554"],
+                description="What the payer typed: 4 to 12 ASCII letters or digits. Anything else costs no attempt. "
+                "Required, but for `passkey`.",
+            ),
+        ]
+        | None
+    ) = None
+    passkey: Annotated[
+        dict[str, Any] | None,
         Meta(
-            max_length=64,
-            examples=["693554"],
-            description="What the payer typed: 4 to 12 ASCII letters or digits. Anything else costs no attempt.",
+            description="For `passkey`: what the browser returned for the `passkey_request` or the `payment_request` "
+            "(`PublicKeyCredential.toJSON()`)."
         ),
-    ]
+    ] = None
     transaction: Annotated[
         TransactionForm | None,
         Meta(

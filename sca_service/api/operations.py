@@ -12,9 +12,11 @@ from sca_service.api.forms import AnswerForm, CreateChallenge, UnblockForm
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.requests import answer_of, order_of, psu_id_of
 from sca_service.api.responses import ChallengeListBody, PayerBody, VerifyBody, challenge_body
+from sca_service.challenges.authentication_code import LIFETIME_SECONDS, AuthenticationCodeSigner
+from sca_service.challenges.device_answers import digits_of
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.issue import Issuer
-from sca_service.challenges.model import ChallengeId, Status
+from sca_service.challenges.model import ChallengeId, Method, Status
 from sca_service.challenges.payers import Payers, Unblock
 from sca_service.challenges.postgres_store import ChallengeFilter
 from sca_service.challenges.redis_store import Lockout
@@ -38,10 +40,12 @@ class ChallengeOperations:
         issuer: Issuer,
         verifier: Verifier,
         follower: Follower,
+        signer: AuthenticationCodeSigner,
         idempotency: Idempotency,
         keyring: Keyring,
         clock: Clock,
     ) -> None:
+        self._signer = signer
         self._issuer = issuer
         self._verifier = verifier
         self._follower = follower
@@ -77,7 +81,8 @@ class ChallengeOperations:
 
     async def get(self, call: Call, challenge_id: str) -> HttpAnswer:
         """Read a challenge. Raises NotFound, StoreUnavailable."""
-        return HttpAnswer(200, self._body(await self._follower.get(call.client.id, _parsed(challenge_id))))
+        view = await self._follower.get(call.client.id, _parsed(challenge_id))
+        return HttpAnswer(200, self._body(view, approved=self._approval(view)))
 
     async def step(self, call: Call, challenge_id: str) -> HttpAnswer:
         """Send over the next channel. Raises what `Follower.step` raises."""
@@ -115,13 +120,34 @@ class ChallengeOperations:
         page = views[:limit]
         last = page[-1].state if len(views) > limit else None
         body = ChallengeListBody(
-            data=tuple(challenge_body(view, now_ms) for view in page),
+            data=tuple(challenge_body(view, now_ms, matching_digits=self._digits(view)) for view in page),
             next_cursor=_cursor(f"{last.created_at} {last.id}") if last else None,
         )
         return HttpAnswer(200, _encode(body))
 
-    def _body(self, view: ChallengeView) -> bytes:
-        return _encode(challenge_body(view, self._clock.now_ms()))
+    def _body(self, view: ChallengeView, *, approved: str | None = None) -> bytes:
+        return _encode(
+            challenge_body(
+                view,
+                self._clock.now_ms(),
+                matching_digits=self._digits(view),
+                authentication_code=approved,
+            )
+        )
+
+    def _digits(self, view: ChallengeView) -> str | None:
+        """What the bank's page shows for a challenge that a device answers."""
+        if view.fixed.method is not Method.DEVICE_SIGNATURE:
+            return None
+        return digits_of(self._keyring, view.state.id).reveal()
+
+    def _approval(self, view: ChallengeView) -> str | None:
+        """The authentication code of what a device approved, for as long as it may be used: no verify tells it."""
+        if view.fixed.method is not Method.DEVICE_SIGNATURE or view.state.status is not Status.APPROVED:
+            return None
+        if self._clock.now_ms() >= view.state.settled_at + LIFETIME_SECONDS * 1000:
+            return None
+        return self._signer.sign(view.state, view.fixed, view.private)
 
 
 class PayerOperations:

@@ -94,6 +94,8 @@ _REMEDIES: Mapping[int, str] = {
     503: "Yes, after `Retry-After` seconds, with the same `Idempotency-Key`.",
 }
 """By status: whether the request may be sent again."""
+_HEADERS_OF: Mapping[str, str] = {"invalid-proof": "WWW-Authenticate: DPoP\n"}
+"""By code, where it is not the one of its status."""
 _HEADERS: Mapping[int, str] = {
     401: 'WWW-Authenticate: Bearer realm="sca"\n',
     405: "Allow: GET\n",
@@ -334,7 +336,9 @@ def _problem_answer(page: ProblemPage) -> str:
         request_id="req_…",
         errors=(mistake,) if mistake else (),
     )
-    headers = f"Content-Type: application/problem+json\n{_HEADERS.get(page.status, '')}"
+    headers = (
+        f"Content-Type: application/problem+json\n{_HEADERS_OF.get(page.code, _HEADERS.get(page.status, ''))}"
+    )
     return escape(f"HTTP/1.1 {page.status}\n{headers}\n") + highlighted(json_text(msgspec.to_builtins(body)))
 
 

@@ -26,6 +26,7 @@ PROBLEMS: dict[type[errors.ScaError], int] = {
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.Unauthorized: 401,
+    errors.InvalidProof: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
@@ -33,6 +34,7 @@ PROBLEMS: dict[type[errors.ScaError], int] = {
     errors.NoMoreChannels: 409,
     errors.NotPending: 409,
     errors.AuthorisationRequired: 409,
+    errors.KeyAlreadyEnrolled: 409,
     errors.IdempotencyKeyReused: 422,
     errors.TooEarly: 429,
     errors.ResendCooldown: 429,
@@ -154,6 +156,8 @@ def _headers(error: errors.ScaError) -> tuple[tuple[str, str], ...]:
             return (("Retry-After", str(max(error.retry_after_seconds, 1))),)
         case errors.Unauthorized():
             return (("WWW-Authenticate", 'Bearer realm="sca"'),)
+        case errors.InvalidProof():
+            return (("WWW-Authenticate", "DPoP"),)
         case errors.MethodNotAllowed():
             return (("Allow", error.allowed),)
     return ()

@@ -4,10 +4,10 @@ import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from babel import Locale, UnknownLocaleError
-from msgspec import Meta, ValidationError, convert
+from msgspec import Meta, ValidationError, convert, json
 
 from sca_service.api.forms import (
     AmountForm,
@@ -17,10 +17,13 @@ from sca_service.api.forms import (
     SignalsForm,
     TransactionForm,
 )
+from sca_service.authenticators.passkey.passkeys import read_response
 from sca_service.authenticators.pin.rules import parse_pin
 from sca_service.challenges import code
-from sca_service.challenges.issue import ChallengeOrder, WantedStep
-from sca_service.challenges.verify import Answer
+from sca_service.challenges.answer import Answer
+from sca_service.challenges.elements import Presented
+from sca_service.challenges.model import Method
+from sca_service.challenges.order import ChallengeOrder, Instrument, WantedStep
 from sca_service.kernel.account import Account
 from sca_service.kernel.errors import InvalidInput, Mistake
 from sca_service.kernel.money import Amount
@@ -63,7 +66,7 @@ def order_of(form: CreateChallenge) -> ChallengeOrder:
     """The order that a form stands for. Raises InvalidInput with every mistake."""
     mistakes = Mistakes()
     psu = form.psu
-    locale = mistakes.read("/psu/locale", lambda: _locale(psu.locale))
+    locale = mistakes.read("/psu/locale", lambda: locale_of(psu.locale))
     order = ChallengeOrder(
         psu_id=mistakes.read("/psu/id", lambda: psu_id_of(psu.id)) or "",
         purpose=form.purpose,
@@ -74,11 +77,12 @@ def order_of(form: CreateChallenge) -> ChallengeOrder:
         ),
         locale=locale or "",
         channels=[WantedStep(step.channel, step.timeout_s) for step in form.channels or ()],
-        elements_presented=tuple(form.elements_presented or ()),
+        elements_presented=tuple(_presented(form, mistakes)),
         signals=mistakes.read("/signals", lambda: _signals(form.signals)),
         lifetime_seconds=form.expires_in_s,
         reference=mistakes.read("/reference", lambda: _optional_text(form.reference, 140)),
         metadata=mistakes.read("/metadata", lambda: _metadata(form.metadata)),
+        instrument=mistakes.read("/instrument", lambda: _instrument(form)),
     )
     mistakes.refuse()
     return order
@@ -87,14 +91,19 @@ def order_of(form: CreateChallenge) -> ChallengeOrder:
 def answer_of(form: AnswerForm, *, key: str) -> Answer:
     """The answer that a form stands for. Raises InvalidInput with every mistake; no attempt is spent."""
     mistakes = Mistakes()
-    presented = mistakes.read("/code", lambda: code.parse_code(form.code))
+    typed, signed = form.code, form.passkey
+    presented = mistakes.read("/code", lambda: code.parse_code(typed) if typed is not None else None)
+    response = mistakes.read("/passkey", lambda: _response(signed) if signed is not None else None)
+    if typed is None and signed is None:
+        mistakes.note("/code", "is required")
+    elif typed is not None and signed is not None:
+        mistakes.note("/passkey", "stands in place of a code")
     transaction = mistakes.read(
         "/transaction", lambda: transaction_of(form.transaction) if form.transaction else None
     )
     pin = mistakes.read("/pin", lambda: parse_pin(form.pin) if form.pin is not None else None)
     mistakes.refuse()
-    assert presented is not None  # noqa: S101 - or `refuse` would have raised
-    return Answer(presented, transaction, key, pin)
+    return Answer(presented, transaction, key, pin, response)
 
 
 def psu_id_of(text: str, pointer: str = "") -> str:
@@ -175,12 +184,39 @@ def _share(
     return money, Payee(name, account) if name else None
 
 
+def _presented(form: CreateChallenge, mistakes: Mistakes) -> list[Presented]:
+    """The elements that the client answers for, each with the channel it came by, if it was one of ours."""
+    presented, over = form.elements_presented or [], form.presented_over or {}
+    for element in over:
+        if element not in presented:
+            mistakes.note(f"/presented_over/{element}", "is not among `elements_presented`")
+    return [Presented(element, over.get(element)) for element in presented]
+
+
+def _instrument(form: CreateChallenge) -> Instrument | None:
+    if form.instrument is None:
+        return None
+    if form.method is not Method.PASSKEY:
+        raise InvalidInput.at("", "is for passkeys only")
+    if not form.instrument.icon.startswith("https://"):
+        raise InvalidInput.at("/icon", "must be an https:// URL")
+    return Instrument(
+        clean_text(form.instrument.name, pointer="/name", most=140),
+        clean_text(form.instrument.icon, pointer="/icon", most=2048),
+    )
+
+
+def _response(signed: dict[str, Any]) -> bytes:
+    return read_response(json.encode(signed))
+
+
 def _optional_text(text: str | None, most: int) -> str | None:
     return None if text is None else clean_text(text, pointer="", most=most)
 
 
 @lru_cache(maxsize=512)
-def _locale(tag: str | None) -> str | None:
+def locale_of(tag: str | None) -> str | None:
+    """A locale that is known (BCP 47), None when none is named. Raises InvalidInput."""
     if tag is None:
         return None
     try:

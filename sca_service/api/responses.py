@@ -1,11 +1,11 @@
 """What clients get: the shapes of the contract, made from what the service decided."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from sca_service.challenges.model import Element, Method, Outcome, Status, is_sca
+from sca_service.challenges.model import Element, Method, Outcome, Status
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.model import DeliveryState, DeliveryStatus, RouteRecord
 from sca_service.kernel.clock import timestamp
@@ -178,6 +178,31 @@ class ChallengeBody(Struct, frozen=True):
             "its transaction. Show amount and payee beside it."
         ),
     ]
+    matching_digits: Annotated[
+        str | None,
+        Meta(
+            description="For `device_signature`, while it is pending: show these two digits to the payer, who repeats "
+            "them in the app."
+        ),
+    ]
+    passkey_request: Annotated[
+        dict[str, Any] | None,
+        Meta(description="For `passkey`: for `PublicKeyCredential.parseRequestOptionsFromJSON()`."),
+    ]
+    payment_request: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="For `passkey` with an `instrument`: `methods` and `details` of `new PaymentRequest()`, with "
+            "`challenge` and `credentialIds` in base64url."
+        ),
+    ]
+    authentication_code: Annotated[
+        str | None,
+        Meta(
+            description="Of a challenge that a device approved, when it is read within five minutes: the signed JWS, "
+            "the proof to keep. Every other approval tells it in the answer to verify."
+        ),
+    ]
     risk: RiskBody
     policy: PolicyBody
     reference: str | None
@@ -230,8 +255,14 @@ _decode_route = msgspec.json.Decoder(RouteRecord).decode
 _decode_transaction = msgspec.json.Decoder(TransactionBody).decode
 
 
-def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
-    """The challenge as its client sees it at `now_ms`."""
+def challenge_body(
+    view: ChallengeView,
+    now_ms: int,
+    *,
+    matching_digits: str | None = None,
+    authentication_code: str | None = None,
+) -> ChallengeBody:
+    """The challenge as its client sees it at `now_ms`; what is told of a device's challenge is computed elsewhere."""
     state, fixed, private = view.state, view.fixed, view.private
     status = state.status_at(now_ms)
     delivery = state.deliveries[-1] if state.deliveries else None
@@ -241,7 +272,7 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
         purpose=fixed.purpose,
         method=fixed.method,
         psu=PsuBody(private.psu_id),
-        transaction=_transaction(view),
+        transaction=transaction_body(view),
         message_shown=private.message_shown,
         channel=delivery.channel if delivery else None,
         next_channel_at=_at(state.next_at) if status is Status.PENDING else None,
@@ -252,9 +283,13 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
         settled_at=_at(state.settled_at),
         blocked_until=_at(state.blocked_until),
         elements=fixed.elements,
-        sca=is_sca(fixed.elements),
+        sca=fixed.is_sca,
         pin_asked=state.asks_pin,
         ocra_question=fixed.question.text if fixed.question else None,
+        matching_digits=matching_digits if status is Status.PENDING else None,
+        passkey_request=_json(private.passkey_request),
+        payment_request=_json(private.payment_request),
+        authentication_code=authentication_code,
         risk=_risk(view),
         policy=PolicyBody(fixed.policy),
         reference=private.reference,
@@ -263,7 +298,8 @@ def challenge_body(view: ChallengeView, now_ms: int) -> ChallengeBody:
     )
 
 
-def _transaction(view: ChallengeView) -> TransactionBody | None:
+def transaction_body(view: ChallengeView) -> TransactionBody | None:
+    """The transaction of a challenge, None without one."""
     if view.private.transaction is None:
         return None
     body = _decode_transaction(view.private.transaction)
@@ -305,6 +341,10 @@ def _route(delivery: DeliveryState) -> RouteBody | None:
         reasons=record.reasons,
         passed_over=record.passed_over,
     )
+
+
+def _json(text: str | None) -> dict[str, Any] | None:
+    return msgspec.json.decode(text, type=dict[str, Any]) if text else None
 
 
 def _money(text: str) -> AmountBody | None:

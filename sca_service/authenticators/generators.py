@@ -8,9 +8,10 @@ from sca_service.authenticators.model import AuthenticatorState, AuthenticatorTy
 from sca_service.authenticators.ocra import signing
 from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.postgres_store import AuthenticatorStore
-from sca_service.authenticators.sealed import generator_of, signer_of
+from sca_service.authenticators.sealed import generator_of, line_of, signer_of
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import AuthenticatorPolicy
 
@@ -29,6 +30,11 @@ class Generators:
     async def has_active(self, payer: str, kind: AuthenticatorType) -> bool:
         """Whether a payer (a pseudonym) could answer with this type now. Raises StoreUnavailable."""
         return bool(await self._store.active(payer, kind))
+
+    async def line(self, payer: str) -> PhoneNumber | None:
+        """The phone line that a payer has enrolled, None without one. Raises StoreUnavailable, SealBroken."""
+        rows = await self._store.active(payer, AuthenticatorType.PHONE)
+        return PhoneNumber.parse(line_of(self._keyring, rows[-1]).number) if rows else None
 
     async def accepts(
         self, payer: str, kind: AuthenticatorType, code: Secret[str], *, challenge: str

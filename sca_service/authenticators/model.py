@@ -2,11 +2,13 @@
 
 Life of an authenticator::
 
-    pending ──▶ active ──▶ revoked     revoked by the bank, or replaced
-            └─▶ revoked                too many wrong codes at activation
+    pending ──▶ active ◀──▶ suspended   by the bank, or a passkey that seems to be copied
+            │          └─▶ revoked ◀─┘  by the bank, or replaced
+            └─▶ revoked                 too many wrong codes at activation
     pending that nobody activates in time is as good as none, and goes with the next enrolment
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,17 +26,25 @@ class Element(StrEnum):
 class AuthenticatorType(StrEnum):
     """What carries the element (NIST SP 800-63)."""
 
+    PHONE = "phone"  # a phone line: whoever gets its messages has the SIM
+    DEVICE_KEY = "device_key"  # a key in the bank's app, which signs what it shows
     TOTP = "totp"  # a generator of time-based codes (RFC 6238)
     HOTP = "hotp"  # a generator of counter-based codes (RFC 4226)
     OCRA = "ocra"  # a generator that signs: it answers a question made from the transaction (RFC 6287)
     PIN = "pin"  # what only the payer knows (RTS Art. 6)
+    PASSKEY = (
+        "passkey"  # a key in a browser or a stick (WebAuthn), which signs after it has verified the payer
+    )
 
 
 ELEMENT_OF = {
+    AuthenticatorType.PHONE: Element.POSSESSION,  # EBA Q&A 2018_4039
+    AuthenticatorType.DEVICE_KEY: Element.POSSESSION,
     AuthenticatorType.TOTP: Element.POSSESSION,  # EBA-Op-2019-06, table 2: evidence of possession by an OTP
     AuthenticatorType.HOTP: Element.POSSESSION,
     AuthenticatorType.OCRA: Element.POSSESSION,
     AuthenticatorType.PIN: Element.KNOWLEDGE,
+    AuthenticatorType.PASSKEY: Element.POSSESSION,
 }
 """The element that each type carries (RTS Art. 6 to 8)."""
 
@@ -44,6 +54,7 @@ class AuthenticatorState(StrEnum):
 
     PENDING = "pending"
     ACTIVE = "active"
+    SUSPENDED = "suspended"
     REVOKED = "revoked"
 
 
@@ -66,7 +77,10 @@ class ResyncOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """An authenticator as its client may see it: nothing that it authenticates by. Times are ms since the epoch."""
+    """An authenticator as its client may see it: nothing that it authenticates by. Times are ms since the epoch.
+
+    `unlocked_by` is the element that a device or passkey asks for before its key signs, where there is one.
+    """
 
     id: str
     type: AuthenticatorType
@@ -75,6 +89,7 @@ class Authenticator:
     created_at_ms: int
     activated_at_ms: int = 0
     used_at_ms: int = 0
+    unlocked_by: Element | None = None
 
     @property
     def element(self) -> Element:
@@ -91,12 +106,16 @@ class Authorisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
-    """An authenticator that is revoked; `is_last` claims that the payer has no other active one of its type."""
+class Withdrawn:
+    """An authenticator that is revoked or suspended; `remaining` are the payer's others of its type, active still."""
 
     id: str
     type: AuthenticatorType
-    is_last: bool
+    remaining: frozenset[str]
+
+    def was_all_of(self, asked: Collection[str]) -> bool:
+        """Whether none is left of those that were asked; of nobody in particular, none of its type."""
+        return not (self.remaining & set(asked) if asked else self.remaining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,17 @@ class SigningQuestion:
 
     authenticator: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which of a payer's devices or passkeys a challenge asks: any of `authenticators` may answer, and no other.
+
+    All of them carry possession, and the element that unlocks them, if any.
+    """
+
+    authenticators: tuple[str, ...]
+    unlocked_by: Element | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,95 +1,15 @@
-"""Authenticators in PostgreSQL: who has which, sealed; every change of one is on record with it.
+"""Authenticators in PostgreSQL, as answers need them: read, and used up by one statement each.
 
-A payer's lock makes look and change one step where a rule speaks of all that a payer has. Codes are guarded by single
-statements: a try is counted before it is looked at, and a step is claimed by whoever comes first.
+Which code, key or counter answers which challenge is claimed by whoever comes first; only what is active can be.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
 
-from sca_service.audit.model import AuditEvent
-from sca_service.audit.postgres_store import Connection, insert_events
-from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType
 from sca_service.kernel.connections import in_time
-from sca_service.kernel.ids import new_id
-
-_LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
-
-# What nobody activated in time makes room.
-_FORGET = """
-    DELETE FROM authenticators
-    WHERE psu = $1 AND state = 'pending' AND created_at < now() - $2::int * interval '1 second'
-"""
-
-# RTS Art. 24: what joins active ones needs the word of one of them. An authorisation enrols once: it is unique. One
-# that was given before a revocation may be the thief's for whom it was revoked.
-_ENROL = """
-    INSERT INTO authenticators (id, client_id, psu, type, sealed, authorised_by)
-    SELECT $1, $2, $3, $4, $5, $6
-    WHERE ($6::text IS NOT NULL
-           OR NOT EXISTS (SELECT FROM authenticators WHERE psu = $3 AND state = 'active'))
-      AND (SELECT count(*) FROM authenticators WHERE psu = $3 AND state <> 'revoked') < $7
-      AND NOT EXISTS (
-          SELECT FROM authenticators WHERE psu = $3 AND activated_at IS NOT NULL AND revoked_at > to_timestamp($8)
-      )
-    ON CONFLICT DO NOTHING
-    RETURNING *
-"""
-_HAS_ACTIVE = "SELECT EXISTS (SELECT FROM authenticators WHERE psu = $1 AND state = 'active')"
-_IS_VOID = """
-    SELECT EXISTS (
-        SELECT FROM authenticators WHERE authorised_by = $2
-        OR (psu = $1 AND activated_at IS NOT NULL AND revoked_at > to_timestamp($3))
-    )
-"""
-
-# Counted before the code is looked at: whatever arrives in parallel, no more are looked at than are allowed.
-_TRY = """
-    UPDATE authenticators SET tries = tries + 1
-    WHERE id = $1 AND psu = $2 AND state = 'pending' AND tries < $3
-      AND created_at >= now() - $4::int * interval '1 second'
-    RETURNING *
-"""
-
-# A first one that became active meanwhile makes every other a later one.
-_ACTIVATE = """
-    UPDATE authenticators SET state = 'active', activated_at = clock_timestamp(), last_step = $3, tries = 0
-    WHERE id = $1 AND psu = $2 AND state = 'pending'
-      AND (authorised_by IS NOT NULL
-           OR NOT EXISTS (SELECT FROM authenticators WHERE psu = $2 AND state = 'active'))
-    RETURNING *
-"""
-
-# The seed goes with the authenticator: what is revoked can never answer again.
-_REVOKE = """
-    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
-    WHERE id = $1 AND psu = $2 AND state <> 'revoked'
-    RETURNING *
-"""
-
-# What a pending one was enrolled with may have been the word of the one that is revoked now.
-_REVOKE_PENDING = """
-    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
-    WHERE psu = $1 AND state = 'pending'
-    RETURNING *
-"""
-
-# A payer knows one PIN: the new one puts out the old.
-_REVOKE_OTHER_PINS = """
-    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
-    WHERE psu = $1 AND type = 'pin' AND state = 'active' AND id <> $2
-    RETURNING *
-"""
-
-# Unless a right code came in between, which sets the tries back.
-_REVOKE_SPENT = """
-    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
-    WHERE id = $1 AND psu = $2 AND state = $3 AND tries >= $4
-    RETURNING *
-"""
 
 # Once for a step, and none before it. The same challenge may claim its step again: a client that heard nothing asks
 # again, and the challenge is accepted once by itself.
@@ -100,21 +20,22 @@ _CLAIM = """
     RETURNING id
 """
 
-# By two codes in a row, both used up by it.
-_RESYNCHRONISE = """
-    UPDATE authenticators SET last_step = $3, last_challenge = NULL, tries = 0
-    WHERE id = $1 AND psu = $2 AND state = 'active' AND last_step < $3
-    RETURNING *
+# What a device signed is for one challenge alone; it counts as long as the device is active.
+_CLAIM_KEY = """
+    UPDATE authenticators SET last_challenge = $2, used_at = clock_timestamp()
+    WHERE id = $1 AND state = 'active'
+    RETURNING id
 """
 
-# Counted before the codes are looked at, as at the activation.
-_TRY_ACTIVE = """
-    UPDATE authenticators SET tries = tries + 1
-    WHERE id = $1 AND psu = $2 AND state = 'active' AND type = $3 AND tries < $4
-    RETURNING *
+# A passkey's counter grows (WebAuthn section 6.1.1), or stays 0 where there is none.
+_CLAIM_COUNT = """
+    UPDATE authenticators SET last_step = $2, last_challenge = $3
+    WHERE id = $1 AND state = 'active'
+      AND (last_step < $2 OR ($2 = 0 AND last_step <= 0) OR (last_step = $2 AND last_challenge = $3))
+    RETURNING id
 """
 
-# Only over the hash that was checked: a PIN that was changed meanwhile stays changed.
+# Only over what was read: what was changed meanwhile stays changed.
 _RESEAL = "UPDATE authenticators SET sealed = $3 WHERE id = $1 AND sealed = $2 AND state = 'active'"
 
 _USED = """
@@ -123,22 +44,11 @@ _USED = """
 """
 
 _ONE = "SELECT * FROM authenticators WHERE id = $1 AND psu = $2"
+_ANYBODYS = "SELECT * FROM authenticators WHERE id = $1"
 _OF = "SELECT * FROM authenticators WHERE psu = $1 AND state <> 'revoked' ORDER BY created_at, id"
 _ACTIVE = (
     "SELECT * FROM authenticators WHERE psu = $1 AND type = $2 AND state = 'active' ORDER BY created_at, id"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class NewRow:
-    """An authenticator to be stored; `sealed` is sealed for the record `id`."""
-
-    id: str
-    client: str
-    psu: str
-    type: AuthenticatorType
-    sealed: str = field(repr=False)
-    authorisation: Authorisation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,102 +69,48 @@ class AuthenticatorRow:
     used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing was stored: it needs an authorisation, the one given is used or revoked, or there are too many."""
-
-    needs_authorisation: bool = False
-    authorisation_is_void: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """When and by whom: what the events of a change say beside it."""
-
-    at_ms: int
-    origin: Mapping[str, object]
-
-
 class AuthenticatorStore:
-    """The table `authenticators`. A class because it holds the pool."""
+    """The table `authenticators`, for what answers challenges. A class because it holds the pool."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def enrol(
-        self, row: NewRow, *, most: int, pending_seconds: int, occurrence: Occurrence
-    ) -> tuple[AuthenticatorRow, bool] | Refusal:
-        """Store one as pending; also whether it is new: the same id again is the one from before.
-
-        Raises StoreUnavailable.
-        """
-        return await in_time(self._enrol(row, most, pending_seconds, occurrence))
-
-    async def try_to_activate(
-        self, authenticator_id: str, psu: str, *, most_tries: int, pending_seconds: int
-    ) -> AuthenticatorRow | None:
-        """Spend a try of a pending one; None when it has none left, or is not pending. Raises StoreUnavailable."""
-        found = await in_time(self._pool.fetchrow(_TRY, authenticator_id, psu, most_tries, pending_seconds))
-        return _row(found) if found else None
-
-    async def give_back(self, row: AuthenticatorRow) -> None:
-        """A try whose code was not looked at. Raises StoreUnavailable."""
-        query = (
-            "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending' AND tries > 0"
-        )
-        await in_time(self._pool.execute(query, row.id))
-
-    async def activate(
-        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        """Make one active whose code was right; None when another was quicker. Raises StoreUnavailable."""
-        return await in_time(self._activate(row, step, occurrence))
-
-    async def try_to_resynchronise(
-        self, authenticator_id: str, psu: str, kind: AuthenticatorType, *, most_tries: int
-    ) -> AuthenticatorRow | None:
-        """Spend a try of an active one of this type; None when it has none left. Raises StoreUnavailable."""
-        found = await in_time(self._pool.fetchrow(_TRY_ACTIVE, authenticator_id, psu, kind, most_tries))
-        return _row(found) if found else None
-
-    async def resynchronise(
-        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        """Go on after a step; None when another was quicker. Raises StoreUnavailable."""
-        return await in_time(self._resynchronise(row, step, occurrence))
-
-    async def failed(
-        self, row: AuthenticatorRow, *, most_tries: int, occurrence: Occurrence
-    ) -> AuthenticatorRow:
-        """Put a wrong code on record; as many as `most_tries` revoke. How it stands then. Raises StoreUnavailable."""
-        return await in_time(self._failed(row, most_tries, occurrence))
-
-    async def revoke(
-        self, authenticator_id: str, psu: str, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        """Revoke one, for good; one that was revoked before stays so. None when this payer has none with this id.
-
-        What is pending goes with one that was active. Raises StoreUnavailable.
-        """
-        return await in_time(self._revoke(authenticator_id, psu, occurrence))
-
     async def get(self, authenticator_id: str, psu: str) -> AuthenticatorRow | None:
         """One of a payer's, also a revoked one. Raises StoreUnavailable."""
         found = await in_time(self._pool.fetchrow(_ONE, authenticator_id, psu))
-        return _row(found) if found else None
+        return row_of(found) if found else None
+
+    async def of_anybody(self, authenticator_id: str) -> AuthenticatorRow | None:
+        """One by its id alone, also a revoked one: for a device, which does not say whose it is.
+
+        Raises StoreUnavailable.
+        """
+        found = await in_time(self._pool.fetchrow(_ANYBODYS, authenticator_id))
+        return row_of(found) if found else None
 
     async def of(self, psu: str) -> list[AuthenticatorRow]:
         """All that a payer has, the oldest first, without the revoked. Raises StoreUnavailable."""
-        return [_row(found) for found in await in_time(self._pool.fetch(_OF, psu))]
+        return [row_of(found) for found in await in_time(self._pool.fetch(_OF, psu))]
 
     async def active(self, psu: str, kind: AuthenticatorType) -> list[AuthenticatorRow]:
         """A payer's active ones of one type, the oldest first. Raises StoreUnavailable."""
-        return [_row(found) for found in await in_time(self._pool.fetch(_ACTIVE, psu, kind))]
+        return [row_of(found) for found in await in_time(self._pool.fetch(_ACTIVE, psu, kind))]
 
     async def claim(self, row: AuthenticatorRow, step: int, challenge: str) -> bool:
         """Use up a step for a challenge: True once, and again for that same challenge. Raises StoreUnavailable."""
         claimed = await in_time(self._pool.fetchval(_CLAIM, row.id, row.psu, step, challenge))
         return claimed is not None
+
+    async def claim_key(self, row: AuthenticatorRow, challenge: str) -> bool:
+        """Whether a device that signed for a challenge is active still. Raises StoreUnavailable."""
+        return await in_time(self._pool.fetchval(_CLAIM_KEY, row.id, challenge)) is not None
+
+    async def claim_count(self, row: AuthenticatorRow, count: int, challenge: str) -> bool:
+        """Keep a passkey's counter: False when another answer was as far, or it is not active any more.
+
+        Raises StoreUnavailable.
+        """
+        return await in_time(self._pool.fetchval(_CLAIM_COUNT, row.id, count, challenge)) is not None
 
     async def reseal(self, row: AuthenticatorRow, sealed: str) -> None:
         """Keep other sealed content instead, unless it changed since it was read. Raises StoreUnavailable."""
@@ -267,120 +123,9 @@ class AuthenticatorStore:
         """
         await in_time(self._pool.execute(_USED, psu, challenge, pin))
 
-    async def _enrol(
-        self, row: NewRow, most: int, pending_seconds: int, occurrence: Occurrence
-    ) -> tuple[AuthenticatorRow, bool] | Refusal:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_LOCK_PAYER, row.psu)
-            before = await connection.fetchrow(_ONE, row.id, row.psu)
-            if before:
-                return _row(before), False
-            await connection.execute(_FORGET, row.psu, pending_seconds)
-            authorised_by, authorised_at = _parts(row.authorisation)
-            added = await connection.fetchrow(
-                _ENROL, row.id, row.client, row.psu, row.type, row.sealed, authorised_by, most, authorised_at
-            )
-            if added is None:
-                return await self._why_not(connection, row)
-            members = {"authorised_by": authorised_by} if authorised_by else {}
-            await _tell(connection, "authenticator.enrolled", _row(added), occurrence, **members)
-            return _row(added), True
 
-    async def _why_not(self, connection: Connection, row: NewRow) -> Refusal:
-        """Still under the payer's lock, so it is what the insertion met."""
-        if row.authorisation is not None:
-            is_void = await connection.fetchval(_IS_VOID, row.psu, *_parts(row.authorisation))
-            return Refusal(authorisation_is_void=is_void)
-        return Refusal(needs_authorisation=await connection.fetchval(_HAS_ACTIVE, row.psu))
-
-    async def _activate(
-        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_LOCK_PAYER, row.psu)
-            found = await connection.fetchrow(_ACTIVATE, row.id, row.psu, step)
-            if found is None:
-                return None
-            await _tell(connection, "authenticator.activated", _row(found), occurrence)
-            if row.type is AuthenticatorType.PIN:
-                for replaced in await connection.fetch(_REVOKE_OTHER_PINS, row.psu, row.id):
-                    await _tell(
-                        connection, "authenticator.revoked", _row(replaced), occurrence, reason="replaced"
-                    )
-            return _row(found)
-
-    async def _resynchronise(
-        self, row: AuthenticatorRow, step: int, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            found = await connection.fetchrow(_RESYNCHRONISE, row.id, row.psu, step)
-            if found is None:
-                return None
-            await _tell(connection, "authenticator.resynchronised", _row(found), occurrence)
-            return _row(found)
-
-    async def _failed(
-        self, row: AuthenticatorRow, most_tries: int, occurrence: Occurrence
-    ) -> AuthenticatorRow:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_LOCK_PAYER, row.psu)
-            kind = "not_activated" if row.state is AuthenticatorState.PENDING else "not_resynchronised"
-            await _tell(connection, f"authenticator.{kind}", row, occurrence, reason="incorrect")
-            spent = await connection.fetchrow(_REVOKE_SPENT, row.id, row.psu, row.state, most_tries)
-            if spent is None:
-                return row
-            await _tell_revoked(connection, _row(spent), occurrence, reason="tries_used_up")
-            return _row(spent)
-
-    async def _revoke(
-        self, authenticator_id: str, psu: str, occurrence: Occurrence
-    ) -> AuthenticatorRow | None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_LOCK_PAYER, psu)
-            revoked = await connection.fetchrow(_REVOKE, authenticator_id, psu)
-            if revoked is not None:
-                await _tell_revoked(connection, _row(revoked), occurrence)
-                return _row(revoked)
-            before = await connection.fetchrow(_ONE, authenticator_id, psu)
-            return _row(before) if before else None
-
-
-async def _tell_revoked(
-    connection: Connection, row: AuthenticatorRow, occurrence: Occurrence, **members: str
-) -> None:
-    """With one that was active goes what is pending."""
-    await _tell(connection, "authenticator.revoked", row, occurrence, **members)
-    if row.activated_at is not None:
-        for pending in await connection.fetch(_REVOKE_PENDING, row.psu):
-            await _tell(
-                connection, "authenticator.revoked", _row(pending), occurrence, reason="not_activated"
-            )
-
-
-def _parts(authorisation: Authorisation | None) -> tuple[str | None, int | None]:
-    return (authorisation.approval, authorisation.at_s) if authorisation else (None, None)
-
-
-async def _tell(
-    connection: Connection, kind: str, row: AuthenticatorRow, occurrence: Occurrence, **members: str
-) -> None:
-    event = AuditEvent.create(
-        event_id=new_id("evt"),
-        kind=kind,
-        at_ms=occurrence.at_ms,
-        members={
-            "client": row.client,
-            "psu": row.psu,
-            **occurrence.origin,
-            "authenticator": row.id,
-            "authenticator_type": row.type,
-            **members,
-        },
-    )
-    await insert_events(connection, [event])
-
-
-def _row(found: asyncpg.Record) -> AuthenticatorRow:
+def row_of(found: asyncpg.Record) -> AuthenticatorRow:
+    """A row of the table."""
     return AuthenticatorRow(
         id=found["id"],
         client=found["client_id"],

@@ -3,7 +3,8 @@
 A JWS (RFC 7515, EdDSA over Ed25519 as in RFC 8037) over who approved what, by which elements, and when::
 
     {"jti": "evt_…", "iss": "https://sca.bank.example", "aud": "bank", "sub": "cust_8841", "challenge": "chl_…",
-     "purpose": "payment", "transaction": "sha256:…", "elements": ["knowledge", "possession"], "iat": …, "exp": …}
+     "purpose": "payment", "transaction": "sha256:…", "elements": ["knowledge", "possession"], "sca": true,
+     "iat": …, "exp": …}
 """
 
 import base64
@@ -35,6 +36,11 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     iat: int
     exp: int
     transaction: str = ""
+    sca: bool | None = None  # None in a code of before that was said
+
+    @property
+    def is_sca(self) -> bool:
+        return len(set(self.elements)) >= 2 if self.sca is None else self.sca
 
 
 class AuthenticationCodeSigner:
@@ -63,6 +69,7 @@ class AuthenticationCodeSigner:
             iat=issued_at,
             exp=issued_at + LIFETIME_SECONDS,
             transaction=state.digest,
+            sca=fixed.is_sca,
         )
         signed = self._header + _base64url(msgspec.json.encode(claims))
         return (signed + b"." + _base64url(self._key.sign(signed))).decode()
@@ -91,7 +98,7 @@ class AuthenticationCodeReader:
             return None
         if claims.purpose != purpose or not claims.iat - _LEEWAY_SECONDS <= now_s < claims.exp:
             return None
-        return Authorisation(claims.jti, claims.iat) if len(set(claims.elements)) >= 2 else None
+        return Authorisation(claims.jti, claims.iat) if claims.is_sca else None
 
     def _claims(self, text: str) -> _Claims | None:
         try:

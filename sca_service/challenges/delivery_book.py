@@ -173,17 +173,19 @@ class ChallengeBook:
         transaction = (
             Transaction.from_canonical(private.transaction.encode()) if private.transaction else None
         )
-        derived = code.derive(self._keyring, challenge, state.digest)
+        derived = code.derive(self._keyring, challenge, state.digest) if challenge.digits else Secret("")
         lifetime_minutes = max((state.expires_at - state.created_at) // 60_000, 1)
-        text = message_text(
-            self._policy.texts,
-            purpose=challenge.purpose,
-            channel=channel,
-            locale=private.locale,
-            transaction=transaction,
-            code=derived,
-            lifetime_minutes=lifetime_minutes,
-        )
+        text = Secret(private.message_shown)  # what wakes a device that signs carries no code
+        if challenge.digits:
+            text = message_text(
+                self._policy.texts,
+                purpose=challenge.purpose,
+                channel=channel,
+                locale=private.locale,
+                transaction=transaction,
+                code=derived,
+                lifetime_minutes=lifetime_minutes,
+            )
         language = self._policy.texts.language_for(private.locale).language
         return Message(
             delivery_id="",

@@ -154,6 +154,7 @@ class Eraser:
             sealed=self._keyring.seal(
                 msgspec.json.encode(Private(psu_id="", locale="", message_shown="")), state.id
             ),
+            sca=details.sca,
         )
         state.fixed = msgspec.json.encode(bare).decode()
         state.digest = state.answer_key = ""

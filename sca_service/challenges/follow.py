@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sca_service.authenticators.model import AuthenticatorType, Revoked
+from sca_service.authenticators.model import AuthenticatorType, Withdrawn
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status
 from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
@@ -106,15 +106,16 @@ class Follower:
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 
-    async def void(self, caller: Caller, psu_id: str, revoked: Revoked) -> None:
-        """Cancel a payer's pending challenges that only this authenticator could answer (RTS Art. 27).
+    async def void(self, caller: Caller, psu_id: str, withdrawn: Withdrawn) -> None:
+        """Cancel a payer's pending challenges that nothing but this authenticator could answer (RTS Art. 27).
 
-        For after its revocation: an answer that comes in between is refused all the same. Raises StoreUnavailable.
+        For after it was revoked or suspended: an answer that comes in between is refused all the same. Raises
+        StoreUnavailable.
         """
         payer = self._keyring.pseudonym("payer", caller.client, psu_id)
         for challenge in await self._store.pending_of(payer):
             state = await self._store.get(challenge)
-            if state is None or not _rests_on(state, revoked):
+            if state is None or not _rests_on(state, withdrawn):
                 continue
             reply = await self._store.cancel(
                 challenge,
@@ -143,15 +144,11 @@ class Follower:
         return state if hot.status is Status.APPROVED else hot  # not on record when the archive was read
 
 
-def _rests_on(state: ChallengeState, revoked: Revoked) -> bool:
+def _rests_on(state: ChallengeState, withdrawn: Withdrawn) -> bool:
     """Whether nothing but this authenticator could complete its answer."""
     details = state.details
-    if details.question is not None and details.question.authenticator == revoked.id:
+    if details.question is not None and details.question.authenticator == withdrawn.id:
         return True
-    if not revoked.is_last:
-        return False
-    return (
-        state.asks_pin
-        if revoked.type is AuthenticatorType.PIN
-        else details.method.authenticator is revoked.type
-    )
+    if withdrawn.type is AuthenticatorType.PIN:
+        return state.asks_pin and withdrawn.was_all_of(())
+    return details.method.authenticator is withdrawn.type and withdrawn.was_all_of(details.asked)

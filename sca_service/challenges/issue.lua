@@ -3,21 +3,29 @@
 --
 -- KEYS  the three of state.lua, then the payer's limits
 -- ARGV  1 event id  2 head  3 members of the issued event  4 state without times (MessagePack)  5 lifetime in ms
---       6 most pending  7 most failures  8… ms each and burst of the limits
+--       6 most pending  7 most failures  8 most pushes without an approval (0: none is counted)  9 for how many ms
+--       10… ms each and burst of the limits
 -- Returns {'issued'|'refused', state, event…}, {'superseding', state, superseded state, event…}, {'exists', state} when this id was issued before,
---         {'limited', ms to wait}
+--         {'limited'|'unanswered', ms to wait}
 
 local event_id, head, members = ARGV[1], ARGV[2], ARGV[3]
 local lifetime_ms, most_pending = tonumber(ARGV[5]), tonumber(ARGV[6])
 local most_failures = tonumber(ARGV[7])
+local most_pushes, counted_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local before = redis.call('GET', challenge_key)
 if before then return {'exists', before} end
 
-local wait_ms = spend_limits(4, 8)
+local state = cmsgpack.unpack(ARGV[4])
+
+-- Whoever is asked again and again approves at last.
+if most_pushes > 0 and tonumber(redis.call('GET', pushes_key(state)) or 0) >= most_pushes then
+  return {'unanswered', math.max(redis.call('PTTL', pushes_key(state)), 1)}
+end
+
+local wait_ms = spend_limits(4, 10)
 if wait_ms > 0 then return {'limited', wait_ms} end
 
-local state = cmsgpack.unpack(ARGV[4])
 state.created_at = now
 state.expires_at = now + lifetime_ms
 
@@ -29,6 +37,10 @@ if blocked > 0 then
   local packed = save_state(challenge_key, state)
   emit(event_id, head, 'challenge.refused', state, members .. member('reason', 'payer_blocked'))
   return {'refused', packed, unpack(events)}
+end
+
+if most_pushes > 0 and redis.call('INCR', pushes_key(state)) == 1 then
+  redis.call('PEXPIRE', pushes_key(state), counted_ms)
 end
 
 -- A policy that has become stricter leaves one attempt to a payer who has failed more often than it allows.

@@ -16,7 +16,6 @@ Every state but `pending` is final.
 
 import re
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -87,16 +86,37 @@ class Method(StrEnum):
     TOTP = "totp"  # shown by a generator that the payer has enrolled
     HOTP = "hotp"
     OCRA = "ocra"  # answered by a generator that signs what the challenge asks it
+    DEVICE_SIGNATURE = "device_signature"  # signed in the bank's app, where the payer sees what
+    PASSKEY = "passkey"  # signed by a passkey, in the bank's page
 
     @property
     def authenticator(self) -> AuthenticatorType | None:
         """The type of authenticator that answers, None for a code that is sent."""
-        return None if self is Method.ONE_TIME_CODE else AuthenticatorType(self)
+        return _ANSWERED_BY.get(self)
 
     @property
     def links_transaction(self) -> bool:
-        """Whether its codes are specific to amount and payee, as those of a payment have to be (RTS Art. 5(1)(b))."""
-        return self in (Method.ONE_TIME_CODE, Method.OCRA)
+        """Whether an answer is specific to amount and payee, as that of a payment has to be (RTS Art. 5(1)(b))."""
+        return self not in (Method.TOTP, Method.HOTP)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a generator answers that shows one code for everything: by the time, or by a counter."""
+        return self in (Method.TOTP, Method.HOTP)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the payer types a code into the bank's page."""
+        return self not in (Method.DEVICE_SIGNATURE, Method.PASSKEY)
+
+
+_ANSWERED_BY = {
+    Method.TOTP: AuthenticatorType.TOTP,
+    Method.HOTP: AuthenticatorType.HOTP,
+    Method.OCRA: AuthenticatorType.OCRA,
+    Method.DEVICE_SIGNATURE: AuthenticatorType.DEVICE_KEY,
+    Method.PASSKEY: AuthenticatorType.PASSKEY,
+}
 
 
 OUTCOME_OF_FINAL = {
@@ -110,11 +130,6 @@ OUTCOME_OF_FINAL = {
     Status.REFUSED: Outcome.REFUSED,
 }
 """What an answer to a challenge in a final state comes to; `verify.lua` holds the same table."""
-
-
-def is_sca(elements: Collection[Element]) -> bool:
-    """Whether these make strong customer authentication: two different categories (PSD2 Art. 4(30), RTS Art. 4(1))."""
-    return len(set(elements)) >= 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +164,17 @@ class ChallengeId:
         what = _PURPOSES.index(purpose) | (_ASKS_PIN if asks_pin else 0)
         text = f"chl_{partition:02x}{what:x}{key_version:02x}{digits:x}{tail}"
         return cls(text, partition, purpose, key_version, digits, asks_pin)
+
+    def with_pin(self, *, asked: bool) -> "ChallengeId":
+        """The id that the same request would have been given if the PIN were asked, or were not."""
+        return ChallengeId.new(
+            partition=self.partition,
+            purpose=self.purpose,
+            key_version=self.key_version,
+            digits=self.digits,
+            asks_pin=asked,
+            unique=self.text[-32:],
+        )
 
     @classmethod
     def parse(cls, text: str) -> "ChallengeId | None":
@@ -191,6 +217,9 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     signals: dict[str, str] | None = None
     phone_range: PhoneRange | None = None
     seed: str = ""
+    instrument: tuple[str, str] | None = None
+    passkey_request: str | None = None
+    payment_request: str | None = None
 
     @property
     def number(self) -> PhoneNumber | None:
@@ -204,7 +233,11 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What never changes after issue. Redis holds it as one text that no script looks into."""
+    """What never changes after issue. Redis holds it as one text that no script looks into.
+
+    `asked` are the devices or passkeys that may answer, `nonce` is in what a passkey signs (base64). `sca` claims that
+    an approval is strong; None in a challenge of before that was kept.
+    """
 
     purpose: Purpose
     method: Method
@@ -213,6 +246,22 @@ class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
     sealed: str
     risk_reasons: tuple[str, ...] = ()
     question: SigningQuestion | None = None
+    asked: tuple[str, ...] = ()
+    nonce: str = ""
+    sca: bool | None = None
+
+    @property
+    def is_sca(self) -> bool:
+        """Whether an approval is strong customer authentication (PSD2 Art. 4(30), RTS Art. 4(1))."""
+        return len(set(self.elements)) >= 2 if self.sca is None else self.sca
+
+
+@dataclass(frozen=True, slots=True)
+class PushRule:
+    """How many challenges a payer's devices may be asked before one is approved, and for how long they count."""
+
+    most: int
+    counted_ms: int
 
 
 class LadderState(msgspec.Struct, frozen=True):

@@ -8,13 +8,14 @@ from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
 from sca_service.audit.private.commitments import PrivateValues
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
-from sca_service.challenges.model import ChallengeId, ChallengeState, Status
+from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status
 from sca_service.challenges.personal import personal_values
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
 
 COMMITTING = ("challenge.issued", "challenge.refused")
 """The events that commit to what is personal about a challenge."""
@@ -58,6 +59,19 @@ class Recorder:
         if reply.state and reply.state.awaits_release and _queued_by(reply):
             self._release(reply.state)
         return accepted
+
+    async def commit_answer(self, challenge: ChallengeId, reply: Reply) -> Outcome:
+        """Put an answer on record, and tell what it came to: `already_used` when another approval was on record before.
+
+        Raises StoreUnavailable.
+        """
+        outcome = Outcome(reply.word)
+        assert reply.state is not None  # noqa: S101 - an answer that was decided comes with the state
+        is_settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
+        if not await self.commit(challenge.partition, reply, with_snapshot=is_settled):
+            outcome = Outcome.ALREADY_USED
+        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        return outcome
 
     def _release(self, state: ChallengeState) -> None:
         """Let the newest delivery go, without waiting for it: what is not released goes by its timer."""

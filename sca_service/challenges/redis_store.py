@@ -14,7 +14,7 @@ import structlog
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.redis_store import outbox_key
-from sca_service.challenges.model import ChallengeId, ChallengeState, decode_state, partition_of
+from sca_service.challenges.model import ChallengeId, ChallengeState, PushRule, decode_state, partition_of
 from sca_service.delivery.model import Settlement
 from sca_service.kernel.connections import RedisConnection, Script
 from sca_service.kernel.ids import new_id
@@ -88,6 +88,7 @@ class NewChallenge:
     most_pending: int
     most_failures: int
     limits: Sequence[Limit]
+    pushes: PushRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,10 @@ class ChallengeStore:
         self._redis = redis
 
     async def add(self, challenge: ChallengeId, new: NewChallenge, head: EventMembers) -> Reply:
-        """Issue. The reply's word is `issued`, `refused` (payer blocked), `exists` or `limited` (`wait_ms`)."""
-        limits = new.limits
+        """Issue. The reply's word is `issued`, `refused` (payer blocked), `exists`, or with `wait_ms` `limited`, or
+        `unanswered` when the payer's devices were asked too often.
+        """
+        limits, pushes = new.limits, new.pushes or PushRule(0, 0)
         reply = await self._redis.call(
             _ISSUE,
             (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
@@ -144,12 +147,14 @@ class ChallengeStore:
                 new.lifetime_ms,
                 new.most_pending,
                 new.most_failures,
+                pushes.most,
+                pushes.counted_ms,
                 *_numbers(limits),
             ),
         )
         word = reply[0]
-        if word == b"limited":
-            return Reply("limited", wait_ms=reply[1])
+        if word in (b"limited", b"unanswered"):
+            return Reply(word.decode(), wait_ms=reply[1])
         if word == b"superseding":
             return _reply([b"issued", reply[1], *reply[3:]], superseded=decode_state(reply[2]))
         return _reply(reply)
@@ -285,7 +290,10 @@ class ChallengeStore:
         )
 
     async def decline(self, challenge: ChallengeId, head: EventMembers, delivery: str, how: str) -> Reply:
-        """The payer says no: `changed`, `ignored` when it is over or nothing was sent, or `not_found`."""
+        """The payer says no: `changed`, `ignored` when it is over or nothing was sent, or `not_found`.
+
+        With no `delivery` a device said it, which fetched the challenge by itself.
+        """
         return _reply(
             await self._redis.call(_DECLINE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, how))
         )

@@ -58,9 +58,13 @@ end
 
 local function lockout_key(state) return partition .. 'lockout:' .. state.payer end
 local function pending_key(state) return partition .. 'pending:' .. state.payer end
+local function pushes_key(state) return partition .. 'pushes:' .. state.payer end
 
 -- Whether an answer needs the payer's PIN beside the code: the purpose's digit of its id says so (challenges/model.py).
 local function asks_pin(state) return tonumber(string.sub(state.id, 7, 7), 16) >= 8 end
+
+-- Whether a code travels in its messages; else the payer's authenticator answers, woken by a message or not.
+local function carries_code(state) return string.sub(state.id, 10, 10) ~= '0' end
 
 -- Failures in a row that count against this challenge.
 local function failures_of(state)
@@ -153,7 +157,8 @@ local function failure_of(delivery)
 end
 
 -- On to the next channel, with the same code. Returns false when there is none, or none for this reason: the challenge
--- is undeliverable when every delivery surely failed, and waits for its answer when one may have arrived.
+-- is undeliverable when every delivery surely failed, and waits for its answer when one may have arrived or none was
+-- needed.
 local function step_on(state, reason)
   if steps_on_for(state, reason) then
     take_back(current_delivery(state))
@@ -163,7 +168,7 @@ local function step_on(state, reason)
   end
   state.next_at = 0
   for _, delivery in ipairs(state.deliveries) do
-    if not FAILED[delivery.status] or is_uncertain(delivery) then
+    if not carries_code(state) or not FAILED[delivery.status] or is_uncertain(delivery) then
       wait_until(state, state.expires_at)
       return false
     end

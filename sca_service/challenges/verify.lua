@@ -52,6 +52,7 @@ local function count_failure()
 end
 
 local function forget_failures()
+  redis.call('DEL', pushes_key(state))
   if asks_pin(state) or redis.call('HEXISTS', lockout_key(state), 'pin_failures') == 0 then
     redis.call('DEL', lockout_key(state))
   else

@@ -7,8 +7,7 @@ from typing import Protocol
 import msgspec
 
 from sca_service.audit.model import AuditEvent
-from sca_service.authenticators.model import AuthenticatorType, SigningQuestion
-from sca_service.challenges import code
+from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import OUTCOME_OF_FINAL, ChallengeId, ChallengeState, Outcome, Status
@@ -20,33 +19,8 @@ from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
-from sca_service.kernel.secret import Secret
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
-from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import Policy, Purpose
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What the payer answered: the code, and for a payment the transaction that the client is about to execute.
-
-    `pin` is the payer's PIN, for a challenge that asks for it.
-
-    `key` names this answer among its repetitions (an Idempotency-Key), so that a client that heard nothing may ask
-    again and hear the same.
-    """
-
-    code: Secret[str]
-    transaction: Transaction | None = None
-    key: str = ""
-    pin: Secret[str] | None = None
-
-    def name(self, keyring: Keyring, client: str) -> str:
-        """What names it among its repetitions, "" without a key: the same key with another code is another answer."""
-        if not self.key:
-            return ""
-        pin = self.pin.reveal() if self.pin else ""
-        return keyring.pseudonym("answer", client, self.key, self.code.reveal(), pin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +32,23 @@ class Verified:
     authentication_code: str | None = None
 
 
-class Generators(Protocol):
-    """Evaluates the codes of payers' generators."""
-
-    async def accepts(
-        self, payer: str, kind: AuthenticatorType, code: Secret[str], *, challenge: str
-    ) -> bool:
-        """Whether the code is one of the payer's and not used yet; then it is used. Raises StoreUnavailable."""
+class Uses(Protocol):
+    """Remembers when authenticators were used."""
 
     async def used(self, payer: str, *, challenge: str, pin: bool) -> None:
         """Note which authenticators an approval rested on. Raises StoreUnavailable."""
 
-    async def signed(
-        self, payer: str, question: SigningQuestion, code: Secret[str], *, challenge: str
+
+class Evaluator(Protocol):
+    """Evaluates answers."""
+
+    async def matches(
+        self, client: str, challenge: ChallengeId, digest: str, answer: Answer, key: str
     ) -> bool:
-        """Whether the code answers the question and was not used yet; then it is used. Raises StoreUnavailable."""
+        """Whether the answer is right; what is right is used from now on.
 
-
-class Pins(Protocol):
-    """Checks payers' PINs."""
-
-    async def accepts(self, payer: str, pin: Secret[str]) -> bool:
-        """Whether this is the payer's PIN. Raises Overloaded, StoreUnavailable."""
+        Raises InvalidInput, Overloaded, StoreUnavailable, SealBroken.
+        """
 
 
 class Conversions(Protocol):
@@ -102,12 +71,12 @@ class Verifier:
         recorder: Recorder,
         signer: AuthenticationCodeSigner,
         conversions: Conversions,
-        generators: Generators,
-        pins: Pins,
+        evaluator: Evaluator,
+        uses: Uses,
         clock: Clock,
     ) -> None:
-        self._generators = generators
-        self._pins = pins
+        self._evaluator = evaluator
+        self._uses = uses
         self._policy = policy
         self._keyring = keyring
         self._store = store
@@ -134,7 +103,7 @@ class Verifier:
         digest = answer.transaction.digest() if answer.transaction else ""
         key = answer.name(self._keyring, caller.client)
         try:
-            matches = await self._matches(caller.client, challenge, digest, answer, key)
+            matches = await self._evaluator.matches(caller.client, challenge, digest, answer, key)
         except SealBroken:  # an id that was never given out names whatever key it likes
             if await self._store.get(challenge) is None:
                 return await self._answer_from_archive(caller, challenge)
@@ -155,45 +124,14 @@ class Verifier:
             if not await self._recorder.expect(reply.state):
                 outcome = Outcome.ALREADY_USED
             return self._told(outcome, reply.state)
-        settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
-        if not await self._recorder.commit(challenge.partition, reply, with_snapshot=settled):
-            outcome = Outcome.ALREADY_USED
+        decided, outcome = outcome, await self._recorder.commit_answer(challenge, reply)
+        if outcome is not decided:  # Redis has lost its tail; the record has not
             recorded = await self._archive.get(challenge.text, caller.client)
-            reply = replace(
-                reply, state=recorded or reply.state
-            )  # Redis has lost its tail; the record has not
-        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+            reply = replace(reply, state=recorded or reply.state)
         assert reply.state is not None  # noqa: S101 - it was there before
         if outcome is Outcome.APPROVED:
             await self._note_use(challenge, reply.state)
         return self._told(outcome, reply.state)
-
-    async def _matches(
-        self, client: str, challenge: ChallengeId, digest: str, answer: Answer, key: str
-    ) -> bool:
-        """Whether the code is right: the one derived for the challenge, or a generator's, which is used from now on."""
-        if challenge.digits and not challenge.asks_pin:
-            return code.matches(self._keyring, challenge, digest, answer.code)
-        state = await self._store.get(challenge)
-        if state is None or state.client != client:
-            return False
-        if state.status is Status.APPROVED:
-            # The same answer once more is told by its key, and not evaluated anew.
-            return bool(key) and key == state.answer_key
-        if state.status is not Status.PENDING or (await self._store.lockout(state.payer)).blocked_until:
-            return False  # it would use up a code, or try a PIN, for nothing
-        # The PIN first, and the code whatever came of it: neither the answer nor its time tells which was wrong.
-        knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin)
-        kind, question = state.details.method.authenticator, state.details.question
-        if kind is None:
-            return code.matches(self._keyring, challenge, digest, answer.code) and knows
-        if question is not None:
-            signed = await self._generators.signed(
-                state.payer, question, answer.code, challenge=challenge.text
-            )
-            return signed and knows
-        shown = await self._generators.accepts(state.payer, kind, answer.code, challenge=challenge.text)
-        return shown and knows
 
     async def _note_use(self, challenge: ChallengeId, state: ChallengeState) -> None:
         """What an approval rested on: the route that carried the code, the payer's authenticators.
@@ -204,7 +142,7 @@ class Verifier:
             self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:
             with contextlib.suppress(StoreUnavailable):
-                await self._generators.used(state.payer, challenge=challenge.text, pin=challenge.asks_pin)
+                await self._uses.used(state.payer, challenge=challenge.text, pin=challenge.asks_pin)
 
     def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
         view = ChallengeView.open(state, self._keyring)

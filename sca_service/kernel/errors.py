@@ -181,6 +181,28 @@ class AuthorisationRequired(ScaError):
     )
 
 
+class KeyAlreadyEnrolled(ScaError):
+    """This key is known already: one key is one authenticator of one payer (RTS Art. 7 and 24)."""
+
+    code = "key-already-enrolled"
+    title = "This key was enrolled before"
+    meaning = (
+        "A device's key or a passkey is enrolled once, for one payer. Let the device make a new key. Nothing was stored."
+    )
+
+
+class InvalidProof(ScaError):
+    """A request of a device that its key did not sign, or not for this request, or that came before."""
+
+    code = "invalid-proof"
+    title = "The request is not signed by an active device"
+    meaning = (
+        "Each request of a device carries a `DPoP` header (RFC 9449): signed by the enrolled key for this method, URL "
+        "and body, at most a minute old, and sent once. An unknown, pending, suspended or revoked device is answered "
+        "alike."
+    )
+
+
 class TooEarly(ScaError):
     """A limit or a cool-down says: not yet. `retry_after_seconds` says when."""
 

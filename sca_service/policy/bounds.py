@@ -54,6 +54,20 @@ BOUNDS = (
     ),
     Bound("authenticators.toml", "hotp.digits", 6, 8, "RFC 4226 R4 and section 5.3; apps show at most 8"),
     Bound("authenticators.toml", "pin.shortest", 4, 12, "ISO 9564-1: a PIN has 4 to 12 digits"),
+    Bound(
+        "authenticators.toml",
+        "device_key.most_unanswered",
+        1,
+        10,
+        "who is asked again and again approves at last: push bombing",
+    ),
+    Bound(
+        "authenticators.toml",
+        "device_key.counted_seconds",
+        300,
+        86_400,
+        "at least as long as one challenge lives; a payer is not shut out for days",
+    ),
     Bound("authenticators.toml", "hotp.look_ahead_counters", 0, 10, "RFC 4226 section 7.4: a small window"),
     Bound("authenticators.toml", "ocra.look_ahead_counters", 0, 10, "RFC 4226 section 7.4: a small window"),
     Bound(

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.policy.bounds import NEEDED_LIMITS, REFUSED_CHANNELS
+from sca_service.policy.elements_reader import read_elements
 from sca_service.policy.model import (
     AtLimit,
     AuthenticatorPolicy,
     Channel,
     CodePolicy,
+    DeviceKeyPolicy,
     GeneratorPolicy,
     Ladder,
     LadderStep,
@@ -35,6 +37,7 @@ from sca_service.policy.texts import read_texts
 FILES = (
     "authenticators.toml",
     "code.toml",
+    "elements.toml",
     "ladder.toml",
     "limits.toml",
     "lockout.toml",
@@ -104,6 +107,7 @@ def _read(folder: Path) -> Policy | list[str]:
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
+    elements = read_elements(tables["elements.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     if found:
@@ -117,6 +121,7 @@ def _read(folder: Path) -> Policy | list[str]:
         most_pending=most_pending,
         retention=retention,
         authenticators=authenticators,
+        elements=elements,
         texts=texts,
         supply=supply,
         digest=digest_of(contents),
@@ -130,7 +135,9 @@ def _retention(table: Table) -> RetentionPolicy:
 
 
 def _authenticators(table: Table) -> AuthenticatorPolicy:
-    totp, hotp, ocra, pin = (table.table(name) for name in ("totp", "hotp", "ocra", "pin"))
+    totp, hotp, ocra, pin, device_key = (
+        table.table(name) for name in ("totp", "hotp", "ocra", "pin", "device_key")
+    )
     authenticators = AuthenticatorPolicy(
         issuer_name=table.bounded_text("issuer_name", "issuer_name"),
         most_of_a_payer=table.integer("most_of_a_payer"),
@@ -148,8 +155,12 @@ def _authenticators(table: Table) -> AuthenticatorPolicy:
             look_back_steps=ocra.integer("look_back_steps"),
         ),
         pin_shortest=pin.integer("shortest"),
+        device_key=DeviceKeyPolicy(
+            most_unanswered=device_key.integer("most_unanswered"),
+            counted_seconds=device_key.integer("counted_seconds"),
+        ),
     )
-    for one in (totp, hotp, ocra, pin, table):
+    for one in (totp, hotp, ocra, pin, device_key, table):
         one.close()
     return authenticators
 

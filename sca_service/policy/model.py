@@ -117,6 +117,14 @@ class OcraPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceKeyPolicy:
+    """How many challenges may be pushed to a payer's devices before one is approved, and how long they count."""
+
+    most_unanswered: int
+    counted_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuthenticatorPolicy:
     """What payers may enrol, how many of it, and how long after it they may activate it."""
 
@@ -127,6 +135,29 @@ class AuthenticatorPolicy:
     hotp: GeneratorPolicy
     ocra: OcraPolicy
     pin_shortest: int
+    device_key: DeviceKeyPolicy
+
+
+class Regime(StrEnum):
+    """By which law two elements are strong customer authentication."""
+
+    PSD2 = "psd2"  # of two categories (PSD2 Art. 4(30))
+    PSR = "psr"  # independent of each other, of one category too (COM(2023)367, Art. 85(12))
+
+
+class Reach(StrEnum):
+    """What an approval has to reach."""
+
+    SCA = "sca"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class ElementsPolicy:
+    """Which elements make strong customer authentication, and what each purpose requires."""
+
+    regime: Regime
+    required: Mapping[Purpose, Reach]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +314,7 @@ class Policy:
     most_pending: int
     retention: RetentionPolicy
     authenticators: AuthenticatorPolicy
+    elements: ElementsPolicy
     texts: Texts
     supply: SupplyPolicy
     digest: str

@@ -41,12 +41,12 @@ async def test_24_1_only_this_payer_is_bound(bank: Bank) -> None:
 
 
 async def test_24_2_b_a_later_one_rests_on_strong_authentication(bank: Bank) -> None:
-    """Refused without an approved enrolment challenge, and with one of a single element; enrolled with one of two."""
+    """Refused without an approved enrolment challenge; one that rests on a single element is not even issued."""
     psu = unique_psu()
     _, generator = await enrolled(bank, psu, "hotp")
     assert (await enrol(bank, psu)).json()["code"] == "authorisation-required"
-    weak = await _word(bank, psu, generator.code(), elements_presented=None)
-    assert (await enrol(bank, psu, authorisation=weak)).status_code == 422
+    weak = {"psu": psu, "purpose": "enrolment", "method": "hotp"}
+    assert (await bank.http.post("/v1/challenges", json=weak)).status_code == 422
     strong = await _word(bank, psu, generator.code())
     assert (await enrol(bank, psu, authorisation=strong)).status_code == 201
 

@@ -5,7 +5,10 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sca_service.authenticators.enrolment import Enrolment
+from sca_service.authenticators.enrolment.contents import Contents
+from sca_service.authenticators.enrolment.enrolment import Enrolment
+from sca_service.authenticators.enrolment.postgres_store import EnrolmentStore
+from sca_service.authenticators.enrolment.proofs import Proofs
 from sca_service.authenticators.generators import Generators
 from sca_service.authenticators.pin.check import Pins
 from sca_service.authenticators.pin.hashing import Argon2Parameters, PinHasher
@@ -64,7 +67,13 @@ class Desk:
             hotp=replace(shipped.hotp, digits=DIGITS, look_ahead_counters=LOOK_AHEAD),
         )
         self.enrolment = Enrolment(
-            policy=policy, keyring=keyring, store=store, pins=self._hashers[0], clock=self.clock
+            policy=policy,
+            keyring=keyring,
+            authenticators=store,
+            store=EnrolmentStore(self.pool),
+            contents=Contents(policy=policy, keyring=keyring, pins=self._hashers[0], site=None),
+            proofs=Proofs(policy=policy, keyring=keyring, pins=self._hashers[0], site=None, clock=self.clock),
+            clock=self.clock,
         )
         self.generators = Generators(policy=policy, keyring=keyring, store=store, clock=self.clock)
         self.pins = [Pins(keyring=keyring, store=store, hasher=hasher) for hasher in self._hashers]

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from sca_service.authenticators.enrolment import Whose, Wish
-from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation, Revoked
+from sca_service.authenticators.enrolment.model import KnownPin, ShownCode, Whose, Wish
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation, Withdrawn
 from sca_service.kernel.secret import Secret
 from tests.harness import wrong
 from tests.properties.authenticator_desk import START_MS, Desk
@@ -36,7 +36,7 @@ from tests.properties.authenticator_model import (
 
 STRETCH_SECONDS = 250
 """Two are less than what is pending lives and three more, whatever the real clock adds; an authorisation lives one."""
-PENDING, ACTIVE, REVOKED = AuthenticatorState
+PENDING, ACTIVE, SUSPENDED, REVOKED = AuthenticatorState
 TOTP, HOTP, PIN = AuthenticatorType.TOTP, AuthenticatorType.HOTP, AuthenticatorType.PIN
 
 KINDS = st.sampled_from([TOTP, HOTP, PIN])
@@ -128,7 +128,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
             kind,
             "Anna",
             Authorisation(word, given_at) if word else None,
-            Secret(pin) if kind is PIN else None,
+            pin=Secret(pin) if kind is PIN else None,
         )
         enrolled = self.desk.tried(self.desk.enrolment.enrol(self.payers[other], wish))
         if kind is PIN and word is None and self.book.of(psu, ACTIVE):
@@ -156,7 +156,8 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         """A repeated request hears of the same authenticator, and of no seed."""
         one = self.choose(at, PENDING)
         word = Authorisation(one.authorised_by, 0) if one.authorised_by else None
-        wish = Wish(one.kind, "Anna", word, Secret("493817") if one.kind is PIN else None, one.id[4:])
+        pin = Secret("493817") if one.kind is PIN else None
+        wish = Wish(one.kind, "Anna", word, unique=one.id[4:], pin=pin)
         again = self.desk.tried(self.desk.enrolment.enrol(self.whose(one, another=False)[0], wish))
         assert not isinstance(again, str)
         assert (again.authenticator.id, again.authenticator.state, again.uri) == (one.id, one.state, None)
@@ -185,7 +186,8 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         shower = one if code_of is None else self.choose(code_of, PENDING, ACTIVE)
         step, proof = self.shown(shower, offset)
         proof, is_pin = wrong(proof) if is_wrong else proof, (shower.kind is PIN) is not is_mistaken
-        told = self.desk.tried(self.desk.enrolment.activate(whose, one.id, Secret(proof), is_pin=is_pin))
+        kind = KnownPin if is_pin else ShownCode
+        told = self.desk.tried(self.desk.enrolment.activate(whose, one.id, kind(Secret(proof))))
         expected = self.book.activate(psu, one.id, proof, is_pin=is_pin, now_ms=self.now_ms)
         assert (told if isinstance(told, str) else (told.outcome, told.tries_left)) == expected
         assert isinstance(told, str) or told.authenticator.state is one.state
@@ -287,7 +289,11 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         if self.book.revoke(psu, one.id) is None:
             assert told == "not-found"
         else:
-            assert told == Revoked(one.id, one.kind, is_last=not self.book.of(psu, ACTIVE, kind=one.kind))
+            assert told == Withdrawn(
+                one.id,
+                one.kind,
+                frozenset(other.id for other in self.book.of(psu, ACTIVE, kind=one.kind)),
+            )
 
     @rule(other=st.booleans(), challenge=CHALLENGES, pin=st.booleans())
     def note_use(self, other: bool, challenge: str, pin: bool) -> None:

@@ -20,7 +20,7 @@ LOOK_BACK = 1
 LOOK_AHEAD = 2
 RESYNCHRONISING = 100
 
-PENDING, ACTIVE, REVOKED = AuthenticatorState
+PENDING, ACTIVE, SUSPENDED, REVOKED = AuthenticatorState
 
 
 @dataclass(slots=True)

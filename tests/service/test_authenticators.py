@@ -180,16 +180,17 @@ async def test_a_later_one_needs_the_word_of_an_active_one(bank: Bank, service: 
     assert [one["type"] for one in await listed(bank, psu)] == ["totp", "hotp"]
 
 
-async def test_one_element_authorises_nothing(bank: Bank) -> None:
-    """RTS Art. 24(2)(b): a remote enrolment rests on strong customer authentication."""
+async def test_an_enrolment_that_cannot_be_strong_is_refused_when_it_is_issued(bank: Bank) -> None:
+    """RTS Art. 24(2)(b): a remote enrolment rests on strong customer authentication, so that one element is not asked."""
     psu = unique_psu()
-    _, generator = await enrolled(bank, psu)
-    let_no_period_end()
-    challenge = await login(bank, psu, purpose="enrolment", elements_presented=None)
-    verified = await bank.verify(challenge, generator.code(), None)
-    assert (verified["outcome"], verified["challenge"]["sca"]) == ("approved", False)
-    refused = await enrol(bank, psu, "hotp", authorisation=verified["authentication_code"])
-    assert refused.status_code == 422
+    await enrolled(bank, psu)
+    body: dict[str, Any] = {"psu": psu, "purpose": "enrolment", "method": "totp"}
+    refused = await bank.http.post("/v1/challenges", json=body)
+    mistake = refused.json()["errors"][0]
+    assert (refused.status_code, mistake["pointer"]) == (422, "/elements_presented")
+    assert "possession only" in mistake["detail"]
+    strong = await bank.http.post("/v1/challenges", json=body | {"elements_presented": ["knowledge"]})
+    assert strong.json()["sca"] is True
 
 
 async def test_two_first_ones_do_not_both_become_active(bank: Bank) -> None:

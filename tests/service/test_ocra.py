@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sca_service.authenticators.enrolment import Whose, Wish
+from sca_service.authenticators.enrolment.model import Whose, Wish
 from sca_service.authenticators.model import AuthenticatorType, SigningQuestion
 from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.core import open_core

@@ -18,12 +18,14 @@ from redis.asyncio import Redis
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges import code
+from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
+from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import ChallengeId, Status
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
-from sca_service.challenges.verify import Answer, Verifier
+from sca_service.challenges.verify import Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
@@ -278,8 +280,14 @@ async def _broken_verifier(
             recorder=kind(writer=core.writer, outbox=core.outbox, archive=core.archive, store=core.store),
             signer=AuthenticationCodeSigner(settings.keyring, settings.issuer),
             conversions=core.router,
-            generators=core.generators(),
-            pins=core.pins(),
+            evaluator=Evaluator(
+                keyring=settings.keyring,
+                store=store,
+                generators=core.generators(),
+                pins=core.pins(),
+                passkeys=core.passkeys(),
+            ),
+            uses=core.generators(),
             clock=core.clock,
         )
         yield verifier, store

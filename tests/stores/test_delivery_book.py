@@ -6,8 +6,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from sca_service.challenges.delivery_book import ChallengeBook
-from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer, WantedStep
+from sca_service.challenges.issue import Caller, Issuer
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status
+from sca_service.challenges.order import ChallengeOrder, WantedStep
 from sca_service.challenges.redis_store import Due
 from sca_service.core import Core, open_core
 from sca_service.delivery.dispatch import Outbound
@@ -43,7 +44,7 @@ async def issued(core: Core, steps: tuple[WantedStep, ...] = SMS) -> ChallengeId
         store=core.store,
         limits=LimitStore(core.redis),
         recorder=core.recorder,
-        authenticators=core.generators(),
+        asker=core.asker(),
     )
     psu = unique_psu()
     order = ChallengeOrder(

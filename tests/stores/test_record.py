@@ -8,13 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from sca_service.challenges import code
+from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
+from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.follow import Follower
-from sca_service.challenges.issue import Caller, ChallengeOrder, Issuer, WantedStep
+from sca_service.challenges.issue import Caller, Issuer
 from sca_service.challenges.model import ChallengeId, Outcome, Status
+from sca_service.challenges.order import ChallengeOrder, WantedStep
 from sca_service.challenges.postgres_store import ChallengeFilter
 from sca_service.challenges.redis_store import RECORD_MS, Reply
-from sca_service.challenges.verify import Answer, Verified, Verifier
+from sca_service.challenges.verify import Verified, Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.errors import NotFound, ResendCooldown, StoreUnavailable, TooEarly
 from sca_service.kernel.money import Amount
@@ -52,7 +55,7 @@ class Bench:
                 store=core.store,
                 limits=limits,
                 recorder=core.recorder,
-                authenticators=core.generators(),
+                asker=core.asker(),
             ),
             verifier=Verifier(
                 policy=core.policy,
@@ -62,8 +65,14 @@ class Bench:
                 recorder=core.recorder,
                 signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
                 conversions=core.router,
-                generators=core.generators(),
-                pins=core.pins(),
+                evaluator=Evaluator(
+                    keyring=keyring,
+                    store=core.store,
+                    generators=core.generators(),
+                    pins=core.pins(),
+                    passkeys=core.passkeys(),
+                ),
+                uses=core.generators(),
                 clock=core.clock,
             ),
             follower=Follower(

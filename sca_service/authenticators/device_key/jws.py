@@ -83,6 +83,11 @@ def verify_carried(text: str, *, typ: str) -> tuple[DeviceKey, bytes]:
     return key, _payload(parts, key, typ)
 
 
+def named_key(text: str) -> str:
+    """The `kid` that a JWS names, not believed yet; empty when it names none. Raises BadSignature when it is no JWS."""
+    return _parts(text).header.kid
+
+
 def is_signature(signature: bytes, signed: bytes, key: DeviceKey) -> bool:
     """Whether these bytes are the key's signature over `signed`: 64 bytes in all, never DER.
 

@@ -2,7 +2,7 @@
 
 A JWS of type `dpop+jwt` with the claims::
 
-    {"htm": "POST", "htu": "https://sca.bank.example/v1/device/answers", "iat": 1764331200,
+    {"htm": "POST", "htu": "https://sca.bank.example/device/v1/challenges", "iat": 1764331200,
      "jti": "-BwC3ESc6acc2lTc", "bth": "<SHA-256 of the body, base64url>"}
 
 `bth` is ours: a proof of RFC 9449 does not cover the body. An enrolled device leaves `jwk` out of the header, since

@@ -78,6 +78,7 @@ def test_it_says_who_approved_what_and_by_which_elements() -> None:
         "purpose": "payment",
         "transaction": DIGEST,
         "elements": ["knowledge", "possession"],
+        "sca": True,
         "iat": 1_790_000_000,
         "exp": 1_790_000_300,
     }

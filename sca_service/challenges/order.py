@@ -1,0 +1,60 @@
+"""What a client asks for when it wants a challenge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sca_service.challenges.elements import Presented
+from sca_service.challenges.model import Element, Method
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.transaction import Transaction
+from sca_service.policy.model import Channel, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStep:
+    """A channel that the client asks for, with its own time-out in seconds or the policy's."""
+
+    channel: Channel
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What the payer pays with, as a browser shows it (SPC): its name, and the URL of its icon."""
+
+    name: str = field(repr=False)
+    icon: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeOrder:
+    """What a client asks for, parsed: every value is already right in itself.
+
+    `proves_line` claims that the answer is to prove a phone line which is being enrolled: `phone` is that line, and
+    nothing but its possession is established.
+    """
+
+    psu_id: str
+    purpose: Purpose
+    method: Method = Method.ONE_TIME_CODE
+    transaction: Transaction | None = None
+    phone: PhoneNumber | None = None
+    locale: str = ""
+    channels: Sequence[WantedStep] = ()
+    elements_presented: Sequence[Presented] = ()
+    signals: Mapping[str, str] | None = None
+    lifetime_seconds: int | None = None
+    reference: str | None = None
+    metadata: Mapping[str, str] | None = None
+    instrument: Instrument | None = None
+    proves_line: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Of its transaction, "" without one."""
+        return self.transaction.digest() if self.transaction else ""
+
+    @property
+    def presents_knowledge(self) -> bool:
+        """Whether the client answers for something that the payer knows."""
+        return any(one.element is Element.KNOWLEDGE for one in self.elements_presented)

@@ -1,0 +1,256 @@
+"""The HTTP application of the api role, put together: every operation with all it needs, by hand."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+
+from sca_service import __version__
+from sca_service.api import audit as audit_routes
+from sca_service.api import audit_export as audit_export_routes
+from sca_service.api import authenticators as authenticator_routes
+from sca_service.api import challenges as challenge_routes
+from sca_service.api import devices as device_routes
+from sca_service.api import evidence as evidence_routes
+from sca_service.api import log as log_routes
+from sca_service.api import operation_routes, sandbox
+from sca_service.api import payers as payer_routes
+from sca_service.api import push_subscriptions as push_subscription_routes
+from sca_service.api import receipts as receipt_routes
+from sca_service.api.authenticator_operations import AuthenticatorOperations
+from sca_service.api.clients import ClientDirectory
+from sca_service.api.document import KEYED
+from sca_service.api.front import Front
+from sca_service.api.idempotency import Idempotency
+from sca_service.api.json_body import MOST_BYTES
+from sca_service.api.operations import ChallengeOperations, PayerOperations
+from sca_service.api.postgres_store import EventReader
+from sca_service.api.receipts import ReceiptOperations
+from sca_service.api.redis_store import IdempotencyStore
+from sca_service.api.routes import StrictRequest, on_exception
+from sca_service.audit.export.exporter import Exporter
+from sca_service.audit.export.postgres_store import LeafStore
+from sca_service.audit.postgres_store import StoryReader
+from sca_service.challenges.authentication_code import (
+    AuthenticationCodeReader,
+    AuthenticationCodeSigner,
+    public_keys,
+)
+from sca_service.challenges.delivery_book import ChallengeBook
+from sca_service.challenges.device_answers import DeviceAnswers
+from sca_service.challenges.evaluate import Evaluator
+from sca_service.challenges.issue import Issuer
+from sca_service.challenges.payers import Payers
+from sca_service.challenges.phone_lines import PhoneLines
+from sca_service.challenges.verify import Verifier
+from sca_service.console import routes as console_routes
+from sca_service.console.desk import Desk
+from sca_service.console.postgres_store import DeskStore
+from sca_service.console.redis_store import EndedSessions
+from sca_service.console.session import Sessions
+from sca_service.core import Core
+from sca_service.kernel.connections import in_time
+from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.limits.redis_store import LimitStore
+from sca_service.sandbox.mailbox import AsyncMailbox
+from sca_service.sandbox.supplier.settings import sandbox_names
+from sca_service.supply import open_readers
+
+
+def issuer(core: Core) -> Issuer:
+    """What issues challenges."""
+    return Issuer(
+        policy=core.policy,
+        keyring=core.settings.keyring,
+        store=core.store,
+        limits=LimitStore(core.redis),
+        recorder=core.recorder,
+        asker=core.asker(),
+    )
+
+
+def verifier(core: Core) -> Verifier:
+    """What verifies answers."""
+    keyring = core.settings.keyring
+    return Verifier(
+        policy=core.policy,
+        keyring=keyring,
+        store=core.store,
+        archive=core.archive,
+        recorder=core.recorder,
+        signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+        conversions=core.router,
+        evaluator=Evaluator(
+            keyring=keyring,
+            store=core.store,
+            generators=core.generators(),
+            pins=core.pins(),
+            passkeys=core.passkeys(),
+        ),
+        uses=core.generators(),
+        clock=core.clock,
+    )
+
+
+def challenge_operations(core: Core) -> ChallengeOperations:
+    """The operations on challenges, with all they need."""
+    keyring = core.settings.keyring
+    return ChallengeOperations(
+        issuer=issuer(core),
+        verifier=verifier(core),
+        follower=core.follower(),
+        signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+        idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+        keyring=keyring,
+        clock=core.clock,
+    )
+
+
+def authenticator_operations(core: Core) -> AuthenticatorOperations:
+    """The operations on authenticators, with all they need."""
+    keyring = core.settings.keyring
+    return AuthenticatorOperations(
+        enrolment=core.enrolment(),
+        reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+        follower=core.follower(),
+        lines=PhoneLines(issuer(core), verifier(core)),
+        idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+        policy=core.policy,
+        device_url=core.settings.device_url,
+        clock=core.clock,
+    )
+
+
+def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
+    """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
+    challenges = challenge_operations(core)
+    book = core.book("api")
+    dependencies: dict[str, object] = {
+        "challenges": challenges,
+        **_dependencies(core, book),
+        **_desk(core, directory),
+    }
+    routes: list[Any] = [
+        *challenge_routes.ROUTES,
+        *payer_routes.ROUTES,
+        *push_subscription_routes.ROUTES,
+        *authenticator_routes.ROUTES,
+        *device_routes.ROUTES,
+        *audit_routes.ROUTES,
+        *log_routes.ROUTES,
+        *audit_export_routes.ROUTES,
+        *evidence_routes.ROUTES,
+        *console_routes.ROUTES,
+        *receipt_routes.ROUTES,
+        *operation_routes.ROUTES,
+    ]
+    if mailbox:
+        routes += sandbox.ROUTES
+        names = sandbox_names(core.supply.suppliers)
+        dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book, names)
+    framework = Litestar(
+        routes,
+        dependencies={name: _provide(value) for name, value in dependencies.items()},
+        request_class=StrictRequest,
+        request_max_body_size=MOST_BYTES,
+        exception_handlers={Exception: on_exception},
+        openapi_config=OpenAPIConfig(
+            title="SCA service", version=__version__, path="/openapi", render_plugins=[], components=KEYED
+        ),
+        state=State({"clients": directory}),
+        logging_config=None,
+    )
+    return Front(framework, directory, challenges)
+
+
+def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
+    """What the framework's routes ask for, by name."""
+    keyring = core.settings.keyring
+    receipts = core.receipts(book)
+    readers = open_readers(core.supply, core.surroundings(receipts))
+    return {
+        "payers": PayerOperations(
+            Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
+        ),
+        "authenticators": authenticator_operations(core),
+        "devices": device_routes.DeviceOperations(
+            devices=core.signing_devices(),
+            enrolment=core.enrolment(),
+            answers=DeviceAnswers(
+                policy=core.policy,
+                keyring=keyring,
+                store=core.store,
+                archive=core.archive,
+                recorder=core.recorder,
+                devices=core.signing_devices(),
+                clock=core.clock,
+            ),
+            url=core.settings.device_url,
+            clock=core.clock,
+        ),
+        "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
+            subscriptions=core.devices(),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
+            push_services=push_subscription_routes.push_services(core.supply.suppliers),
+        ),
+        "audit": audit_routes.AuditOperations(
+            EventReader(core.reader), keyring, core.log_reader, core.readings()
+        ),
+        "log_reader": core.log_reader,
+        "exports": audit_export_routes.AuditExports(
+            Exporter(LeafStore(core.reader), core.writer, core.clock), LeafStore(core.reader), keyring
+        ),
+        "evidence": evidence_routes.EvidenceOperations(core.evidence(), core.readings()),
+        "receipts": ReceiptOperations(readers, receipts, book, core.settings.receipts_url),
+        "readiness": lambda: readiness(core),
+        "public_keys": public_keys(keyring),
+    }
+
+
+def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
+    """What the auditor's desk asks for, by name."""
+    keyring = core.settings.keyring
+    sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
+    return {
+        "door": console_routes.Door(sessions, LimitStore(core.redis), keyring),
+        "desk": Desk(
+            log=core.log_reader,
+            events=EventReader(core.reader),
+            stories=StoryReader(core.reader),
+            store=DeskStore(core.reader),
+            vault=core.vault,
+            readings=core.readings(),
+            keyring=keyring,
+            clock=core.clock,
+        ),
+    }
+
+
+def _provide(value: object) -> Provide:
+    return Provide(lambda: value, use_cache=True, sync_to_thread=False)
+
+
+async def readiness(core: Core) -> dict[str, str]:
+    """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
+
+    async def postgres() -> None:
+        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
+            raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
+
+    checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
+    parts = {"policy": "ok"}
+    for name, check in checks.items():
+        try:
+            await check()
+        except ScaError as error:
+            parts[name] = error.detail
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            parts[name] = "does not answer"
+        else:
+            parts[name] = "ok"
+    return parts
