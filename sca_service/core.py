@@ -1,6 +1,6 @@
 """What every role is made of: the stores, the policy, and the ways to decide, deliver and put on record."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,8 @@ from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.delivery.receipts import Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
+from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
@@ -261,3 +262,24 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             http=http,
             router=router,
         )
+
+
+async def readiness(core: Core) -> dict[str, str]:
+    """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
+
+    async def postgres() -> None:
+        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
+            raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
+
+    checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
+    parts = {"policy": "ok"}
+    for name, check in checks.items():
+        try:
+            await check()
+        except ScaError as error:
+            parts[name] = error.detail
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            parts[name] = "does not answer"
+        else:
+            parts[name] = "ok"
+    return parts

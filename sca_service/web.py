@@ -1,9 +1,7 @@
 """The HTTP application of the api role, put together: every operation with all it needs, by hand."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -13,6 +11,7 @@ from sca_service import __version__
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
+from sca_service.api import challenge_events as challenge_event_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import devices as device_routes
 from sca_service.api import evidence as evidence_routes
@@ -52,9 +51,7 @@ from sca_service.console.desk import Desk
 from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
-from sca_service.core import Core
-from sca_service.kernel.connections import in_time
-from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.core import Core, readiness
 from sca_service.limits.redis_store import LimitStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
@@ -131,11 +128,13 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     book = core.book("api")
     dependencies: dict[str, object] = {
         "challenges": challenges,
+        "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
         **_dependencies(core, book),
         **_desk(core, directory),
     }
     routes: list[Any] = [
         *challenge_routes.ROUTES,
+        *challenge_event_routes.ROUTES,
         *payer_routes.ROUTES,
         *push_subscription_routes.ROUTES,
         *authenticator_routes.ROUTES,
@@ -233,24 +232,3 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
 
 def _provide(value: object) -> Provide:
     return Provide(lambda: value, use_cache=True, sync_to_thread=False)
-
-
-async def readiness(core: Core) -> dict[str, str]:
-    """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
-
-    async def postgres() -> None:
-        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
-            raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
-
-    checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
-    parts = {"policy": "ok"}
-    for name, check in checks.items():
-        try:
-            await check()
-        except ScaError as error:
-            parts[name] = error.detail
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            parts[name] = "does not answer"
-        else:
-            parts[name] = "ok"
-    return parts

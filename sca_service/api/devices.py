@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from msgspec import Meta, Struct
 
 from sca_service.api.answer import HttpAnswer
@@ -30,8 +30,8 @@ _encode = msgspec.json.Encoder().encode
 
 ProofHeader = Annotated[
     str | None,
-    Parameter(
-        header="DPoP",
+    HeaderParameter(
+        name="DPoP",
         description="RFC 9449, section 4.2, signed by the device's key (its `kid` the authenticator's id), with `bth`, "
         "the SHA-256 of the body in base64url, where there is a body. At activation the header carries the key as "
         "`jwk`.",
@@ -168,6 +168,8 @@ def _parsed(challenge_id: str) -> ChallengeId:
 
 async def _signed(request: StrictRequest, devices: DeviceOperations, proof: str | None) -> SignedRequest:
     refuse_unknown_parameters(request, request.scope["route_handler"])
+    if len(request.headers.getall("DPoP", [])) > 1:  # RFC 9449, section 4.3: which of two counts is nobody's guess
+        raise InvalidProof
     return devices.signed(
         method=request.method, path=request.scope["path"], body=await request.raw_body(), proof=proof
     )

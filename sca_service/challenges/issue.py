@@ -119,26 +119,8 @@ class Issuer:
             nonce=question.nonce,
             sca=reached.is_sca,
         )
-        state = ChallengeState(
-            id=challenge.text,
-            client=caller.client,
-            payer=payer,
-            status=Status.PENDING,
-            revision=0,
-            digest=order.digest,
-            created_at=0,
-            expires_at=0,
-            attempts_left=self._policy.lockout.most_failures,
-            ladder=[
-                LadderState(step.channel, (step.timeout_seconds or 0) * 1000, step.until) for step in steps
-            ],
-            step=0,
-            deliveries=[],
-            fixed=msgspec.json.encode(fixed).decode(),
-            step_on=" ".join(self._policy.ladder(order.purpose).step_on),
-            session=self._session(caller, order),
-            transaction=commitments.get("transaction", ""),
-        )
+        state = self._state(caller, order, challenge, steps, fixed)
+        state.transaction = commitments.get("transaction", "")
         payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
         await self._spend_shared_limits(caller, line)
         await self._limits.spend(observing(payer_limits))
@@ -165,6 +147,35 @@ class Issuer:
         await self._recorder.commit(challenge.partition, reply, private=(kept,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         return ChallengeView(reply.state, fixed, private)
+
+    def _state(
+        self,
+        caller: Caller,
+        order: ChallengeOrder,
+        challenge: ChallengeId,
+        steps: Sequence[LadderStep],
+        fixed: Fixed,
+    ) -> ChallengeState:
+        """The state as it begins; its times are the script's."""
+        return ChallengeState(
+            id=challenge.text,
+            client=caller.client,
+            payer=self._keyring.pseudonym("payer", caller.client, order.psu_id),
+            status=Status.PENDING,
+            revision=0,
+            digest=order.digest,
+            created_at=0,
+            expires_at=0,
+            attempts_left=self._policy.lockout.most_failures,
+            ladder=[
+                LadderState(step.channel, (step.timeout_seconds or 0) * 1000, step.until) for step in steps
+            ],
+            step=0,
+            deliveries=[],
+            fixed=msgspec.json.encode(fixed).decode(),
+            step_on=" ".join(self._policy.ladder(order.purpose).step_on),
+            session=self._session(caller, order),
+        )
 
     def _id(self, payer: str, order: ChallengeOrder, *, asks_pin: bool, unique: str | None) -> ChallengeId:
         return ChallengeId.new(

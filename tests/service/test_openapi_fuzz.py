@@ -46,8 +46,9 @@ CHECKS = [
 HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", "audit": "auditor"}
 OPERATIONS = (
     "create_challenge", "list_challenges", "get_challenge", "get_evidence", "verify_challenge", "next_channel",
-    "cancel_challenge",
-    "resynchronise_authenticator",
+    "cancel_challenge", "follow_challenge",
+    "resynchronise_authenticator", "suspend_authenticator", "resume_authenticator",
+    "device_activate", "device_challenges", "device_challenge", "device_answer",
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
     "prove_audit_event", "log_checkpoint", "log_tile",
@@ -63,6 +64,8 @@ NOTHING_TO_GET_WRONG = (
     "jwks",
     "log_checkpoint",
     "log_tile",
+    "device_challenges",
+    "device_challenge",
 )
 MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
     (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG

@@ -20,6 +20,7 @@ ROUTES = {
     ("GET", "/v1/challenges/{challenge_id}"),
     ("POST", "/v1/challenges/{challenge_id}/verify"),
     ("POST", "/v1/challenges/{challenge_id}/next"),
+    ("GET", "/v1/challenges/{challenge_id}/events"),
     ("POST", "/v1/challenges/{challenge_id}/cancel"),
     ("GET", "/v1/psus/{psu_id}"),
     ("POST", "/v1/psus/{psu_id}/unblock"),
@@ -28,6 +29,12 @@ ROUTES = {
     ("DELETE", "/v1/psus/{psu_id}/authenticators/{authenticator_id}"),
     ("POST", "/v1/psus/{psu_id}/authenticators/{authenticator_id}/activate"),
     ("POST", "/v1/psus/{psu_id}/authenticators/{authenticator_id}/resynchronise"),
+    ("POST", "/v1/psus/{psu_id}/authenticators/{authenticator_id}/suspend"),
+    ("POST", "/v1/psus/{psu_id}/authenticators/{authenticator_id}/resume"),
+    ("POST", "/device/v1/activate"),
+    ("GET", "/device/v1/challenges"),
+    ("GET", "/device/v1/challenges/{challenge_id}"),
+    ("POST", "/device/v1/challenges/{challenge_id}/answer"),
     ("POST", "/v1/psus/{psu_id}/push-subscriptions"),
     ("GET", "/v1/psus/{psu_id}/push-subscriptions"),
     ("DELETE", "/v1/psus/{psu_id}/push-subscriptions/{subscription_id}"),
@@ -183,7 +190,7 @@ async def test_openapi_says_what_the_contract_says(bank: Bank) -> None:
     assert set(problems.values()) == {"application/problem+json ProblemBody"}
     assert set(schemas["CreateChallenge"]["properties"]) == {
         "psu", "purpose", "transaction", "method", "channels", "elements_presented", "signals", "expires_in_s",
-        "reference", "metadata",
+        "reference", "metadata", "presented_over", "instrument",
     }  # fmt: skip
     assert schemas["Status"]["enum"] == [
         "pending", "approved", "declined", "rejected", "blocked", "expired", "cancelled", "undeliverable", "refused",
