@@ -182,4 +182,5 @@ def _read(signed: str, device: Device) -> Approval:
 
 
 def _final(state: ChallengeState) -> DeviceOutcome:
-    return DeviceOutcome(OUTCOME_OF_FINAL.get(state.status, Outcome.ALREADY_USED), state.attempts_left)
+    """Of a challenge that is over: one that only this machine's clock takes for pending has expired by Redis'."""
+    return DeviceOutcome(OUTCOME_OF_FINAL.get(state.status, Outcome.EXPIRED), state.attempts_left)

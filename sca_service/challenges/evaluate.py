@@ -32,8 +32,8 @@ class Generators(Protocol):
 class Pins(Protocol):
     """Checks payers' PINs."""
 
-    async def accepts(self, payer: str, pin: Secret[str]) -> bool:
-        """Whether this is the payer's PIN. Raises Overloaded, StoreUnavailable."""
+    async def accepts(self, payer: str, pin: Secret[str], *, client: str) -> bool:
+        """Whether this is the payer's PIN; `client` asks. Raises Overloaded, StoreUnavailable."""
 
 
 class Passkeys(Protocol):
@@ -101,7 +101,7 @@ class Evaluator:
             return await self._signed_by_passkey(state, digest, answer)
         shown = _code(answer)
         # The PIN first, and the code whatever came of it: neither the answer nor its time tells which was wrong.
-        knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin)
+        knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin, client=state.client)
         kind, question = fixed.method.authenticator, fixed.question
         if kind is None:
             return code.matches(self._keyring, challenge, digest, shown) and knows

@@ -188,8 +188,8 @@ class Issuer:
         )
 
     async def _issued_otherwise(self, challenge: ChallengeId) -> ChallengeView | None:
-        """What this repeated request was given when the payer's PIN stood otherwise, which the id tells."""
-        state = await self._store.get(challenge.with_pin(asked=not challenge.asks_pin))
+        """What this repeated request was given when the payer's PIN or the keyring stood otherwise: the id tells."""
+        state = await self._store.first_of(challenge.otherwise(self._keyring.versions))
         if state is None:
             return None
         await self._recorder.expect(state)

@@ -16,6 +16,7 @@ Every state but `pending` is final.
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -165,16 +166,22 @@ class ChallengeId:
         text = f"chl_{partition:02x}{what:x}{key_version:02x}{digits:x}{tail}"
         return cls(text, partition, purpose, key_version, digits, asks_pin)
 
-    def with_pin(self, *, asked: bool) -> "ChallengeId":
-        """The id that the same request would have been given if the PIN were asked, or were not."""
-        return ChallengeId.new(
-            partition=self.partition,
-            purpose=self.purpose,
-            key_version=self.key_version,
-            digits=self.digits,
-            asks_pin=asked,
-            unique=self.text[-32:],
-        )
+    def otherwise(self, key_versions: Iterable[int]) -> "list[ChallengeId]":
+        """The other ids that the same request may have been given: if the PIN stood otherwise, or under another key."""
+        versions = {self.key_version, *key_versions}
+        every = [
+            ChallengeId.new(
+                partition=self.partition,
+                purpose=self.purpose,
+                key_version=version,
+                digits=self.digits,
+                asks_pin=asks_pin,
+                unique=self.text[-32:],
+            )
+            for version in sorted(versions)
+            for asks_pin in (False, True)
+        ]
+        return [one for one in every if one.text != self.text]
 
     @classmethod
     def parse(cls, text: str) -> "ChallengeId | None":

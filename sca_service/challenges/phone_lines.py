@@ -5,6 +5,7 @@ from sca_service.challenges.issue import Caller, Issuer
 from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.order import ChallengeOrder, WantedStep
 from sca_service.challenges.verify import Verified, Verifier
+from sca_service.kernel.errors import InvalidInput, Mistake
 from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Channel, Purpose
@@ -20,9 +21,11 @@ class PhoneLines:
     async def send(
         self, caller: Caller, psu_id: str, phone: PhoneNumber, *, locale: str, unique: str | None
     ) -> str:
-        """Send a code to this line; the challenge that its answer completes. Raises what `Issuer.issue` raises.
+        """Send a code to this line; the challenge that its answer completes.
 
-        A text, or a call where no text can be received: the line itself, and no other way to the payer.
+        A text, or a call where no text can be received: the line itself, and no other way to the payer. Of a payer who
+        is blocked the challenge is refused, and nothing is sent. Raises what `Issuer.issue` raises, InvalidInput at
+        `/phone`.
         """
         channel = Channel.VOICE if phone.kind is NumberKind.LANDLINE else Channel.SMS
         order = ChallengeOrder(
@@ -33,7 +36,10 @@ class PhoneLines:
             channels=(WantedStep(channel),),
             proves_line=True,
         )
-        view = await self._issuer.issue(caller, order, unique=unique)
+        try:
+            view = await self._issuer.issue(caller, order, unique=unique)
+        except InvalidInput as error:  # it speaks of the members of a challenge
+            raise InvalidInput(*(Mistake("/phone", one.detail) for one in error.mistakes)) from None
         return view.state.id
 
     async def check(self, caller: Caller, challenge: ChallengeId, code: Secret[str]) -> Verified:

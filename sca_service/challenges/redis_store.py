@@ -132,9 +132,7 @@ class ChallengeStore:
         self._redis = redis
 
     async def add(self, challenge: ChallengeId, new: NewChallenge, head: EventMembers) -> Reply:
-        """Issue. The reply's word is `issued`, `refused` (payer blocked), `exists`, or with `wait_ms` `limited`, or
-        `unanswered` when the payer's devices were asked too often.
-        """
+        """Issue: `issued`, `refused` (payer blocked), `exists`; with `wait_ms` `limited` or `unanswered` (devices)."""
         limits, pushes = new.limits, new.pushes or PushRule(0, 0)
         reply = await self._redis.call(
             _ISSUE,
@@ -226,8 +224,9 @@ class ChallengeStore:
 
     async def pending_of(self, payer: str) -> list[ChallengeId]:
         """A payer's challenges that are pending, or were a moment ago; the oldest first."""
-        partition = partition_of(payer)
-        members = await self._redis.command("ZRANGE", f"{{p{partition:02d}}}:pending:{payer}", 0, -1)
+        members = await self._redis.command(
+            "ZRANGE", f"{{p{partition_of(payer):02d}}}:pending:{payer}", 0, -1
+        )
         return [one for member in members if (one := ChallengeId.parse(member.decode()))]
 
     async def get(self, challenge: ChallengeId) -> ChallengeState | None:
@@ -235,8 +234,13 @@ class ChallengeStore:
         packed = await self._redis.command("GET", _challenge_key(challenge))
         return decode_state(packed) if packed else None
 
+    async def first_of(self, challenges: Sequence[ChallengeId]) -> ChallengeState | None:
+        """The state of the first of these, all of one partition, that is there. Raises StoreUnavailable."""
+        found = await self._redis.command("MGET", *map(_challenge_key, challenges))
+        return next((decode_state(packed) for packed in found if packed), None)
+
     async def forget(self, challenge: ChallengeId) -> None:
-        """Let go of a challenge, whatever its state: PostgreSQL answers for it from now on. Raises StoreUnavailable."""
+        """Let go of a challenge: PostgreSQL answers for it from now on. Raises StoreUnavailable."""
         await self._redis.command("DEL", _challenge_key(challenge))
 
     async def claim(self, partition: int, *, most: int) -> list[Due]:

@@ -1,13 +1,25 @@
 """A PIN beside a code, over HTTP: asked where it is needed, both evaluated, never told which was wrong."""
 
 import asyncio
+import base64
+import json
+import secrets
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
+from sca_service.challenges.issue import Caller
+from sca_service.challenges.order import ChallengeOrder
+from sca_service.core import open_core
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.policy.model import Purpose
+from sca_service.settings import read_settings
+from sca_service.web import issuer
 from tests.generator import enrolled, login, path, pin_enrolled
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
 
@@ -282,3 +294,33 @@ async def test_nothing_tells_that_the_pin_was_right(bank: Bank) -> None:
     assert [one.json()["outcome"] for one in guesses] == ["already_used"] * 2
     (seen,) = (await bank.http.get(path(psu))).json()["data"]
     assert seen["used_at"] is not None
+
+
+async def test_a_repeated_request_gets_one_challenge_whatever_changed_meanwhile(
+    bank: Bank, service: Deployment
+) -> None:
+    """After a lost answer a PIN became active, or the keyring got another root: the id holds both, and none counts."""
+    psu = unique_psu()
+    order = ChallengeOrder(psu_id=psu["id"], purpose=Purpose.LOGIN, phone=PhoneNumber.parse(psu["phone"]))
+    caller, unique = Caller("bank", "req_12345678"), secrets.token_hex(16)
+    settings = read_settings(service.config(service.api.port))
+    async with open_core(settings) as core:
+        first = await issuer(core).issue(caller, order, unique=unique)
+        await pin_enrolled(bank, psu, PIN)
+        again = await issuer(core).issue(caller, order, unique=unique)
+    rotated = replace(settings, keyring=another_root(service.keyring_file.read_text("utf-8")))
+    async with open_core(rotated) as core:
+        late = await issuer(core).issue(caller, order, unique=unique)
+        fresh = await issuer(core).issue(caller, order, unique=secrets.token_hex(16))
+    assert again.state.id == late.state.id == first.state.id
+    assert not first.state.asks_pin
+    assert fresh.state.asks_pin
+    assert fresh.state.id[7:9] != first.state.id[7:9]
+
+
+def another_root(text: str) -> Keyring:
+    """The keyring with one more root, which is used from now on."""
+    content = json.loads(text)
+    content["current"] = 2
+    content["roots"]["2"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return Keyring.parse(json.dumps(content))
