@@ -1,11 +1,38 @@
-"""What tests share: the stores and the service are started once per test process."""
+"""What tests share: the stores and the service are started once per test process; and which files run first."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Bank, Deployment
+
+_TESTS = Path(__file__).parent
+_LONGEST = (
+    "conformance/test_sip_trunk.py",
+    "service/test_desk_browser.py",
+    "faults/test_worker_killed.py",
+    "faults/test_log_system_calls.py",
+    "faults/test_receipts_abused.py",
+    "conformance/test_sip_telephone.py",
+    "faults/test_api_killed.py",
+    "faults/test_stores_away.py",
+)
+"""Files that take longer than twenty seconds each; those that wait most come first, beside those that compute."""
+_FOLDERS = ("faults", "conformance", "service", "architecture", "stores", "properties", "compliance", "unit")
+"""The others: what takes seconds before what takes less, so that the processes end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first: with `--dist loadfile` one that begins last leaves the other process idle."""
+    items.sort(key=lambda item: _place(item.path.relative_to(_TESTS).parts))
+
+
+def _place(parts: Sequence[str]) -> int:
+    name = "/".join(parts)
+    if name in _LONGEST:
+        return _LONGEST.index(name)
+    return len(_LONGEST) + (_FOLDERS.index(parts[0]) if parts[0] in _FOLDERS else len(_FOLDERS))
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.limits.model import Limit
 from sca_service.policy.model import Channel, LockoutPolicy, Purpose, StepReason
-from tests.harness import Deployment
+from tests.harness import PATIENCE_SECONDS, Deployment
 
 CLIENT = "bank"
 DIGEST = "sha256:" + "0" * 64
@@ -180,12 +180,18 @@ async def now_ms(redis: RedisConnection) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 20.0) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until a claim holds. Raises AssertionError when it does not, in time."""
     deadline = time.monotonic() + seconds
     while not await claim():
         assert time.monotonic() < deadline, "it never came to hold"
         await asyncio.sleep(0.01)
+
+
+async def is_waiting(pool: asyncpg.Pool) -> bool:
+    """Whether somebody waits for a lock that another transaction holds. The pool's connection must be in none."""
+    count: int = await pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return count > 0
 
 
 async def let_expire(service: Deployment, challenge: str) -> None:

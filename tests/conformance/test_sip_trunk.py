@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from sca_service.delivery.channels.voice.sip import rtp, speech
+from sca_service.delivery.channels.voice.sip import call, rtp, speech
+from sca_service.delivery.channels.voice.sip import supplier as sip
 from sca_service.delivery.channels.voice.sip.settings import Codec
 from sca_service.delivery.supplier import FailureReason, ReceiptStatus, Supplier, SupplierFailure, Word
 from sca_service.kernel.secret import Secret
@@ -256,11 +257,11 @@ async def test_garbage_from_the_trunk_harms_no_call(make: Make) -> None:
         assert (await sending).segments == 1
 
 
-@pytest.mark.long
 async def test_no_code_is_said_before_a_key_where_one_is_asked_for(
-    make: Make, ear: CallEar, tmp_path: Path
+    make: Make, ear: CallEar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `press_any_key` a call that nobody presses a key in is not answered."""
+    monkeypatch.setattr(call, "KEY_SECONDS", 1.0)
     async with sipp(tmp_path, RINGING, ANSWER, HANG_UP) as trunk:
         await make(trunk.port, press_any_key=True).send(voice_message())
         assert await ear.status() is ReceiptStatus.NO_ANSWER
@@ -268,11 +269,11 @@ async def test_no_code_is_said_before_a_key_where_one_is_asked_for(
         assert ear.words.empty()
 
 
-@pytest.mark.long
 async def test_a_worker_that_stops_leaves_no_telephone_ringing(
-    make: Make, ear: CallEar, tmp_path: Path
+    make: Make, ear: CallEar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stop waits ten seconds for calls under way; what still rings then is cancelled, and told."""
+    """A stop waits for calls under way; what still rings then is cancelled, and told."""
+    monkeypatch.setattr(sip, "STOP_SECONDS", 1.0)
     terminated = answer(487, "Request Terminated").replace("[last_CSeq:]", "CSeq: 1 INVITE")
     async with sipp(tmp_path, RINGING, wanted("CANCEL"), OK, terminated, wanted("ACK")) as trunk:
         supplier = make(trunk.port)

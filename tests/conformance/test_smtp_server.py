@@ -64,7 +64,8 @@ class MailServer:
     ) -> AuthResult:
         """Whoever logs in."""
         self.logins.append((said.login, said.password))
-        return AuthResult(success=said.password == PASSWORD.encode())
+        is_right = said.password == PASSWORD.encode()
+        return AuthResult(success=is_right, handled=False)  # the server says 235 or 535; else it says nothing
 
     def newest(self) -> EmailMessage:
         """The newest mail."""

@@ -16,9 +16,8 @@ from redis import Redis
 
 from sca_service.challenges.model import ChallengeState, decode_state
 from sca_service.sandbox.server_process import launcher
-from tests.harness import Deployment, Role, await_ready
+from tests.harness import PATIENCE_SECONDS, Deployment, Role, await_ready
 
-PATIENCE_SECONDS = 20.0
 _ROOT = Path(__file__).parents[2]
 _STARTED = ".starting"  # ends the name of what each role logs once it has its stores
 

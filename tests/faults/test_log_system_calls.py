@@ -18,7 +18,7 @@ from sca_service.kernel.connections import connect_postgres
 from sca_service.sandbox.server_process import launcher
 from sca_service.settings import read_settings
 from tests.harness import Deployment
-from tests.logs import assert_whole
+from tests.logs import PATIENT_SECONDS, assert_whole
 from tests.peers import program
 from tests.storeroom import an_event, eventually
 
@@ -38,6 +38,7 @@ def broken_log(deployment: Deployment, injection: str) -> Iterator["subprocess.P
     command = [
         *launcher(death_signal="KILL"),
         *(str(program("strace")), "-f", "-qq", "-o", "/dev/null", "-e", f"inject={injection}"),
+        *("-e", f"trace={_WRITES}"),
         *launcher(death_signal="KILL"),  # when strace is killed
         *(sys.executable, "-m", "sca_service", "log", "--config", str(config)),
     ]
@@ -62,7 +63,7 @@ async def put(pool: asyncpg.Pool, count: int) -> None:
 async def waiting(pool: asyncpg.Pool) -> int:
     """How many events have no index."""
     count: int = await pool.fetchval(
-        "SELECT count(*) FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_leaves)", timeout=60
+        "SELECT count(*) FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_leaves)"
     )
     return count
 
@@ -88,7 +89,8 @@ async def log(tmp_path: Path) -> AsyncIterator[tuple[Deployment, asyncpg.Pool]]:
     program("strace")
     deployment = Deployment(tmp_path)
     await asyncio.to_thread(deployment.start_stores)
-    pool = await connect_postgres(deployment.servers.postgres.url, most_connections=3)
+    url = deployment.servers.postgres.url
+    pool = await connect_postgres(url, most_connections=3, statement_deadline_seconds=PATIENT_SECONDS)
     yield deployment, pool
     await pool.close()
     await asyncio.to_thread(deployment.stop)

@@ -7,12 +7,14 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
 import pytest
-from playwright.async_api import BrowserContext, Page, Route, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, Route, StorageState, async_playwright
 from redis.asyncio import Redis
 
 from sca_service.kernel.ids import new_id
@@ -27,6 +29,7 @@ _MOST_TABS = 80
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),  # a browser that is started once belongs to one loop
     pytest.mark.skipif(not Path(_CHROMIUM).exists(), reason="chromium is missing: apt-get install chromium"),
 ]
 
@@ -64,45 +67,132 @@ _LOW_CONTRAST = """() => {
 """Every text on the page whose contrast is below level AA of WCAG 2.2 (1.4.3), computed from what the browser shows."""
 
 
-@pytest.fixture
-async def browser(service: Deployment) -> AsyncIterator[Open]:
-    """Opens a page of the desk in a context of its own; whatever a script complains of fails the test."""
-    complaints: list[str] = []
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for the tests of this file: each opens a context of its own in it."""
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
 
-        async def page(
-            *,
-            scheme: Literal["light", "dark"] = "light",
-            width: int = _WIDE,
-            scripts: bool = True,
-            key: str = "",
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def signed_in(chromium: Browser, service: Deployment) -> StorageState:
+    """The cookies of an auditor who has signed in."""
+    context = await chromium.new_context(base_url=service.api.url)
+    await _sign_in(await context.new_page(), service)
+    cookies = await context.storage_state()
+    await context.close()
+    return cookies
+
+
+async def _sign_in(page: Page, service: Deployment) -> None:
+    await page.goto("/desk")
+    await page.fill("#key", service.keys["auditor"])
+    await page.press("#key", "Enter")
+    await page.wait_for_selector("#checkpoint")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def complaints() -> AsyncIterator[list[str]]:
+    """What the scripts of the test's pages complain of: anything fails the test."""
+    complaints: list[str] = []
+    yield complaints
+    assert complaints == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(
+    service: Deployment, chromium: Browser, signed_in: StorageState, complaints: list[str]
+) -> AsyncIterator[Open]:
+    """Opens pages, each in a context of its own. The auditor has signed in; without scripts they do it anew."""
+    async with AsyncExitStack() as contexts:
+
+        async def open_page(
+            *, scheme: Literal["light", "dark"] = "light", width: int = _WIDE, scripts: bool = True
         ) -> Page:
-            context: BrowserContext = await chromium.new_context(
+            context = await chromium.new_context(
                 base_url=service.api.url,
                 color_scheme=scheme,
                 viewport={"width": width, "height": 900},
                 java_script_enabled=scripts,
                 permissions=["clipboard-read", "clipboard-write"],
+                storage_state=signed_in if scripts else None,
             )
-            opened = await context.new_page()
-            opened.set_default_timeout(20_000)
-            opened.on("pageerror", lambda error: complaints.append(str(error)))
-            opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-            await opened.goto("/desk")
-            await opened.fill("#key", key or service.keys["auditor"])
-            await opened.press("#key", "Enter")
-            await opened.wait_for_selector("#checkpoint")
-            return opened
+            contexts.push_async_callback(context.close)
+            page = await context.new_page()
+            page.set_default_timeout(20_000)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+            if not scripts:
+                await _sign_in(page, service)
+            return page
 
-        yield page
-        await chromium.close()
-    assert complaints == []
+        yield open_page
 
 
-@pytest.fixture
-async def story(bank: Bank, service: Deployment) -> str:
-    """A payment that was sent, answered wrongly and rightly, every event of it under a checkpoint."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(service: Deployment, chromium: Browser, signed_in: StorageState) -> AsyncIterator[Page]:
+    """A signed-in page for many tests: to open one takes longer than what most of them do in it."""
+    context = await chromium.new_context(base_url=service.api.url, storage_state=signed_in)
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(tab: Page, complaints: list[str]) -> AsyncIterator[Page]:
+    """The tab, for a test that loads what it looks at and leaves nothing but a route of its own."""
+
+    def on_error(error: Error) -> None:
+        complaints.append(str(error))
+
+    def on_word(said: ConsoleMessage) -> None:
+        if said.type == "error":
+            complaints.append(said.text)
+
+    tab.on("pageerror", on_error)
+    tab.on("console", on_word)
+    yield tab
+    tab.remove_listener("pageerror", on_error)
+    tab.remove_listener("console", on_word)
+    await tab.unroute_all()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bank(service: Deployment) -> AsyncIterator[Bank]:
+    """A bank that calls the service, on the loop of the browser."""
+    async with service.bank() as bank:
+        yield bank
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def redis(service: Deployment) -> AsyncIterator[Redis]:
+    """The store behind the service, to let time pass."""
+    client = Redis.from_url(service.servers.valkey.url, protocol=2)
+    yield client
+    await client.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def every_supplier_delivers_afterwards(bank: Bank) -> AsyncIterator[None]:
+    """Whatever a test scripts."""
+    yield
+    for supplier in ("sms", "voice", "push"):
+        await bank.script(supplier, "deliver")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def story(bank: Bank) -> str:
+    """A payment that was sent, answered wrongly and rightly, every event of it under a checkpoint.
+
+    The tests read it; whoever changes what is stored of it puts it back.
+    """
+    return await _tell_story(bank)
+
+
+async def _tell_story(bank: Bank) -> str:
     psu = unique_psu()
     challenge = await bank.issue(psu=psu, elements_presented=["knowledge"], signals={"ip": "203.0.113.9"})
     code = await bank.code(psu["phone"])
@@ -119,7 +209,7 @@ async def story(bank: Bank, service: Deployment) -> str:
     return str(challenge["id"])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def connection(service: Deployment) -> AsyncIterator[asyncpg.Connection]:
     """Somebody who may change the tables."""
     connection = await asyncpg.connect(service.servers.postgres.url)
@@ -138,9 +228,8 @@ async def _keep(page: Page, name: str) -> None:
     await page.screenshot(path=_ARTEFACTS / f"desk-{name}.png", full_page=True)
 
 
-async def test_every_proof_is_verified_in_the_browser(browser: Open, story: str) -> None:
+async def test_every_proof_is_verified_in_the_browser(page: Page, story: str) -> None:
     """The page says the root that it reached from each leaf, and it is the checkpoint's."""
-    page = await browser()
     assert await _verdict(page, story) == "Verified in your browser: all 6 events"
     note = await page.inner_text("#checkpoint")
     root = note.splitlines()[2]
@@ -237,10 +326,9 @@ _FORGERIES |= {
 
 
 @pytest.mark.parametrize("forgery", list(_FORGERIES))
-async def test_a_forged_page_is_found_out(browser: Open, story: str, forgery: str) -> None:
+async def test_a_forged_page_is_found_out(page: Page, story: str, forgery: str) -> None:
     """One changed byte of leaf, proof, opened value, checkpoint or key: not verified, and the page says where."""
     where, into, said = _FORGERIES[forgery]
-    page = await browser()
 
     async def forge(route: Route) -> None:
         response = await route.fetch()
@@ -274,20 +362,19 @@ async def _verified(page: Page, bank: Bank, challenge: str) -> None:
 
 @pytest.mark.parametrize("status", list(SITUATIONS))
 async def test_every_honest_story_is_verified(
-    browser: Open, bank: Bank, redis: Redis, script: None, status: str
+    page: Page, bank: Bank, redis: Redis, every_supplier_delivers_afterwards: None, status: str
 ) -> None:
     """Whatever came of a challenge: what its page shows is what a browser makes of its leaves."""
-    page = await browser()
     challenge = (await SITUATIONS[status](bank, redis))["id"]
     await _verified(page, bank, challenge)
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM audit_private", "UPDATE audit_private SET sealed = '\\x01'"])
 async def test_a_story_without_its_values_is_verified(
-    browser: Open, bank: Bank, story: str, connection: asyncpg.Connection, change: str
+    page: Page, bank: Bank, connection: asyncpg.Connection, change: str
 ) -> None:
     """Values that are missing or altered leave every leaf and proof as they were."""
-    page = await browser()
+    story = await _tell_story(bank)
     await connection.execute(
         f"{change} WHERE event_id IN"  # noqa: S608 - no value in it
         " (SELECT id FROM audit_events WHERE challenge_id = $1)",
@@ -296,9 +383,8 @@ async def test_a_story_without_its_values_is_verified(
     await _verified(page, bank, story)
 
 
-async def test_other_challenges_are_verified(browser: Open, bank: Bank) -> None:
+async def test_other_challenges_are_verified(page: Page, bank: Bank) -> None:
     """A login has no payment, a batch no single payee, and a payer's words may be anything."""
-    page = await browser()
     batch = {
         "total": {"currency": "EUR", "amount": "30.00"},
         "payees": [{"payee": {"name": "One"}, "amount": {"currency": "EUR", "amount": "30.00"}}],
@@ -320,10 +406,9 @@ async def test_other_challenges_are_verified(browser: Open, bank: Bank) -> None:
 
 
 async def test_an_event_of_another_challenge_is_found_out(
-    browser: Open, story: str, connection: asyncpg.Connection
+    page: Page, story: str, connection: asyncpg.Connection
 ) -> None:
     """A leaf of the log that is about something else, filed under this challenge: red, and named."""
-    page = await browser()
     foreign = await connection.fetchval(
         "SELECT event.id FROM audit_events AS event JOIN audit_leaves AS leaf ON leaf.event_id = event.id"
         " WHERE type = 'audit.read' AND challenge_id IS NULL ORDER BY txid LIMIT 1"
@@ -346,10 +431,9 @@ async def test_an_event_of_another_challenge_is_found_out(
     ids=["last", "between", "first"],
 )
 async def test_an_event_that_never_gets_an_index_proves_nothing(
-    browser: Open, story: str, connection: asyncpg.Connection, txid: str, position: str, said: str
+    page: Page, story: str, connection: asyncpg.Connection, txid: str, position: str, said: str
 ) -> None:
     """An event slipped in beside the log: no green verdict, and the headline follows the proven events."""
-    page = await browser()
     made_up = {
         "at_ms": 1_764_300_000_000,
         "challenge": story,
@@ -380,6 +464,7 @@ async def test_an_event_that_never_gets_an_index_proves_nothing(
 async def test_an_auditor_searches_and_reads_without_a_mouse(browser: Open, story: str) -> None:
     """Tab, Enter and arrows lead from the first page over a filter to a story and its leaves, with a visible focus."""
     page = await browser()
+    await page.goto("/desk")
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.className") == "skip"
     await page.keyboard.press("Enter")

@@ -14,7 +14,7 @@ from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from tests.erasure_office import PHONE, Office, cancel, late_state, on_record
-from tests.storeroom import CLIENT, events_of, values_of
+from tests.storeroom import CLIENT, events_of, eventually, is_waiting, values_of
 
 
 async def test_a_late_commit_brings_nothing_back(
@@ -62,7 +62,7 @@ async def test_what_is_committed_meanwhile_is_bared_as_it_is_then(
         else:
             await office.archive.save(connection, [state])
         erasing = asyncio.create_task(office.erase(psu))
-        await asyncio.sleep(0.3)  # it waits by now, for the key or for the challenge
+        await eventually(lambda: is_waiting(pool))  # for the key or for the challenge
         assert not erasing.done()
         if with_values:
             await office.archive.save(connection, [state])
@@ -132,7 +132,7 @@ async def test_a_challenge_that_appears_while_it_is_confirmed_stops_it(
     async with pool.acquire() as connection, connection.transaction():
         await office.vault.save(connection, [values])
         erasing = asyncio.create_task(office.erase(psu))
-        await asyncio.sleep(0.3)
+        await eventually(lambda: is_waiting(pool))
         await connection.execute(
             "INSERT INTO challenges SELECT $2, client_id, psu, purpose, status, created_at, expires_at, revision, state"
             " FROM challenges WHERE id = $1",

@@ -22,7 +22,7 @@ from sca_service.kernel.errors import NotFound
 from sca_service.kernel.ids import new_id
 from tests.harness import Deployment
 from tests.logs import own_schema
-from tests.storeroom import new_payer, values_of
+from tests.storeroom import eventually, is_waiting, new_payer, values_of
 
 SIGNER = NoteSigner("sca.example/log", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 YEAR_MS = 365 * 86_400_000
@@ -341,7 +341,7 @@ async def test_whoever_seals_waits_for_the_prune_and_takes_another_key(pool: asy
             await prune_keys(pruning, 0, years=5)
             rows = [(new_id("evt"), pruned, b"sealed"), (new_id("evt"), living, b"sealed")]
             sealed = asyncio.create_task(add_sealed(sealing, rows))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: is_waiting(pool))
             assert not sealed.done()
         assert await sealed == [pruned]
     assert await pool.fetchval("SELECT array_agg(key_id) FROM audit_private") == [living]

@@ -134,8 +134,9 @@ def test_a_tile_that_is_too_long_is_a_finding_and_no_end(served: Served, web: We
     assert report.leaves_read == 3000
 
 
-def test_a_place_that_is_no_log_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_is_no_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, nothing, another scheme, half an address."""
+    monkeypatch.setattr(sources, "_PAUSE_SECONDS", 0.001)
     (tmp_path / "file").write_bytes(bytes(11))
     for place in (str(tmp_path / "file"), "nowhere", "ftp://x/log", "http://", "http://[/log"):
         with pytest.raises(Refused):
