@@ -1,14 +1,16 @@
 """The service's keys: versioned roots, and what is derived from them.
 
-One JSON file, mode 0600, or the same text in an environment variable::
+One JSON file, mode 0600, or the same text in an environment variable; either may be in an envelope that only an HSM or
+a key service opens (custody/envelope.py)::
 
     {"current": 1, "roots": {"1": "<32 bytes, base64url>"}, "index": "<32 bytes>", "signing": ["<32 bytes>", …],
      "log": ["<32 bytes>", …]}
 
-`roots` protect codes and personal data; the newest is used, older ones still open what they closed. `index` makes
-pseudonyms and key hashes, so it outlives rotation: what is looked up must be found again. `signing` holds Ed25519
-seeds; the first signs, all are published. `log` holds those that sign the audit log's checkpoints, the newest first;
-all of them sign, so that whoever knows an older one can follow. Without it there is one, made from `index`.
+`roots` protect codes and personal data; `current` is used, older ones still open what they closed, and a newer one
+waits until every replica has it (docs/operations.md). `index` makes pseudonyms and key hashes, so it outlives rotation:
+what is looked up must be found again. `signing` holds Ed25519 seeds; the first signs, all are published. `log` holds
+those that sign the audit log's checkpoints, the newest first; all of them sign, so that whoever knows an older one can
+follow. Without it there is one, made from `index`.
 """
 
 import base64
@@ -31,6 +33,8 @@ from sca_service.kernel.secret import Secret
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_MOST_VERSIONS = 255
+"""A version is one byte of what is sealed, and two digits of a challenge's id."""
 
 
 class SealBroken(ScaError):
@@ -69,7 +73,7 @@ class Keyring:
         for key in (*roots.values(), index, *signing, *log):
             if len(key) != _KEY_BYTES or len(set(key)) < 8:
                 raise ConfigurationError("keyring: every key needs 32 random bytes")
-        if current not in roots or not signing or not all(0 < version < 256 for version in roots):
+        if current not in roots or not signing or not all(0 < version <= _MOST_VERSIONS for version in roots):
             raise ConfigurationError(
                 "keyring: `current` must name a root from 1 to 255, and `signing` hold a key"
             )
@@ -86,6 +90,11 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring(current={self.current}, versions={sorted(self._roots)})"
+
+    @property
+    def older_versions(self) -> tuple[int, ...]:
+        """The versions before the current one: what lies under them is sealed anew (custody/resealing.py)."""
+        return tuple(version for version in self.versions if version < self.current)
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -135,6 +144,14 @@ class Keyring:
         except (InvalidTag, LookupError, ValueError) as error:
             raise SealBroken("sealed bytes do not open") from error
 
+    @staticmethod
+    def version_of(sealed: str) -> int:
+        """The root that a sealed text lies under: its first byte. Raises SealBroken when it is none at all."""
+        try:
+            return base64.urlsafe_b64decode(sealed[:4])[0]
+        except (LookupError, ValueError) as error:
+            raise SealBroken("sealed bytes have no version") from error
+
     def _record_cipher(self, version: int, record_id: str) -> AESGCM:
         return AESGCM(hmac.digest(self._seal_keys[version], record_id.encode(), "sha256"))
 
@@ -179,6 +196,41 @@ def write_keyring(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(create_keyring_text())
+        file.flush()
+        os.fsync(descriptor)
+
+
+def add_root(text: str) -> str:
+    """The keyring with one more root, which nothing uses yet. Raises ConfigurationError when 255 were made before."""
+    newest = Keyring.parse(text).versions[-1]
+    if newest == _MOST_VERSIONS:
+        raise ConfigurationError("keyring: there is no version after 255")
+    content = json.loads(text)
+    content["roots"][str(newest + 1)] = _encode(secrets.token_bytes(_KEY_BYTES))
+    return json.dumps(content, indent=2)
+
+
+def use_newest_root(text: str) -> str:
+    """The keyring whose newest root is the current one. Raises ConfigurationError when it is so already."""
+    keyring = Keyring.parse(text)
+    newest = keyring.versions[-1]
+    if newest == keyring.current:
+        raise ConfigurationError(
+            f"keyring: root {newest}, the newest, is current already; `sca keys add-root` adds one"
+        )
+    return json.dumps({**json.loads(text), "current": newest}, indent=2)
+
+
+def remove_root(text: str, version: int) -> str:
+    """The keyring without one of its older roots. Raises ConfigurationError for any other: a number is never reused."""
+    keyring = Keyring.parse(text)
+    if version not in keyring.older_versions:
+        raise ConfigurationError(
+            f"keyring: only a root older than the current one, {keyring.current}, can be taken out"
+        )
+    content = json.loads(text)
+    content["roots"] = {name: root for name, root in content["roots"].items() if int(name) != version}
+    return json.dumps(content, indent=2)
 
 
 def key_id(public_key: bytes) -> str:
