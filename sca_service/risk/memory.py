@@ -1,0 +1,141 @@
+"""What the service remembers of payers, devices, payees, addresses and lines: values, read from a hash's fields."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+HOUR_STEP_SECONDS: Final = 600
+HOUR_SLOTS: Final = 7
+DAY_STEP_SECONDS: Final = 10_800
+DAY_SLOTS: Final = 9
+"""Buckets of the two windows, the one under way included: 60 to 70 minutes, 24 to 27 hours; counters.lua too."""
+
+DEVICES, PAYEES, AGENTS, COUNTRIES = REMEMBERED = ("v:", "p:", "g:", "c:")
+MOST_REMEMBERED: Final[Mapping[str, int]] = {DEVICES: 8, PAYEES: 16, AGENTS: 4, COUNTRIES: 6}
+"""How many of each are remembered of one payer; the one not seen longest makes place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Degrees, to a hundredth (about a kilometre): nearer is not needed to tell a journey."""
+
+    latitude: float = field(repr=False)
+    longitude: float = field(repr=False)
+
+    def distance_km(self, other: "Location") -> float:
+        """The distance along a great circle (haversine, mean earth radius)."""
+        first, second = math.radians(self.latitude), math.radians(other.latitude)
+        across = math.radians(other.longitude - self.longitude)
+        half = (
+            math.sin((second - first) / 2) ** 2
+            + math.cos(first) * math.cos(second) * math.sin(across / 2) ** 2
+        )
+        return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(half)))
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectMemory:
+    """A device, payee, address or line: requests of the last hour, different payers of the last one to two days."""
+
+    requests_hour: int = 0
+    payers: int = 0
+    reports: int = 0
+    is_listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PayerMemory:
+    """One payer. `now` and `first_seen_at` are seconds since the epoch by Redis; amounts are minor units.
+
+    `mean_minor` and `deviation_minor` (of the sample) are of `payments` approved amounts. `hours` is a bit for each
+    hour (UTC) in which something was approved. `seen` are names by prefix (`REMEMBERED`).
+    """
+
+    now: int
+    first_seen_at: int = 0
+    requests_hour: int = 0
+    requests_day: int = 0
+    amount_day_minor: int = 0
+    ips: int = 0
+    approvals: int = 0
+    payments: int = 0
+    mean_minor: float = 0.0
+    deviation_minor: float = 0.0
+    hours: int = 0
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    location: Location | None = field(default=None, repr=False)
+    located_at: int = 0
+    reports: int = 0
+    is_listed: bool = False
+
+    def knows(self, prefix: str, name: str) -> bool:
+        """Whether this one was seen with something that was approved."""
+        return name in self.seen.get(prefix, frozenset())
+
+
+def subject_memory(now: int, others: int, fields: Mapping[str, str]) -> SubjectMemory:
+    """What a hash says of anything but a payer."""
+    reports, is_listed = _marks(now, fields)
+    return SubjectMemory(_hour(now, fields)[0], others, reports, is_listed)
+
+
+def payer_memory(now: int, others: int, fields: Mapping[str, str]) -> PayerMemory:
+    """What a hash says of a payer; `others` are addresses."""
+    requests_day, amount_day = _window(now, fields, "d", DAY_STEP_SECONDS, DAY_SLOTS)
+    payments = int(fields.get("n", 0))
+    variance = float(fields.get("q", 0)) / (payments - 1) if payments > 1 else 0.0
+    reports, is_listed = _marks(now, fields)
+    return PayerMemory(
+        now=now,
+        first_seen_at=int(fields.get("f", 0)),
+        requests_hour=_hour(now, fields)[0],
+        requests_day=requests_day,
+        amount_day_minor=amount_day,
+        ips=others,
+        approvals=int(fields.get("a", 0)),
+        payments=payments,
+        mean_minor=float(fields.get("m", 0)),
+        deviation_minor=math.sqrt(max(variance, 0.0)),
+        hours=int(fields.get("o", 0)),
+        seen=_seen(fields),
+        location=Location(float(fields["y"]), float(fields["x"])) if "y" in fields else None,
+        located_at=int(fields.get("t", 0)),
+        reports=reports,
+        is_listed=is_listed,
+    )
+
+
+def _hour(now: int, fields: Mapping[str, str]) -> tuple[int, int]:
+    return _window(now, fields, "h", HOUR_STEP_SECONDS, HOUR_SLOTS)
+
+
+def _window(now: int, fields: Mapping[str, str], name: str, step: int, slots: int) -> tuple[int, int]:
+    """Count and sum of the buckets that are still within the window."""
+    current, counted, added = now // step, 0, 0
+    for bucket, count, total in _buckets(fields, name, slots):
+        if current - slots < bucket <= current:
+            counted += count
+            added += total
+    return counted, added
+
+
+def _buckets(fields: Mapping[str, str], name: str, slots: int) -> Iterator[tuple[int, int, int]]:
+    for slot in range(slots):
+        kept = fields.get(f"{name}{slot}")
+        if kept is not None:
+            bucket, count, total = kept.split(":")
+            yield int(bucket), int(count), int(total)
+
+
+def _seen(fields: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {prefix: set() for prefix in REMEMBERED}
+    for name in fields:
+        if name[1:2] == ":":
+            found.setdefault(name[:2], set()).add(name[2:])
+    return {prefix: frozenset(names) for prefix, names in found.items()}
+
+
+def _marks(now: int, fields: Mapping[str, str]) -> tuple[int, bool]:
+    reports = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
+    return reports, int(fields.get("l", 0)) > now

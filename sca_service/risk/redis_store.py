@@ -1,0 +1,220 @@
+"""What is learned of payers, devices, payees, addresses and phone lines, in Redis; every key goes away by itself.
+
+A payer's keys lie on the slot of the payer's partition, everything else on a slot of its own. The keys hold pseudonyms
+and countries, and a payer's last location to about a kilometre: nothing that names anybody.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.errors import StoreUnavailable
+from sca_service.policy.risk import LineQuestion, MemoryRule
+from sca_service.risk.memory import (
+    AGENTS,
+    COUNTRIES,
+    DEVICES,
+    MOST_REMEMBERED,
+    PAYEES,
+    Location,
+    PayerMemory,
+    SubjectMemory,
+    payer_memory,
+    subject_memory,
+)
+from sca_service.risk.model import AnswerState, LineAnswer
+
+_FOLDER = Path(__file__).parent
+_RECALL, _LEARN, _MARK, _FORGET = (
+    Script.read(_FOLDER / "counters.lua", _FOLDER / f"{name}.lua")
+    for name in ("recall", "learn", "mark", "forget")
+)
+_DAY_SECONDS: Final = 86_400
+_PARTITIONS: Final = 64
+_SHORT: Final = 12
+"""Hexadecimal digits by which one of a payer's few devices and payees is known among the others."""
+MOST_AMOUNT_MINOR: Final = 10**12
+"""Larger amounts are learned as this: sums of thousands of them are exact in the scripts' numbers."""
+
+
+class SubjectKind(StrEnum):
+    """Of what, besides payers, something is learned."""
+
+    DEVICE = "device"
+    PAYEE = "payee"
+    IP = "ip"
+    PHONE = "phone"
+
+
+class Mark(StrEnum):
+    """What is put down of somebody or something."""
+
+    REPORTED = "reported"  # for fraud
+    LISTED = "listed"  # as compromised or stolen
+    UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Who and what a request comes from and goes to: pseudonyms; empty for what was not given."""
+
+    payer: str
+    others: Mapping[SubjectKind, str]
+    agent: str = ""
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Everything remembered that speaks to one request; what was not given is not among `others`."""
+
+    payer: PayerMemory
+    others: Mapping[SubjectKind, SubjectMemory] = field(default_factory=dict)
+
+
+class RiskStore:
+    """Recalls and learns. A class because it holds the connection."""
+
+    def __init__(self, redis: RedisConnection, rule: MemoryRule) -> None:
+        self._redis = redis
+        self._rule = rule
+
+    async def recall(self, subjects: Subjects) -> Memory:
+        """What is remembered: a script for each, all in one pipeline. Raises StoreUnavailable."""
+        kinds = list(subjects.others)
+        payer, *found = await asyncio.gather(
+            self._redis.submit(_RECALL, (_payer_key(subjects.payer),), ()),
+            *(self._redis.submit(_RECALL, (_key(kind, subjects.others[kind]),), ()) for kind in kinds),
+        )
+        return Memory(
+            payer_memory(*_fields(payer)),
+            {kind: subject_memory(*_fields(one)) for kind, one in zip(kinds, found, strict=True)},
+        )
+
+    async def requested(self, subjects: Subjects, *, amount_minor: int | None) -> None:
+        """Count one request, whatever was decided about it; one pipeline. Raises StoreUnavailable."""
+        amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
+        ip = subjects.others.get(SubjectKind.IP, "")
+        await asyncio.gather(
+            self._learn(_payer_key(subjects.payer), self._rule.payer_days, "requested", amount, ip),
+            *(
+                self._learn(_key(kind, name), self._rule.subject_days, "requested", "", subjects.payer)
+                for kind, name in subjects.others.items()
+            ),
+        )
+
+    async def approved(
+        self, subjects: Subjects, *, amount_minor: int | None, location: Location | None
+    ) -> None:
+        """Learn what the payer is used to; only what was approved is learned. Raises StoreUnavailable."""
+        amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
+        place = ("", "") if location is None else (f"{location.latitude:.2f}", f"{location.longitude:.2f}")
+        names = {
+            DEVICES: short(subjects.others.get(SubjectKind.DEVICE, "")),
+            PAYEES: short(subjects.others.get(SubjectKind.PAYEE, "")),
+            AGENTS: short(subjects.agent),
+            COUNTRIES: subjects.country,
+        }
+        remembered = [
+            part for prefix, name in names.items() if name for part in (prefix, name, MOST_REMEMBERED[prefix])
+        ]
+        await self._learn(
+            _payer_key(subjects.payer), self._rule.payer_days, "approved", amount, "", *place, *remembered
+        )
+
+    async def mark(self, kind: SubjectKind, name: str, mark: Mark) -> int:
+        """Put a mark on a device, payee, address or line, by its pseudonym; how many reports count on it.
+
+        Raises StoreUnavailable.
+        """
+        return await self._mark(_key(kind, name), mark)
+
+    async def mark_payer(self, payer: str, mark: Mark) -> int:
+        """The same on a payer. Raises StoreUnavailable."""
+        return await self._mark(_payer_key(payer), mark)
+
+    async def forget(self, payer: str) -> None:
+        """Erase what was learned of a payer (GDPR Art. 17). Raises StoreUnavailable."""
+        await self._redis.call(_FORGET, (_payer_key(payer),), ())
+
+    async def _mark(self, key: str, mark: Mark) -> int:
+        return int(await self._redis.call(_MARK, (key,), (self._rule.report_days * _DAY_SECONDS, mark)))
+
+    def _learn(
+        self, key: str, days: int, what: str, amount: str | int, other: str, *more: str | int
+    ) -> "asyncio.Future[Any]":
+        place_and_names = more or ("", "")
+        return self._redis.submit(
+            _LEARN, (key,), (days * _DAY_SECONDS, what, amount, other, *place_and_names)
+        )
+
+
+class LineStore:
+    """Remembers what operators said of lines, under pseudonyms. A class because it holds what is being written."""
+
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def find(
+        self, pseudonym: str, questions: Sequence[LineQuestion]
+    ) -> Mapping[LineQuestion, LineAnswer]:
+        """The answers that are remembered. Raises StoreUnavailable."""
+        if not questions:
+            return {}
+        keys = [_line_key(question, pseudonym) for question in questions]
+        held = await self._redis.command("MGET", *keys)
+        return {
+            question: _answer(kept)
+            for question, kept in zip(questions, held, strict=True)
+            if kept is not None
+        }
+
+    def remember(self, pseudonym: str, question: LineQuestion, answer: LineAnswer, *, seconds: int) -> None:
+        """Keep an answer; never waits. What Redis does not take is asked again."""
+        kept = answer.state.value if answer.found is None else f"{answer.state}:{int(answer.found)}"
+        task = asyncio.get_running_loop().create_task(
+            self._write(_line_key(question, pseudonym), kept, seconds)
+        )
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, key: str, kept: str, seconds: int) -> None:
+        with suppress(StoreUnavailable):
+            await self._redis.command("SET", key, kept, "EX", seconds)
+
+
+def short(pseudonym: str) -> str:
+    """How one of a payer's devices or payees is remembered among the others."""
+    return pseudonym[:_SHORT]
+
+
+def _payer_key(payer: str) -> str:
+    return f"{{p{int(payer[:2], 16) % _PARTITIONS:02d}}}:risk:{payer}"
+
+
+def _key(kind: SubjectKind, name: str) -> str:
+    return f"{{risk:{kind}:{name}}}"
+
+
+def _line_key(question: LineQuestion, pseudonym: str) -> str:
+    return f"{{line:{pseudonym}}}:{question}"
+
+
+def _answer(kept: bytes) -> LineAnswer:
+    state, _, found = kept.decode().partition(":")
+    return LineAnswer(AnswerState(state), found == "1" if found else None)
+
+
+def _fields(reply: Sequence[Any]) -> tuple[int, int, dict[str, str]]:
+    now, others, *flat = reply
+    return (
+        int(now),
+        int(others),
+        {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)},
+    )

@@ -1,0 +1,103 @@
+"""The score: pure arithmetic on what each signal says of some facts.
+
+A signal that holds, or that cannot be told, adds its weight; one that speaks for the payer takes its weight off, and
+only where it surely holds. So neither an error nor one more signal against the payer ever lowers the score.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sca_service.policy.conditions import Verdict
+from sca_service.policy.risk import TRA_CONDITIONS, Decision, Factor, RiskPolicy, Signal
+from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState, Facts, Reason
+
+_SPEAKS = (Verdict.HOLDS, Verdict.ERROR)
+_FACTORS = tuple(factor for factor in Factor if factor is not Factor.TRUST)
+
+
+def assess(facts: Facts, policy: RiskPolicy) -> Assessment:
+    """Weigh every signal. Never raises: what cannot be told counts as the risky answer."""
+    bound = policy.language.bind(facts.supplied())
+    judged = [(signal, signal.condition.verdict(bound)) for signal in policy.signals]
+    rules = [
+        (rule, verdict) for rule in policy.step_up if (verdict := rule.condition.verdict(bound)) in _SPEAKS
+    ]
+    score = max(0, sum(contribution(signal, verdict) for signal, verdict in judged))
+    factors = _factors(judged)
+    return Assessment(
+        decision=_decision(policy, score, factors, rules=len(rules)),
+        score=score,
+        reasons=_reasons(judged),
+        step_ups=tuple(Reason(rule.name, rule.reason, 0, verdict) for rule, verdict in rules),
+        factors=factors,
+        leave_out_channels=frozenset(channel for rule, _ in rules for channel in rule.leave_out_channels),
+        leave_out_methods=frozenset(method for rule, _ in rules for method in rule.leave_out_methods),
+        digest=policy.digest,
+    )
+
+
+def assess_beside(facts: Facts, policy: RiskPolicy, shadow: RiskPolicy | None) -> Assessed:
+    """What applies by `policy`, and beside it what `shadow` would say, which changes nothing."""
+    return Assessed(facts, assess(facts, policy), None if shadow is None else assess(facts, shadow))
+
+
+def contribution(signal: Signal, verdict: Verdict) -> int:
+    """What a signal adds to the score; below zero for one that speaks for the payer."""
+    if signal.factor is Factor.TRUST:
+        return -signal.weight if verdict is Verdict.HOLDS else 0
+    match verdict:
+        case Verdict.HOLDS | Verdict.ERROR:
+            return signal.weight
+        case Verdict.NOT_SUPPLIED:
+            return signal.when_missing
+        case Verdict.FAILS:
+            return 0
+
+
+def _decision(policy: RiskPolicy, score: int, factors: Iterable[FactorResult], *, rules: int) -> Decision:
+    """By the score, but at least what a step-up rule or RTS Art. 18(2)(c) asks for."""
+    wanted = [policy.thresholds.decision(score)]
+    if rules:
+        wanted.append(Decision.STEP_UP)
+    if any(one.state is FactorState.FOUND and one.factor in TRA_CONDITIONS for one in factors):
+        wanted.append(Decision.CHALLENGE)
+    return max(wanted, key=lambda decision: decision.rank)
+
+
+def _factors(judged: Sequence[tuple[Signal, Verdict]]) -> tuple[FactorResult, ...]:
+    """Every factor, whether a signal looks at it or not."""
+    found: dict[Factor, list[str]] = {factor: [] for factor in _FACTORS}
+    missing: dict[Factor, list[str]] = {factor: [] for factor in _FACTORS}
+    looked_at: set[Factor] = set()
+    for signal, verdict in judged:
+        if signal.factor is Factor.TRUST:
+            continue  # it finds nothing, and its absence leaves nothing open
+        if verdict is Verdict.NOT_SUPPLIED:
+            missing[signal.factor].append(signal.name)
+        else:
+            looked_at.add(signal.factor)
+            if verdict in _SPEAKS:
+                found[signal.factor].append(signal.name)
+    return tuple(_factor(factor, found, missing, is_looked_at=factor in looked_at) for factor in _FACTORS)
+
+
+def _factor(
+    factor: Factor,
+    found: Mapping[Factor, list[str]],
+    missing: Mapping[Factor, list[str]],
+    *,
+    is_looked_at: bool,
+) -> FactorResult:
+    unfound = FactorState.CLEAR if is_looked_at else FactorState.NOT_SUPPLIED
+    state = FactorState.FOUND if found[factor] else unfound
+    return FactorResult(factor, state, tuple(found[factor]), tuple(missing[factor]))
+
+
+def _reasons(judged: Iterable[tuple[Signal, Verdict]]) -> tuple[Reason, ...]:
+    """What changed the score, or holds with no weight; the heaviest first, in the order of the file where equal."""
+    weighed = [
+        Reason(signal.name, signal.reason, contribution(signal, verdict), verdict)
+        for signal, verdict in judged
+        if contribution(signal, verdict) or (verdict in _SPEAKS and signal.factor is not Factor.TRUST)
+    ]
+    weighed.sort(key=lambda reason: -abs(reason.weight))
+    return tuple(weighed)

@@ -1,0 +1,402 @@
+"""What is learned of payers and devices, on the real Valkey: exact under parallel load, small, and gone by itself."""
+
+import asyncio
+import secrets
+import statistics
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from redis.crc import key_slot
+
+from sca_service.challenges.redis_store import _challenge_key
+from sca_service.kernel.account import Account
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.money import Amount
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.transaction import Payee, Transaction
+from sca_service.policy.risk import Decision, LineQuestion, MemoryRule, Thresholds
+from sca_service.policy.words import Purpose
+from sca_service.risk.assessor import Assessor
+from sca_service.risk.facts import Marks, RiskOrder
+from sca_service.risk.memory import AGENTS, COUNTRIES, DEVICES, MOST_REMEMBERED, PAYEES, Location
+from sca_service.risk.model import AnswerState, LineAnswer
+from sca_service.risk.redis_store import (
+    MOST_AMOUNT_MINOR,
+    LineStore,
+    Mark,
+    RiskStore,
+    SubjectKind,
+    Subjects,
+    short,
+)
+from tests.storeroom import eventually, new_challenge, new_payer
+from tests.unit.risk.examples import SHIPPED
+
+RULE = MemoryRule(payer_days=90, subject_days=30, report_days=180)
+DAY = 86_400
+MOST_BYTES = 2_048
+RACERS = 50
+BERLIN = Location(52.52, 13.4)
+
+
+@pytest.fixture
+def store(redis: RedisConnection) -> RiskStore:
+    """What learns."""
+    return RiskStore(redis, RULE)
+
+
+def pseudonym() -> str:
+    """A name that no other test has."""
+    return secrets.token_hex(16)
+
+
+def subjects(payer: str | None = None, **others: str) -> Subjects:
+    """A payer with a device, a payee and an address of their own."""
+    held = {kind: others.get(kind.value, pseudonym()) for kind in SubjectKind}
+    return Subjects(payer or new_payer(), held, agent=others.get("agent", pseudonym()), country="DE")
+
+
+async def keys_of(redis: RedisConnection, one: Subjects) -> list[str]:
+    """Every key of a payer and of what the requests came from."""
+    found = []
+    for name in (one.payer, *one.others.values()):
+        found += [key.decode() for key in await redis.command("KEYS", f"*{name}*")]
+    return sorted(found)
+
+
+async def test_what_was_never_seen_is_not_remembered(store: RiskStore) -> None:
+    """Nothing is counted, nothing known."""
+    memory = await store.recall(subjects())
+    assert memory.payer.first_seen_at == memory.payer.approvals == memory.payer.requests_day == 0
+    assert set(memory.others) == set(SubjectKind)
+    assert all(one.payers == one.requests_hour == one.reports == 0 for one in memory.others.values())
+
+
+async def test_a_request_is_counted_with_all_it_comes_from(store: RiskStore) -> None:
+    """Payer, device, payee, address and line; a request is no reason to trust any of them."""
+    one = subjects()
+    await store.requested(one, amount_minor=4_999)
+    await store.requested(one, amount_minor=1)
+    await store.requested(one, amount_minor=None)
+    memory = await store.recall(one)
+    payer = memory.payer
+    assert (payer.requests_hour, payer.requests_day, payer.amount_day_minor, payer.ips) == (3, 3, 5_000, 1)
+    assert (payer.approvals, payer.payments) == (0, 0)
+    assert payer.now - payer.first_seen_at <= 5
+    assert not any(payer.seen.values())
+    for kind in SubjectKind:
+        assert (memory.others[kind].requests_hour, memory.others[kind].payers) == (3, 1)
+
+
+async def test_an_approval_is_what_the_payer_is_used_to(store: RiskStore) -> None:
+    """Amount, device, payee, agent, country, hour and place are learned from nothing else."""
+    one = subjects()
+    await store.approved(one, amount_minor=4_999, location=BERLIN)
+    payer = (await store.recall(one)).payer
+    assert (payer.approvals, payer.payments, payer.mean_minor, payer.deviation_minor) == (1, 1, 4_999, 0)
+    assert payer.knows(DEVICES, short(one.others[SubjectKind.DEVICE]))
+    assert payer.knows(PAYEES, short(one.others[SubjectKind.PAYEE]))
+    assert payer.knows(AGENTS, short(one.agent))
+    assert payer.knows(COUNTRIES, "DE")
+    assert payer.hours in (1 << payer.now // 3600 % 24, 1 << (payer.now - 60) // 3600 % 24)
+    assert payer.location == BERLIN
+    assert payer.now - payer.located_at <= 5
+    assert payer.requests_day == 0
+
+
+async def test_what_was_not_given_is_not_learned(store: RiskStore) -> None:
+    """A login without a device leaves nothing but that it was approved."""
+    one = Subjects(new_payer(), {})
+    await store.approved(one, amount_minor=None, location=None)
+    payer = (await store.recall(one)).payer
+    assert (payer.approvals, payer.payments, payer.location) == (1, 0, None)
+    assert not any(payer.seen.values())
+
+
+async def test_the_one_not_seen_longest_makes_place(store: RiskStore, redis: RedisConnection) -> None:
+    """So many devices are remembered; the oldest goes, whichever came first."""
+    payer = new_payer()
+    devices = [subjects(payer, payee="p" * 32, agent="a" * 32) for _ in range(MOST_REMEMBERED[DEVICES] + 1)]
+    names = [short(one.others[SubjectKind.DEVICE]) for one in devices]
+    for at, one in enumerate(devices[:-1]):
+        await store.approved(one, amount_minor=None, location=None)
+        key = f"{{p{int(payer[:2], 16) % 64:02d}}}:risk:{payer}"
+        await redis.command("HINCRBY", key, f"{DEVICES}{names[at]}", -1_000 if at == 3 else -100 - at)
+    await store.approved(devices[-1], amount_minor=None, location=None)
+    known = (await store.recall(devices[0])).payer.seen[DEVICES]
+    assert known == set(names) - {names[3]}
+    await store.approved(devices[0], amount_minor=None, location=None)
+    assert (await store.recall(devices[0])).payer.seen[DEVICES] == known
+
+
+async def test_different_payers_are_counted_once_each(store: RiskStore) -> None:
+    """HyperLogLog: exact for the few that matter, of a size that does not grow."""
+    shared = pseudonym()
+    payers = [subjects(device=shared) for _ in range(40)]
+    await asyncio.gather(*(store.requested(one, amount_minor=None) for one in payers for _ in range(2)))
+    found = (await store.recall(payers[0])).others[SubjectKind.DEVICE]
+    assert abs(found.payers - 40) <= 1
+    assert found.requests_hour == 80
+
+
+async def read_then_write(redis: RedisConnection, one: Subjects, amount_minor: int) -> None:
+    """An approval as it must not be learned: what decides is read first and written afterwards."""
+    key = f"{{p{int(one.payer[:2], 16) % 64:02d}}}:risk:{one.payer}"
+    count, mean, squares, approvals = (
+        float(kept or 0) for kept in await redis.command("HMGET", key, "n", "m", "q", "a")
+    )
+    delta = amount_minor - mean
+    mean += delta / (count + 1)
+    squares += delta * (amount_minor - mean)
+    await redis.command("HSET", key, "n", int(count) + 1, "m", repr(mean), "q", repr(squares))
+    await redis.command("HSET", key, "a", int(approvals) + 1)
+
+
+@pytest.mark.parametrize("is_atomic", [True, False])
+async def test_of_fifty_approvals_at_once_none_is_lost(
+    store: RiskStore, redis: RedisConnection, is_atomic: bool
+) -> None:
+    """Mean and deviation are those of all of them; without the atomic step, the same race loses some."""
+    one = subjects()
+    amounts = [100 + 37 * number % 1_009 for number in range(RACERS)]
+    await asyncio.gather(
+        *(
+            store.approved(one, amount_minor=amount, location=None)
+            if is_atomic
+            else read_then_write(redis, one, amount)
+            for amount in amounts
+        )
+    )
+    payer = (await store.recall(one)).payer
+    exact = (payer.approvals, payer.payments) == (RACERS, RACERS)
+    exact = exact and payer.mean_minor == pytest.approx(statistics.fmean(amounts))
+    exact = exact and payer.deviation_minor == pytest.approx(statistics.stdev(amounts))
+    assert exact is is_atomic
+
+
+async def test_of_fifty_requests_at_once_none_is_lost(store: RiskStore) -> None:
+    """Counts and sums, of every one that they come from."""
+    one = subjects()
+    await asyncio.gather(*(store.requested(one, amount_minor=number) for number in range(RACERS)))
+    memory = await store.recall(one)
+    assert memory.payer.requests_day == RACERS
+    assert memory.payer.amount_day_minor == sum(range(RACERS))
+    assert all(found.requests_hour == RACERS for found in memory.others.values())
+
+
+async def test_amounts_of_any_size_are_learned(store: RiskStore) -> None:
+    """More than the scripts' numbers hold exactly counts as the most that they do."""
+    one = subjects()
+    for _ in range(3):
+        await store.requested(one, amount_minor=10**30)
+        await store.approved(one, amount_minor=10**30, location=None)
+    payer = (await store.recall(one)).payer
+    assert payer.amount_day_minor == 3 * MOST_AMOUNT_MINOR
+    assert (payer.mean_minor, payer.deviation_minor) == (MOST_AMOUNT_MINOR, 0)
+
+
+async def fill(store: RiskStore, redis: RedisConnection, payer: str) -> Subjects:
+    """A payer of whom as much is remembered as there can be."""
+    one = subjects(payer)
+    for _ in range(max(MOST_REMEMBERED.values()) + 2):
+        one = subjects(payer)
+        await store.requested(one, amount_minor=MOST_AMOUNT_MINOR - 1)
+        await store.approved(one, amount_minor=123_456, location=Location(-52.52, -113.41))
+        await store.approved(one, amount_minor=7, location=Location(-52.52, -113.41))
+    for country in ("FR", "IT", "ES", "US", "JP"):
+        abroad = Subjects(payer, {}, country=country)
+        await store.approved(abroad, amount_minor=None, location=None)
+    await store.mark_payer(payer, Mark.REPORTED)
+    await store.mark_payer(payer, Mark.LISTED)
+    key = f"{{p{int(payer[:2], 16) % 64:02d}}}:risk:{payer}"
+    fields = await redis.command("HGETALL", key)
+    bucket, count, total = next(
+        value for name, value in zip(fields[::2], fields[1::2], strict=True) if name.startswith(b"d")
+    ).split(b":")
+    full = [f"{ring}{slot}" for ring, slots in (("h", 7), ("d", 9)) for slot in range(slots)]
+    for name in full:
+        await redis.command("HSETNX", key, name, b":".join((bucket, count, total)))
+    yesterday = (await store.recall(one)).payer.now // DAY - 1
+    await redis.command("PFADD", f"{key}:{yesterday}", *(pseudonym() for _ in range(20)))
+    await redis.command("EXPIRE", f"{key}:{yesterday}", DAY)
+    return one
+
+
+async def test_an_active_payer_takes_less_than_two_kib(store: RiskStore, redis: RedisConnection) -> None:
+    """Everything full: all windows, all devices and payees, two days of addresses."""
+    payer = new_payer()
+    one = await fill(store, redis, payer)
+    keys = [key.decode() for key in await redis.command("KEYS", f"*{payer}*")]
+    assert len(keys) == 3
+    taken = [int(await redis.command("MEMORY", "USAGE", key)) for key in keys]
+    assert sum(taken) < MOST_BYTES, taken
+    for kind, name in one.others.items():
+        others = [key.decode() for key in await redis.command("KEYS", f"*{kind}:{name}*")]
+        sizes = [int(await redis.command("MEMORY", "USAGE", key)) for key in others]
+        assert sum(sizes) < MOST_BYTES / 2, sizes
+
+
+async def test_every_key_goes_away_by_itself_and_holds_no_name(
+    store: RiskStore, redis: RedisConnection
+) -> None:
+    """A payer's after 90 days, others after 30, what counts different ones after two."""
+    one = subjects()
+    await store.requested(one, amount_minor=1)
+    await store.approved(one, amount_minor=1, location=BERLIN)
+    keys = await keys_of(redis, one)
+    assert len(keys) == 2 * (1 + len(SubjectKind))
+    for key in keys:
+        ttl = await redis.command("TTL", key)
+        days = 2 if key.rpartition(":")[2].isdecimal() and "}:" in key else 90 if ":risk:" in key else 30
+        assert (days - 1) * DAY < ttl <= days * DAY, key
+
+
+async def test_a_payers_keys_lie_with_the_payers_challenges(store: RiskStore, redis: RedisConnection) -> None:
+    """One slot; everything else has a slot of its own, which its own keys share."""
+    one = subjects()
+    await store.requested(one, amount_minor=1)
+    challenge, _ = new_challenge(one.payer)
+    slots = {key_slot(key) for key in await redis.command("KEYS", f"*{one.payer}*")}
+    assert slots == {key_slot(_challenge_key(challenge).encode())}
+    for kind, name in one.others.items():
+        assert len({key_slot(key) for key in await redis.command("KEYS", f"*{kind}:{name}*")}) == 1
+
+
+async def test_a_report_counts_for_its_time_and_outlives_the_rest(
+    store: RiskStore, redis: RedisConnection
+) -> None:
+    """Reports add up; what is learned afterwards does not shorten them, and the last of them starts the time anew."""
+    one = subjects()
+    payee = one.others[SubjectKind.PAYEE]
+    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 1
+    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 2
+    await store.requested(one, amount_minor=1)
+    key = f"{{risk:payee:{payee}}}"
+    assert await redis.command("TTL", key) > 179 * DAY
+    assert (await store.recall(one)).others[SubjectKind.PAYEE].reports == 2
+    await redis.command("HINCRBY", key, "u", -180 * DAY - 1)
+    assert (await store.recall(one)).others[SubjectKind.PAYEE].reports == 0
+    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 1
+
+
+async def test_fifty_reports_at_once_are_fifty(store: RiskStore) -> None:
+    """None is lost."""
+    payer = new_payer()
+    await asyncio.gather(*(store.mark_payer(payer, Mark.REPORTED) for _ in range(RACERS)))
+    assert (await store.recall(Subjects(payer, {}))).payer.reports == RACERS
+
+
+async def test_what_is_listed_can_be_taken_off_the_list(store: RiskStore) -> None:
+    """A list of compromised elements, with an end, and a way back (RTS Art. 2(2)(a))."""
+    one = subjects()
+    phone = one.others[SubjectKind.PHONE]
+    await store.mark(SubjectKind.PHONE, phone, Mark.LISTED)
+    await store.mark(SubjectKind.PHONE, phone, Mark.REPORTED)
+    assert (await store.recall(one)).others[SubjectKind.PHONE].is_listed
+    assert await store.mark(SubjectKind.PHONE, phone, Mark.UNLISTED) == 1
+    found = (await store.recall(one)).others[SubjectKind.PHONE]
+    assert (found.is_listed, found.reports) == (False, 1)
+
+
+async def test_a_payer_can_be_forgotten(store: RiskStore, redis: RedisConnection) -> None:
+    """Nothing of the payer is left (GDPR Art. 17); the device's counters hold no payer that could be read."""
+    payer = new_payer()
+    await fill(store, redis, payer)
+    await store.forget(payer)
+    assert await redis.command("KEYS", f"*{payer}*") == []
+
+
+async def remembers(memory: LineStore, name: str, expected: dict[LineQuestion, LineAnswer]) -> bool:
+    """Whether these are the answers that are remembered."""
+    return dict(await memory.find(name, tuple(LineQuestion))) == expected
+
+
+async def test_an_operators_answer_is_remembered_for_its_time(redis: RedisConnection) -> None:
+    """Yes, no, and that there was none; each question by itself."""
+    memory, name = LineStore(redis), pseudonym()
+    assert await memory.find(name, tuple(LineQuestion)) == {}
+    assert await memory.find(name, ()) == {}
+    expected = {
+        LineQuestion.SIM_SWAP: LineAnswer(AnswerState.ANSWERED, True),
+        LineQuestion.DEVICE_SWAP: LineAnswer(AnswerState.ANSWERED, False),
+        LineQuestion.CALL_FORWARDING: LineAnswer(AnswerState.NO_ANSWER),
+        LineQuestion.NUMBER_RECYCLING: LineAnswer(AnswerState.NOT_APPLICABLE),
+    }
+    for question, answer in expected.items():
+        memory.remember(name, question, answer, seconds=60)
+
+    async def is_kept() -> bool:
+        return await remembers(memory, name, expected)
+
+    await eventually(is_kept)
+    keys = await redis.command("KEYS", f"*{name}*")
+    assert len({key_slot(key) for key in keys}) == 1
+    assert all([0 < await redis.command("TTL", key) <= 60 for key in keys])
+
+
+class SilentDesk:
+    """Operators of whom one question is never answered."""
+
+    async def ask(self, number: PhoneNumber, *, known_since: date | None) -> dict[LineQuestion, LineAnswer]:
+        """Every answer is missing."""
+        return dict.fromkeys(LineQuestion, LineAnswer(AnswerState.NO_ANSWER))
+
+
+def risk_order(device: str, iban: str = "DE89370400440532013000", amount: str = "250.00") -> RiskOrder:
+    """A payment of one and the same payer."""
+    return RiskOrder(
+        client="bank",
+        payer="0b" * 16,
+        purpose=Purpose.PAYMENT,
+        marks=Marks(device_id=device, ip="203.0.113.7", payer_country="DE"),
+        transaction=Transaction.payment(
+            amount=Amount.parse(currency="EUR", amount=amount), payee=Payee("ACME", Account(iban=iban))
+        ),
+        phone=PhoneNumber.parse("+4915112345678"),
+    )
+
+
+async def test_what_was_approved_is_known_and_what_was_only_asked_is_not(
+    store: RiskStore, keyring: Keyring
+) -> None:
+    """A stranger's second try is as new as the first; the policy on trial is reported, and decides nothing."""
+    shipped = SHIPPED
+    trial = replace(shipped.risk, thresholds=Thresholds(1, 2, 3), digest="sha256:trial")
+    assessor = Assessor(replace(shipped, next_risk=trial), store=store, desk=SilentDesk(), keyring=keyring)
+    home, stranger = risk_order("home"), risk_order("stranger", "FR1420041010050500013M02606", "900.00")
+    await store.forget(home.payer)
+    for _ in range(6):
+        await assessor.requested(home)
+        await assessor.approved(home)
+    known = (await assessor.assess(home)).facts
+    assert (known.device_new, known.payee_new, known.payer_payments) == (False, False, 6)
+    assert known.amount_deviation == 0
+    for _ in range(2):
+        assessed = await assessor.assess(stranger)
+        await assessor.requested(stranger)
+        assert {"new_device", "first_payment_to_payee", "amount_unusual", "operator_silent"} <= set(
+            assessed.applied.words
+        )
+        assert assessed.applied.decision is Decision.STEP_UP
+        assert assessed.applied.digest == shipped.risk.digest
+        assert assessed.shadow is not None
+        assert (assessed.shadow.decision, assessed.shadow.digest) == (Decision.REFUSE, "sha256:trial")
+        assert assessed.shadow.score == assessed.applied.score
+
+
+async def test_a_login_without_anything_is_assessed(store: RiskStore, keyring: Keyring) -> None:
+    """No phone, no transaction, no marks: nobody is asked, and nothing is found."""
+    assessor = Assessor(
+        SHIPPED,
+        store=store,
+        desk=SilentDesk(),
+        keyring=keyring,
+    )
+    bare = RiskOrder("bank", new_payer(), Purpose.LOGIN, Marks())
+    await assessor.requested(bare)
+    await assessor.approved(bare)
+    assessed = await assessor.assess(bare)
+    assert (assessed.applied.decision, assessed.applied.score, assessed.shadow) == (Decision.ALLOW, 0, None)
+    assert assessed.facts.sim_swap_answer == "not_asked"
