@@ -75,7 +75,12 @@ _KNOWS = """
     SELECT EXISTS (SELECT FROM payer_keys WHERE psu = $1) OR EXISTS (SELECT FROM challenges WHERE psu = $1)
         OR EXISTS (SELECT FROM audit_events WHERE psu = $1) OR EXISTS (SELECT FROM authenticators WHERE psu = $1)
         OR EXISTS (SELECT FROM push_subscriptions WHERE psu = $1)
+        OR EXISTS (SELECT FROM exemption_assessments WHERE psu = $1)
+        OR EXISTS (SELECT FROM trusted_beneficiaries WHERE psu = $1)
 """
+
+# What was paid stays in the figures and in the counters, which an erasure must not set back; to whom is forgotten.
+_BARE_PAYMENTS = "UPDATE exemption_assessments SET payee = NULL, series = NULL WHERE psu = $1"
 
 # Behind the payer's key, as commits take them, so that neither waits for the other for good; in one order.
 _LOCK_CHALLENGES = "SELECT id, state FROM challenges WHERE psu = $1 ORDER BY id FOR UPDATE"
@@ -245,6 +250,9 @@ class ErasureStore:
             values = await _delete(connection, "audit_private WHERE key_id = ANY($1::bigint[])", keys)
             devices = await _delete(connection, "push_subscriptions WHERE psu = $1", psu)
             authenticators = await _delete(connection, "authenticators WHERE psu = $1", psu)
+            for table in ("trusted_beneficiaries", "exemption_series", "exemption_accesses"):
+                await _delete(connection, f"{table} WHERE psu = $1", psu)
+            await connection.execute(_BARE_PAYMENTS, psu)
             rows = await connection.fetch(_LOCK_CHALLENGES, psu)
             bared = bare({row["id"]: row["state"] for row in rows})
             await connection.executemany(_BARE, list(bared.items()))

@@ -1,0 +1,1 @@
+"""Whom a payer trusts (RTS Art. 13)."""

@@ -1,0 +1,1 @@
+"""Fraud rates and quarterly figures (RTS Art. 19 to 21)."""

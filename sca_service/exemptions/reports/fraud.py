@@ -1,0 +1,117 @@
+"""What is fraudulent, which rate that makes, and what follows from it (RTS Art. 19 to 21)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from sca_service.exemptions.model import FraudStanding, PaymentType
+from sca_service.exemptions.reports.figures import QuarterlyReport, Recomputation, report_of
+from sca_service.exemptions.reports.fraud_rate import WINDOW_DAYS, FraudRate, has_ceased
+from sca_service.exemptions.reports.postgres_store import FraudReportRow, FraudStore
+from sca_service.exemptions.reports.quarter import Quarter, day_of
+from sca_service.exemptions.rows import Occurrence
+from sca_service.kernel.clock import Clock
+from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.ids import new_id
+from sca_service.policy.exemptions import Band, ExemptionPolicy
+
+FRESH_MS = 5_000
+"""How long a standing is used before it is read again."""
+
+
+class FraudKind(StrEnum):
+    """How a payment came to be fraudulent (EBA/GL/2018/05, guideline 1)."""
+
+    UNAUTHORISED = "unauthorised"  # the payer did not agree to it
+    PAYER_MANIPULATED = "payer_manipulated"  # the payer was made to agree to it
+
+
+@dataclass(frozen=True, slots=True)
+class BandStanding:
+    """A band of the policy, and whether the exemption of Art. 18 is open in it now."""
+
+    band: Band
+    is_within: bool
+    has_ceased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateStanding:
+    """The rate of a type over the last 90 days, the days on record, and its bands."""
+
+    payment_type: PaymentType
+    rate: FraudRate
+    days: int
+    first: date
+    last: date
+    bands: tuple[BandStanding, ...]
+
+
+class FraudFigures:
+    """Takes reports and tells rates. A class because it holds the store, and for five seconds what it has read."""
+
+    def __init__(self, *, policy: ExemptionPolicy, store: FraudStore, clock: Clock) -> None:
+        self._policy = policy
+        self._store = store
+        self._clock = clock
+        self._read: dict[tuple[str, PaymentType], tuple[int, FraudStanding]] = {}
+
+    async def report(
+        self,
+        client: str,
+        assessment: str,
+        kind: FraudKind,
+        origin: Mapping[str, object],
+        *,
+        unique: str | None = None,
+    ) -> FraudReportRow:
+        """Count a payment as fraudulent, whether its value was recovered or not; again is as once.
+
+        `unique` (32 hexadecimal digits) names a repeated request. Raises InvalidInput at `/assessment` for what is no
+        executed payment of this client's, StoreUnavailable.
+        """
+        occurrence = Occurrence(self._clock.now_ms(), origin)
+        report_id = f"frd_{unique}" if unique else new_id("frd")
+        row = await self._store.report(report_id, client, assessment, kind, occurrence)
+        if row is None:
+            raise InvalidInput.at("/assessment", "must be an executed payment")
+        self._read.clear()
+        return row
+
+    async def standing(self, client: str, kind: PaymentType) -> FraudStanding:
+        """Where a rate stands, at most five seconds ago. Raises StoreUnavailable."""
+        now_ms = self._clock.now_ms()
+        known = self._read.get((client, kind))
+        if known is not None and 0 <= now_ms - known[0] < FRESH_MS:
+            return known[1]
+        told = await self.rate_standing(client, kind)
+        ceased = frozenset(one.band.most_cents for one in told.bands if one.has_ceased)
+        standing = FraudStanding(told.rate.fraud_cents, told.rate.total_cents, told.days, ceased)
+        self._read[client, kind] = (now_ms, standing)
+        return standing
+
+    async def rate_standing(self, client: str, kind: PaymentType) -> RateStanding:
+        """The rate of a type now, and what it means for each band. Raises StoreUnavailable."""
+        today = day_of(self._clock.now_ms())
+        first = today - timedelta(days=WINDOW_DAYS - 1)
+        since = await self._store.first_day(client, kind)
+        rate = await self._store.rate(client, kind, first, today)
+        quarters = await self._store.quarterly_rates(client, kind, Quarter.of(today).first)
+        bands = tuple(
+            BandStanding(band, rate.is_within(band.reference_ppm), has_ceased(quarters, band.reference_ppm))
+            for band in self._policy.risk_analysis.bands[kind]
+        )
+        days = (today - since).days + 1 if since else 0
+        return RateStanding(kind, rate, days, first, today, bands)
+
+    async def quarterly(self, client: str, quarter: Quarter) -> QuarterlyReport:
+        """The figures of a quarter as they were kept (Art. 21). Raises StoreUnavailable."""
+        return report_of(client, quarter, await self._store.sums(client, quarter.first, quarter.last))
+
+    async def quarterly_from_log(self, client: str, quarter: Quarter) -> QuarterlyReport:
+        """The same, recomputed from the audit log alone. Raises StoreUnavailable."""
+        made = Recomputation(client, quarter.first, quarter.last)
+        async for leaf in self._store.leaves(client):
+            made.add(leaf)
+        return report_of(client, quarter, made.sums)

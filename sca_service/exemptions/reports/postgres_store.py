@@ -1,0 +1,145 @@
+"""Fraud reports and the totals of payments in PostgreSQL, and the leaves that tell the same."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from sca_service.audit.postgres_store import insert_events
+from sca_service.exemptions.events import EXECUTED, FRAUD_REPORTED, fraud_event
+from sca_service.exemptions.model import Context, PaymentType
+from sca_service.exemptions.postgres_store import SLOTS, locked_assessment
+from sca_service.exemptions.reports.figures import Key, Sums, is_remote
+from sca_service.exemptions.reports.fraud_rate import FraudRate
+from sca_service.exemptions.rows import AssessmentRow, AssessmentState, Occurrence
+from sca_service.kernel.connections import in_time
+
+_ADD = """
+    INSERT INTO fraud_reports (id, client_id, assessment, kind) VALUES ($1, $2, $3, $4)
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+_ONE = "SELECT id, assessment, kind FROM fraud_reports WHERE assessment = $1"
+
+# On the day on which the payment was executed: its value is in the total of that day.
+_ADD_TO_TOTAL = """
+    INSERT INTO payment_totals AS total
+        (client_id, payment_type, context, day, basis, slot, fraud_payments, fraud_cents)
+    VALUES ($1, $2, $3, $4, $5, $6, 1, $7)
+    ON CONFLICT (client_id, payment_type, context, day, basis, slot)
+    DO UPDATE SET fraud_payments = total.fraud_payments + 1, fraud_cents = total.fraud_cents + EXCLUDED.fraud_cents
+"""
+
+_FIRST_DAY = """
+    SELECT min(day) FROM payment_totals
+    WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND payments > 0
+"""
+_ROLLING = """
+    SELECT COALESCE(sum(fraud_cents), 0) AS fraud, COALESCE(sum(cents), 0) AS total FROM payment_totals
+    WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND day BETWEEN $3 AND $4
+"""
+_QUARTERS = """
+    SELECT date_trunc('quarter', day)::date AS quarter, sum(fraud_cents) AS fraud, sum(cents) AS total
+    FROM payment_totals
+    WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND day < $3
+    GROUP BY 1 ORDER BY 1
+"""
+_SUMS = """
+    SELECT payment_type, context, basis, sum(payments)::bigint AS payments, sum(cents) AS cents,
+           sum(fraud_payments)::bigint AS fraud_payments, sum(fraud_cents) AS fraud_cents
+    FROM payment_totals WHERE client_id = $1 AND day BETWEEN $2 AND $3
+    GROUP BY payment_type, context, basis
+"""
+
+# One type after the other, each in the order of the log, a portion at a time.
+_LEAVES = """
+    SELECT body, txid::text AS txid, position FROM audit_events
+    WHERE type = $1 AND client_id = $2 AND (txid, position) > ($3::text::xid8, $4)
+    ORDER BY txid, position LIMIT $5
+"""
+_LEAVES_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class FraudReportRow:
+    """A payment that turned out to be fraudulent: the report's id, the payment's assessment, and what it was."""
+
+    id: str
+    assessment: str
+    kind: str
+
+
+class FraudStore:
+    """The tables `fraud_reports` and `payment_totals`. A class because it holds the pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def report(
+        self, report_id: str, client: str, assessment: str, kind: str, occurrence: Occurrence
+    ) -> FraudReportRow | None:
+        """Count an executed payment as fraudulent, once; again is as once. None for one that was not executed.
+
+        Raises StoreUnavailable.
+        """
+        return await in_time(self._report(report_id, client, assessment, kind, occurrence))
+
+    async def first_day(self, client: str, kind: PaymentType) -> date | None:
+        """The first day with remote payments of a type on record, or None. Raises StoreUnavailable."""
+        first: date | None = await in_time(self._pool.fetchval(_FIRST_DAY, client, kind))
+        return first
+
+    async def rate(self, client: str, kind: PaymentType, first: date, last: date) -> FraudRate:
+        """The rate of remote payments of a type from one day to another, both counting. Raises StoreUnavailable."""
+        (found,) = await in_time(self._pool.fetch(_ROLLING, client, kind, first, last))
+        return FraudRate(int(found["fraud"]), int(found["total"]))
+
+    async def quarterly_rates(self, client: str, kind: PaymentType, before: date) -> Sequence[FraudRate]:
+        """The rates of all quarters that have ended before a day, in their order. Raises StoreUnavailable."""
+        rows = await in_time(self._pool.fetch(_QUARTERS, client, kind, before))
+        return [FraudRate(int(row["fraud"]), int(row["total"])) for row in rows]
+
+    async def sums(self, client: str, first: date, last: date) -> dict[Key, Sums]:
+        """What was executed from one day to another, both counting. Raises StoreUnavailable."""
+        sums: dict[Key, Sums] = {}
+        for row in await in_time(self._pool.fetch(_SUMS, client, first, last)):
+            key = Key(PaymentType(row["payment_type"]), is_remote(Context(row["context"])), row["basis"])
+            sums[key] = sums.get(key, Sums()).plus(
+                Sums(row["payments"], int(row["cents"]), row["fraud_payments"], int(row["fraud_cents"]))
+            )
+        return sums
+
+    async def leaves(self, client: str) -> AsyncIterator[dict[str, Any]]:
+        """The events that figures are made of, as the log has them. Raises StoreUnavailable."""
+        for kind in (EXECUTED, FRAUD_REPORTED):
+            txid, position = "0", 0
+            while True:
+                rows = await in_time(self._pool.fetch(_LEAVES, kind, client, txid, position, _LEAVES_AT_ONCE))
+                for row in rows:
+                    yield msgspec.json.decode(row["body"])
+                if len(rows) < _LEAVES_AT_ONCE:
+                    break
+                txid, position = rows[-1]["txid"], rows[-1]["position"]
+
+    async def _report(
+        self, report_id: str, client: str, assessment: str, kind: str, occurrence: Occurrence
+    ) -> FraudReportRow | None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await locked_assessment(connection, assessment, client)
+            if row is None or row.state is not AssessmentState.EXECUTED or not row.is_payment:
+                return None
+            added = await connection.fetchval(_ADD, report_id, client, assessment, kind)
+            if added is not None:
+                await connection.execute(_ADD_TO_TOTAL, *_columns(row))
+                await insert_events(connection, [fraud_event(row, report_id, kind, occurrence)])
+            (kept,) = await connection.fetch(_ONE, assessment)
+            return FraudReportRow(kept["id"], kept["assessment"], kept["kind"])
+
+
+def _columns(row: AssessmentRow) -> tuple[object, ...]:
+    slot = int(row.psu[:2], 16) % SLOTS
+    cents = Decimal(row.cents or 0)
+    return (row.client, row.payment_type, row.context, row.executed_on, row.basis, slot, cents)
