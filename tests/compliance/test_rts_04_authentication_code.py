@@ -20,6 +20,7 @@ from sca_service.challenges.model import ChallengeId
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Purpose
+from tests.device import asked, claims_of, enrolled
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu, wrong
 from tests.storeroom import let_expire
 
@@ -318,3 +319,44 @@ async def test_4_1_the_right_code_for_the_wrong_payment_is_not_accepted(bank: Ba
     right = await bank.code(psu["phone"])
     other = TRANSACTION | {"amount": {"currency": "EUR", "amount": "50.00"}}
     assert (await bank.verify(challenge["id"], right, other))["outcome"] == "transaction_mismatch"
+
+
+async def test_4_1_an_authentication_code_names_the_elements_it_is_based_on(bank: Bank) -> None:
+    """Two or more make it strong, and it says so; one does not, and it says that too."""
+    for presented in (["knowledge"], []):
+        psu = unique_psu()
+        challenge = await bank.issue(psu=psu, elements_presented=presented)
+        verified = await bank.verify(challenge["id"], await bank.code(psu["phone"]))
+        said = claims_of(verified["authentication_code"])
+        assert (said["elements"], said["sca"]) == ([*presented, "possession"], bool(presented))
+
+
+async def test_4_1_what_a_device_signed_is_accepted_once(bank: Bank) -> None:
+    """Approved, and the same signature again is not; the bank reads one and the same authentication code."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    challenge = await asked(bank, psu)
+    signed = device.approval(challenge, challenge["matching_digits"])
+    outcomes = [(await device.answered(challenge["id"], signed))[0] for _ in range(3)]
+    assert outcomes == ["approved", "already_used", "already_used"]
+    codes = {(await bank.get(challenge["id"]))["authentication_code"] for _ in range(2)}
+    (said,) = map(claims_of, codes)
+    assert (said["challenge"], said["elements"], said["sca"]) == (
+        challenge["id"],
+        ["possession", "inherence"],
+        True,
+    )
+
+
+async def test_4_3_b_wrong_digits_of_a_device_are_failures_like_others(bank: Bank) -> None:
+    """Five in a row, of codes and digits together, block the payer for every method."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    by_text = await bank.issue(psu=psu)
+    await _fail(bank, by_text["id"], await bank.code(psu["phone"]), 2)
+    challenge = await asked(bank, psu)
+    bad = device.approval(challenge, wrong(challenge["matching_digits"]))
+    assert [await device.answered(challenge["id"], bad) for _ in range(3)][-1] == ("incorrect", 0)
+    right = device.approval(challenge, challenge["matching_digits"])
+    assert (await device.answered(challenge["id"], right))[0] == "blocked"
+    assert (await bank.issue(psu=psu))["status"] == "refused"

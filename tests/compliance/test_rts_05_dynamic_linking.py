@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.device import asked, enrolled
 from tests.harness import TRANSACTION, Bank, unique_psu
 
 Transaction = dict[str, Any]
@@ -125,3 +126,47 @@ async def test_5_1_a_a_batch_shows_its_total_and_its_payees(bank: Bank) -> None:
     challenge = await bank.issue(psu=psu, transaction=BATCH)
     for shown in (challenge["message_shown"], (await bank.message(psu["phone"]))["text"]):
         assert all(part in shown for part in ("30,00 €", "ACME GmbH", "Bolt AG"))
+
+
+async def test_5_1_a_a_device_is_told_amount_and_payee(bank: Bank) -> None:
+    """What the app shows before the payer signs: the text of the bank's page, and the transaction itself."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    challenge = await asked(bank, psu)
+    (shown,) = await device.asked()
+    assert shown["message_shown"] == challenge["message_shown"] == "49,99 € an ACME GmbH …3000"
+    assert shown["transaction"]["amount"] == TRANSACTION["amount"]
+    assert shown["transaction"]["payee"] == TRANSACTION["payee"]
+
+
+async def test_5_1_b_a_signature_is_for_one_payment(bank: Bank) -> None:
+    """What was signed for one challenge answers no other, even when payer and payment are the same."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    first, second = await asked(bank, psu), await asked(bank, psu)
+    assert first["transaction"]["digest"] == second["transaction"]["digest"]
+    signed = device.approval(first, first["matching_digits"])
+    assert (await device.answer(second["id"], signed)).status_code == 422
+    assert (await device.answered(first["id"], signed))[0] == "approved"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(_with(amount={"currency": "EUR", "amount": "49.98"}), id="amount"),
+        pytest.param(_with(payee=TRANSACTION["payee"] | {"name": "ACME Ltd"}), id="payee"),
+        pytest.param(_with(payee={"name": "ACME GmbH", "account": {"iban": OTHER_IBAN}}), id="account"),
+    ],
+)
+async def test_5_1_d_a_signature_over_another_payment_voids(bank: Bank, changed: Transaction) -> None:
+    """The app was shown something else than the bank is about to execute: going back does not help."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    challenge, other = await asked(bank, psu), await asked(bank, psu, transaction=changed)
+    digits = challenge["matching_digits"]
+    signed = device.approval(challenge, digits, transaction=other["transaction"]["digest"])
+    assert (await device.answered(challenge["id"], signed))[0] == "transaction_mismatch"
+    read = await bank.get(challenge["id"])
+    assert (read["status"], read["authentication_code"]) == ("rejected", None)
+    right = device.approval(challenge, digits)
+    assert (await device.answered(challenge["id"], right))[0] == "transaction_mismatch"

@@ -1,7 +1,13 @@
 """RTS Art. 6 to 9: what each element is, how it is protected, and that two are two."""
 
+import json
+
+import asyncpg
+
+from tests.device import asked, base64url, claims_of, enrol, send
+from tests.device import enrolled as device_enrolled
 from tests.generator import enrolled, login, path, pin_enrolled
-from tests.harness import Bank, order, unique_psu
+from tests.harness import Bank, Deployment, order, unique_psu, wrong
 
 PIN = "493817"
 
@@ -61,3 +67,77 @@ async def test_9_1_a_breach_of_one_element_leaves_the_other(bank: Bank) -> None:
     assert (await bank.http.delete(f"{path(psu)}/{authenticator}")).status_code == 204
     again = await bank.issue(psu=psu)
     assert (again["pin_asked"], again["sca"]) == (False, False)
+
+
+async def test_7_1_a_key_cannot_be_replicated_from_what_the_service_has(
+    bank: Bank, service: Deployment
+) -> None:
+    """Only the public part ever comes here: a private one is refused, and what is stored cannot sign."""
+    psu = unique_psu()
+    device, code = await enrol(bank, psu)
+    url, body = f"{device.url}/activate", {"authenticator": device.id, "activation_code": code}
+    raw = json.dumps(body).encode()
+    private = device.jwk | {"d": base64url(b"1" * 32)}
+    claims = claims_of(device.proof("POST", url, raw))
+    signed = device.sign({"typ": "dpop+jwt", "jwk": private}, claims)
+    assert (await send("POST", url, raw, [("DPoP", signed)])).status_code == 401
+    assert (await device.activate(code)).json()["outcome"] == "activated"
+    connection = await asyncpg.connect(service.servers.postgres.url)
+    sealed = await connection.fetchval("SELECT sealed FROM authenticators WHERE id = $1", device.id)
+    await connection.close()
+    opened = service.keyring.open(sealed, device.id)
+    assert device.jwk["x"].encode() in opened
+    assert b'"d"' not in opened
+
+
+async def test_8_1_inherence_is_claimed_only_where_the_bank_answers_for_it(bank: Bank) -> None:
+    """Of a device that asks for nothing before its key signs, an approval is possession alone."""
+    for unlocked_by, elements in (
+        (None, ["possession"]),
+        ("inherence", ["possession", "inherence"]),
+        ("knowledge", ["knowledge", "possession"]),
+    ):
+        psu = unique_psu()
+        await device_enrolled(bank, psu, unlocked_by=unlocked_by)
+        issued = await asked(bank, psu)
+        assert (issued["elements"], issued["sca"]) == (elements, unlocked_by is not None)
+
+
+async def test_9_1_what_came_over_the_code_s_own_channel_is_no_second_element(bank: Bank) -> None:
+    """Who reads the payer's texts has both the code and a PIN that was typed there."""
+    presented = {"elements_presented": ["knowledge"]}
+    together = await bank.issue(**presented, presented_over={"knowledge": "sms"})
+    apart = await bank.issue(**presented, presented_over={"knowledge": "voice"})
+    assert (together["elements"], together["sca"]) == (["possession"], False)
+    assert (apart["elements"], apart["sca"]) == (["knowledge", "possession"], True)
+
+
+async def test_9_2_a_phone_in_wrong_hands_approves_nothing_by_itself(bank: Bank) -> None:
+    """The payer repeats two digits of the bank's page; an app that is only asked has them wrong, and that counts."""
+    psu = unique_psu()
+    device = await device_enrolled(bank, psu)
+    issued = await asked(bank, psu)
+    (shown,) = await device.asked()
+    assert shown["matching_digits_needed"] is True
+    assert "matching_digits" not in shown
+    guess = device.approval(shown, wrong(issued["matching_digits"]))
+    assert await device.answered(issued["id"], guess) == ("incorrect", 4)
+    for digits in ("", "0", None):
+        assert (
+            await device.answer(issued["id"], device.approval(shown, "00", **{"digits": digits}))
+        ).status_code == 422
+    assert (await bank.get(issued["id"]))["status"] == "pending"
+
+
+async def test_9_3_c_a_phone_that_is_lost_or_altered_is_put_out_at_once(bank: Bank) -> None:
+    """Suspended, it is asked nothing and answers nothing, and what it was asked is void; it may be resumed."""
+    psu = unique_psu()
+    device = await device_enrolled(bank, psu)
+    issued = await asked(bank, psu)
+    place = f"{path(psu)}/{device.id}"
+    assert (await bank.http.post(f"{place}/suspend", json={})).json()["state"] == "suspended"
+    right = device.approval(issued, issued["matching_digits"])
+    assert (await device.answer(issued["id"], right)).status_code == 401
+    assert (await bank.get(issued["id"]))["status"] == "cancelled"
+    assert (await bank.http.post(f"{place}/resume", json={})).json()["state"] == "active"
+    assert (await device.answered(issued["id"], right))[0] == "cancelled"
