@@ -22,6 +22,8 @@ from sca_service.audit.log.witnesses.publisher import Publisher
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.record import StateSource
 from sca_service.core import log_signers, open_core
+from sca_service.custody.postgres_store import SealedStore
+from sca_service.custody.resealing import Resealer
 from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
@@ -99,6 +101,9 @@ async def run_worker(settings: Settings) -> None:
             partitions=partitions,
         )
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
+        resealer = Resealer(
+            store=SealedStore(core.postgres), writer=core.writer, keyring=settings.keyring, clock=core.clock
+        )
         announcer = core.announcer("worker")
         await announcer.announce(core.policy.digest, core.settings.keyring)
         gc.freeze()  # what start-up made stays: no collection has to look through it again
@@ -108,6 +113,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(dispatcher.run(stop))
             tasks.create_task(drain.run(stop))
             tasks.create_task(announcer.keep_measuring(stop))
+            tasks.create_task(resealer.run(stop))
 
 
 async def run_log(settings: Settings) -> None:

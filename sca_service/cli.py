@@ -14,9 +14,11 @@ app = App(
 )
 clients = App(name="clients", help="The backends that may call the service, and their API keys.")
 policy = App(name="policy", help="The policies: what a bank decides.")
-keys = App(name="keys", help="The keyring.")
+keys = App(name="keys", help="The keyring: its roots, and who protects it.")
+risk = App(name="risk", help="The risk policy: how well it tells fraud from honest requests.")
 routes = App(name="routes", help="Which supplier carries a message.")
 texts = App(name="texts", help="The texts that payers read and hear.")
+reports = App(name="reports", help="What authorities are told: payments, exemptions and fraud.")
 audit = App(name="audit", help="The audit log: prove it, read it, and erase what is personal beside it.")
 
 for group, name, place, what in (
@@ -38,6 +40,13 @@ for group, name, place, what in (
     (clients, "revoke", "commands:clients_revoke", "Revoke a client: its keys stop working within a second."),
     (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
+    (keys, "add-root", "keys_commands:add", "Add a root that nothing uses yet."),
+    (keys, "rotate", "keys_commands:rotate", "Make the newest root the current one."),
+    (keys, "status", "keys_commands:status", "Count what lies under each root."),
+    (keys, "retire", "keys_commands:retire", "Take out an older root under which nothing lies."),
+    (keys, "wrap", "keys_commands:put_into", "Put the keyring into an envelope of an HSM or a key service."),
+    (keys, "unwrap", "keys_commands:take_out", "Take the keyring out of its envelope."),
+    (risk, "backtest", "risk_command:backtest", "Try the risk policy on requests whose end is known."),
     (routes, "explain", "routes_command:explain", "Show who could carry a message, at which price, and why."),
     (audit, "export", "audit_commands:export", "Write the audit log as JSON Lines, CSV or Parquet."),
     (audit, "reconcile", "audit_commands:reconcile", "Say what is missing from the log, or doubled."),
@@ -49,10 +58,16 @@ for group, name, place, what in (
     (audit, "erase", "erasure_command:erase", "Ask that a payer be erased."),
     (audit, "erasures", "erasure_command:erasures", "List the erasures that wait for a second operator."),
     (audit, "confirm-erasure", "erasure_command:confirm_erasure", "Confirm an erasure: it is carried out."),
+    (
+        reports,
+        "quarterly",
+        "reports_command:quarterly",
+        "Write the figures of a quarter: CSV, or a page to print.",
+    ),
     (texts, "preview", "texts_command:preview", "Show every text as a handset would."),
 ):
     group.command(f"sca_service.{place}", name=name, help=what)
-for group in (clients, policy, keys, routes, texts, audit):
+for group in (clients, policy, keys, risk, routes, reports, texts, audit):
     app.command(group)
 
 

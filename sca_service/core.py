@@ -48,6 +48,9 @@ from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
 from sca_service.policy.supply import SupplyPolicy
+from sca_service.risk.assessor import Assessor
+from sca_service.risk.camara import OperatorClient, line_desk
+from sca_service.risk.redis_store import LineStore, RiskStore
 from sca_service.routing.router import Router
 from sca_service.settings import Settings
 from sca_service.supply import Surroundings, open_router, working_supply
@@ -186,6 +189,28 @@ class Core:
             site=self.settings.site,
             suspends=self.enrolment(),
         )
+
+    def risk_store(self) -> RiskStore:
+        """What is learned of payers, devices, payees and addresses."""
+        return RiskStore(self.redis, self.policy.risk.memory)
+
+    def assessor(self) -> Assessor:
+        """What assesses requests."""
+        settings = self.settings
+        client = (
+            OperatorClient(settings.camara_client_id, settings.camara_client_secret)
+            if settings.camara_client_secret
+            else None
+        )
+        desk = line_desk(
+            self.policy.risk.line,
+            client,
+            http=self.http,
+            memory=LineStore(self.redis),
+            keyring=settings.keyring,
+            clock=self.clock,
+        )
+        return Assessor(self.policy, store=self.risk_store(), desk=desk, keyring=settings.keyring)
 
     def asker(self) -> Asker:
         """What asks payers' authenticators."""

@@ -264,6 +264,7 @@ def _greet(console: Console, place: Place, keys: Mapping[str, str], seconds: flo
     for name, key in keys.items():
         console.print(f"    {name:<9} {key}", soft_wrap=True)
     console.print()
+    console.print(f"  Checkout        http://localhost:{place.port}/   (with the payer's handset)")
     console.print(f"  API reference   {place.base_url}/docs")
     console.print(f"  Auditor's desk  {place.base_url}/desk   (sign in with the auditor's key)")
     console.print(f"  Sent messages   {place.base_url}/sandbox/messages")

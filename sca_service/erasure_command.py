@@ -84,6 +84,7 @@ def _with_eraser(settings: Settings, act: Callable[[Eraser], Awaitable[Result]])
                 Eraser(
                     erasures=ErasureStore(core.postgres),
                     challenges=core.store,
+                    memory=core.risk_store(),
                     keyring=settings.keyring,
                     clock=core.clock,
                 )

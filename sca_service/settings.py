@@ -5,7 +5,7 @@ A file (`--config`, TOML)::
     environment = "production"          # or "sandbox"
     issuer = "https://sca.bank.example" # `iss` of authentication codes
     policies = "/etc/sca/policies"
-    keyring = "/etc/sca/keyring.json"   # or the environment variable SCA_KEYRING with the JSON itself
+    keyring = "/etc/sca/keyring.json"   # or the environment variable SCA_KEYRING with its text itself
     log_level = "INFO"
 
     [redis]
@@ -24,6 +24,12 @@ A file (`--config`, TOML)::
     [log.witnesses.north]               # who is asked to sign checkpoints; any number of them
     url = "https://witness.example/sca" # `/add-checkpoint` of it is called
     key = "witness.example/north+…"     # its verifier key
+    [custody]                           # for a keyring in an envelope; SCA_PKCS11_PIN is the HSM's PIN
+    deployment = "sca.bank.example"     # every envelope is bound to it
+    pkcs11_module = "/usr/lib/…/libsofthsm2.so"
+    pkcs11_slot = "sca"                 # its label
+    aws_region = "eu-central-1"         # left out: as AWS's own library finds it
+    aws_endpoint = "https://…"          # left out: the region's own
     [passkeys]                          # left out: none are taken
     rp_id = "bank.example"              # the domain that they are bound to
     origins = ["https://pay.bank.example"]  # of the pages that may ask for them
@@ -32,6 +38,7 @@ A file (`--config`, TOML)::
 
 What suppliers want to know us by comes from the environment alone: `SCA_SUPPLIER_KALEYRA_EU_API_KEY` is the `api_key`
 of the supplier `kaleyra-eu` in `suppliers.toml`; `SCA_PORTABILITY_AUTHORIZATION` is the header of the HLR look-up.
+`SCA_CAMARA_CLIENT_ID` and `SCA_CAMARA_CLIENT_SECRET` are what operators of phone lines know us by (risk.toml).
 `SCA_OPERATOR_KEY` is the API key of the operator who gives a command that asks for one (`sca audit erase`).
 """
 
@@ -44,6 +51,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from sca_service.kernel.custody.envelope import unwrap
+from sca_service.kernel.custody.model import CustodySettings
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
@@ -62,6 +71,7 @@ _KNOWN: dict[str, frozenset[str]] = {
             "api",
             "metrics",
             "log",
+            "custody",
             "passkeys",
             "sandbox",
         }
@@ -71,12 +81,15 @@ _KNOWN: dict[str, frozenset[str]] = {
     "api": frozenset({"host", "port", "public_url"}),
     "metrics": frozenset({"host", "port"}),
     "log": frozenset({"origin", "witnesses"}),
+    "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
     "passkeys": frozenset({"rp_id", "origins"}),
     "sandbox": frozenset({"folder"}),
 }
 _SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
 _AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
 _OPERATOR_KEY = "SCA_OPERATOR_KEY"
+_OF_OPERATORS = "SCA_CAMARA_CLIENT_SECRET"
+_PKCS11_PIN = "SCA_PKCS11_PIN"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _WITNESS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _VERIFIER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
@@ -121,6 +134,8 @@ class Settings:
     supplier_secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     portability_authorization: Secret[str] | None = field(default=None, repr=False)
     operator_key: Secret[str] | None = field(default=None, repr=False)
+    camara_client_id: str = ""
+    camara_client_secret: Secret[str] | None = field(default=None, repr=False)
     site: Site | None = None
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
@@ -165,18 +180,16 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     port = sections["api"].get("port", 8080)
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     checks = {
-        "environment: must be sandbox or production": environment in tuple(Environment),
-        "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
+        **_checks_of_the_environment(environment, sandbox),
         **_checks_of_the_stores(str(redis_url), str(postgres_url)),
-        "issuer: must be a URL": str(content.get("issuer", "")).startswith(("https://", "http://")),
-        **_checks_of_the_api(port, public_url),
+        **_checks_of_the_api(str(content.get("issuer", "")), port, public_url),
         **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
     witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
     site = read_site(sections["passkeys"], mistakes)
-    keyring = _keyring_or_mistake(environ.get("SCA_KEYRING"), content.get("keyring"), path.parent, mistakes)
+    keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
     return Settings(
@@ -195,11 +208,41 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         public_url=public_url,
         log_origin=sections["log"].get("origin", ""),
         witnesses=witnesses,
-        supplier_secrets=_secrets(environ, _SECRETS_OF_SUPPLIERS),
-        portability_authorization=_secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
-        operator_key=_secrets(environ, _OPERATOR_KEY).get(_OPERATOR_KEY),
+        **_given_secretly(environ),
         site=site,
     )
+
+
+def _given_secretly(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment alone holds: what others want to know us by."""
+    return {
+        "supplier_secrets": _secrets(environ, _SECRETS_OF_SUPPLIERS),
+        "portability_authorization": _secrets(environ, _AUTHORIZATION).get(_AUTHORIZATION),
+        "operator_key": _secrets(environ, _OPERATOR_KEY).get(_OPERATOR_KEY),
+        "camara_client_id": environ.get("SCA_CAMARA_CLIENT_ID", ""),
+        "camara_client_secret": _secrets(environ, _OF_OPERATORS).get(_OF_OPERATORS),
+    }
+
+
+def read_custody(path: Path | None, environ: Mapping[str, str] | None = None) -> CustodySettings:
+    """How keyrings in an envelope are opened, from a configuration file (None: there is none) and the environment.
+
+    Nothing else in the file has to be right. Raises ConfigurationError.
+    """
+    environ = os.environ if environ is None else environ
+    content = _content(path) if path else {}
+    mistakes: list[str] = []
+    custody = _custody(_section(content, "custody"), path.parent if path else Path(), environ, mistakes)
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return custody
+
+
+def _checks_of_the_environment(environment: object, sandbox: object) -> dict[str, bool]:
+    return {
+        "environment: must be sandbox or production": environment in tuple(Environment),
+        "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
+    }
 
 
 def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
@@ -209,8 +252,9 @@ def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
     }
 
 
-def _checks_of_the_api(port: object, public_url: str) -> dict[str, bool]:
+def _checks_of_the_api(issuer: str, port: object, public_url: str) -> dict[str, bool]:
     return {
+        "issuer: must be a URL": issuer.startswith(("https://", "http://")),
         "api.port: must be 1 to 65535": _is_port(port),
         "api.public_url: must be an https:// URL": _is_public(public_url),
     }
@@ -304,24 +348,37 @@ def _unknown(content: Mapping[str, Any]) -> list[str]:
     return mistakes
 
 
+def _custody(
+    section: Mapping[str, Any], folder: Path, environ: Mapping[str, str], mistakes: list[str]
+) -> CustodySettings:
+    """The section `[custody]`; what is wrong with it goes to `mistakes`."""
+    mistakes += [f"custody.{name}: must be text" for name, text in section.items() if type(text) is not str]
+    texts = {name: text for name, text in section.items() if type(text) is str and name in _KNOWN["custody"]}
+    if not _is_public(texts.get("aws_endpoint", "")):
+        mistakes.append("custody.aws_endpoint: must be an https:// URL")
+    if module := texts.get("pkcs11_module"):
+        texts["pkcs11_module"] = str(folder / module)
+    return CustodySettings(**texts, pkcs11_pin=_secrets(environ, _PKCS11_PIN).get(_PKCS11_PIN))
+
+
 def _keyring_or_mistake(
-    text: str | None, name: str | None, folder: Path, mistakes: list[str]
+    content: Mapping[str, Any], folder: Path, environ: Mapping[str, str], mistakes: list[str]
 ) -> Keyring | None:
+    custody = _custody(_section(content, "custody"), folder, environ, mistakes)
     try:
-        return _keyring(text, name, folder)
+        text = environ.get("SCA_KEYRING") or _keyring_text(content.get("keyring"), folder)
+        return Keyring.parse(unwrap(text, custody))
     except ConfigurationError as error:
         mistakes.append(str(error))
         return None
 
 
-def _keyring(text: str | None, name: str | None, folder: Path) -> Keyring:
-    if text:
-        return Keyring.parse(text)
+def _keyring_text(name: str | None, folder: Path) -> str:
     if not name:
         raise ConfigurationError("keyring: name the file, or set SCA_KEYRING")
     try:
         if (folder / name).stat().st_mode & 0o077:
             raise ConfigurationError("keyring: the file must be readable by its owner only (chmod 600)")
-        return Keyring.parse((folder / name).read_text("utf-8"))
+        return (folder / name).read_text("utf-8")
     except OSError as error:
         raise ConfigurationError(f"keyring: the file cannot be read: {error.strerror}") from error

@@ -15,11 +15,13 @@ from sca_service.api import challenge_events as challenge_event_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import devices as device_routes
 from sca_service.api import evidence as evidence_routes
+from sca_service.api import exemptions as exemption_routes
 from sca_service.api import log as log_routes
 from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
 from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
+from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.document import KEYED
@@ -47,11 +49,20 @@ from sca_service.challenges.payers import Payers
 from sca_service.challenges.phone_lines import PhoneLines
 from sca_service.challenges.verify import Verifier
 from sca_service.console import routes as console_routes
+from sca_service.console.bank import routes as bank_routes
+from sca_service.console.bank.keys import SandboxKeys
 from sca_service.console.desk import Desk
 from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
 from sca_service.core import Core, readiness
+from sca_service.exemptions.analysis import RiskAnalysis
+from sca_service.exemptions.beneficiaries.postgres_store import BeneficiaryStore
+from sca_service.exemptions.beneficiaries.trusted import TrustedBeneficiaries
+from sca_service.exemptions.desk import ExemptionDesk
+from sca_service.exemptions.postgres_store import AssessmentStore
+from sca_service.exemptions.reports.fraud import FraudFigures
+from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.limits.redis_store import LimitStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
@@ -67,6 +78,7 @@ def issuer(core: Core) -> Issuer:
         limits=LimitStore(core.redis),
         recorder=core.recorder,
         asker=core.asker(),
+        assessor=core.assessor(),
     )
 
 
@@ -89,6 +101,7 @@ def verifier(core: Core) -> Verifier:
             passkeys=core.passkeys(),
         ),
         uses=core.generators(),
+        assessor=core.assessor(),
         clock=core.clock,
     )
 
@@ -131,6 +144,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
         **_dependencies(core, book),
         **_desk(core, directory),
+        **_exemptions(core),
     }
     routes: list[Any] = [
         *challenge_routes.ROUTES,
@@ -139,6 +153,8 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *push_subscription_routes.ROUTES,
         *authenticator_routes.ROUTES,
         *device_routes.ROUTES,
+        *exemption_routes.ROUTES,
+        *beneficiary_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -147,8 +163,10 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *receipt_routes.ROUTES,
         *operation_routes.ROUTES,
     ]
-    if mailbox:
-        routes += sandbox.ROUTES
+    if mailbox and core.settings.sandbox_folder:
+        routes = [route for route in routes if route is not operation_routes.front_door]
+        routes += [*sandbox.ROUTES, *bank_routes.ROUTES]
+        dependencies["sandbox_keys"] = SandboxKeys(core.settings.sandbox_folder / "sandbox.json")
         names = sandbox_names(core.supply.suppliers)
         dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book, names)
     framework = Litestar(
@@ -186,6 +204,7 @@ def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
                 archive=core.archive,
                 recorder=core.recorder,
                 devices=core.signing_devices(),
+                assessor=core.assessor(),
                 clock=core.clock,
             ),
             url=core.settings.device_url,
@@ -225,6 +244,35 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
             vault=core.vault,
             readings=core.readings(),
             keyring=keyring,
+            clock=core.clock,
+        ),
+    }
+
+
+def _exemptions(core: Core) -> dict[str, object]:
+    """What the routes of exemptions ask for, by name."""
+    keyring = core.settings.keyring
+    idempotency = Idempotency(IdempotencyStore(core.redis), keyring)
+    figures = FraudFigures(policy=core.policy.exemptions, store=FraudStore(core.postgres), clock=core.clock)
+    desk = ExemptionDesk(
+        policy=core.policy,
+        keyring=keyring,
+        store=AssessmentStore(core.postgres),
+        risk=RiskAnalysis(core.assessor(), core.store, keyring),
+        fraud=figures,
+        clock=core.clock,
+    )
+    return {
+        "exemptions": exemption_routes.ExemptionOperations(
+            desk=desk, figures=figures, idempotency=idempotency, policy=core.policy
+        ),
+        "beneficiaries": beneficiary_routes.BeneficiaryOperations(
+            trusted=TrustedBeneficiaries(
+                store=BeneficiaryStore(core.postgres), keyring=keyring, clock=core.clock
+            ),
+            reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+            idempotency=idempotency,
+            policy=core.policy,
             clock=core.clock,
         ),
     }

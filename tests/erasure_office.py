@@ -34,6 +34,9 @@ from sca_service.kernel.secret import Secret
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Purpose
+from sca_service.risk.assessor import Assessor
+from sca_service.risk.camara import NobodyAsked
+from sca_service.risk.redis_store import RiskStore
 from sca_service.settings import shipped_policies
 from tests.storeroom import CLIENT
 
@@ -94,8 +97,15 @@ async def open_office(
             limits=LimitStore(redis),
             recorder=Recorder(writer=writer, outbox=outbox, archive=archive, store=store),
             asker=_asker(pool, keyring, redis),
+            assessor=_assessor(keyring, redis),
         ),
-        eraser=Eraser(erasures=ErasureStore(pool), challenges=store, keyring=keyring, clock=SystemClock()),
+        eraser=Eraser(
+            erasures=ErasureStore(pool),
+            challenges=store,
+            memory=RiskStore(redis, load(shipped_policies()).risk.memory),
+            keyring=keyring,
+            clock=SystemClock(),
+        ),
         store=store,
         archive=archive,
         vault=vault,
@@ -146,3 +156,8 @@ def _asker(pool: asyncpg.Pool, keyring: Keyring, redis: RedisConnection) -> Aske
         Devices(keyring=keyring, store=store, proofs=ProofStore(redis), clock=clock),
         Passkeys(keyring=keyring, store=store, site=None, suspends=_NoPasskeys()),
     )
+
+
+def _assessor(keyring: Keyring, redis: RedisConnection) -> Assessor:
+    policy = load(shipped_policies())
+    return Assessor(policy, store=RiskStore(redis, policy.risk.memory), desk=NobodyAsked(), keyring=keyring)

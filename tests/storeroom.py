@@ -10,6 +10,7 @@ import msgspec
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.private.commitments import PrivateValues
+from sca_service.challenges.attempt import NOTHING_DUE, AttemptRoute
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -23,8 +24,6 @@ from sca_service.challenges.model import (
 )
 from sca_service.challenges.redis_store import (
     MOST_TRIES,
-    NOTHING_DUE,
-    AttemptRoute,
     ChallengeStore,
     EventMembers,
     NewChallenge,

@@ -42,7 +42,7 @@ from sca_service.challenges.follow import Follower
 from sca_service.challenges.model import ChallengeId, Outcome
 from sca_service.challenges.phone_lines import PhoneLines
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound
+from sca_service.kernel.errors import InvalidInput, NotFound, TooEarly
 from sca_service.policy.model import Policy, Purpose
 
 _encode = msgspec.json.Encoder().encode
@@ -85,7 +85,7 @@ class AuthenticatorOperations:
         async def enrol(unique: str | None) -> HttpAnswer:
             enrolled = await self._enrolment.enrol(self._whose(call, psu), replace(wish, unique=unique))
             if wish.phone is not None:
-                await self._send(call, psu, wish, enrolled)
+                await self._send_or_forget(call, psu, wish, enrolled)
             made.append(enrolled)
             # What is kept for a repetition is without the seed or key: that leaves once.
             return HttpAnswer(201, _encode(self._enrolled_body(enrolled)))
@@ -103,6 +103,15 @@ class AuthenticatorOperations:
             activation_code=activation_code.reveal() if activation_code else None,
         )
         return HttpAnswer(201, _encode(told), (("Cache-Control", "no-store"),))
+
+    async def _send_or_forget(self, call: Call, psu: str, wish: Wish, enrolled: Enrolled) -> None:
+        """Send a new line its code, or let it be as if it had not been enrolled: its authorisation is not used."""
+        try:
+            await self._send(call, psu, wish, enrolled)
+        except (InvalidInput, TooEarly):
+            if enrolled.is_new:
+                await self._enrolment.forget(self._whose(call, psu), enrolled.authenticator.id)
+            raise
 
     async def _send(self, call: Call, psu: str, wish: Wish, enrolled: Enrolled) -> None:
         """Send a pending phone line its code; a repeated request sends none anew."""
@@ -141,7 +150,10 @@ class AuthenticatorOperations:
         checked = await self._lines.check(call.caller, challenge, shown.code)
         if checked.outcome is Outcome.APPROVED:
             proven = ReachedLine(challenge.text)
-            return _activation(await self._enrolment.activate(whose, authenticator_id, proven))
+            tried = await self._enrolment.activate(whose, authenticator_id, proven)
+            if tried.replaced is not None:
+                await self._follower.void(call.caller, whose.psu_id, tried.replaced)
+            return _activation(tried)
         known = await self._enrolment.one_of(whose, authenticator_id)
         is_wrong = checked.outcome is Outcome.INCORRECT
         outcome = ActivationOutcome.INCORRECT if is_wrong else ActivationOutcome.EXPIRED

@@ -168,7 +168,7 @@ def _parsed(challenge_id: str) -> ChallengeId:
 
 async def _signed(request: StrictRequest, devices: DeviceOperations, proof: str | None) -> SignedRequest:
     refuse_unknown_parameters(request, request.scope["route_handler"])
-    if len(request.headers.getall("DPoP", [])) > 1:  # RFC 9449, section 4.3: which of two counts is nobody's guess
+    if len(request.headers.getall("DPoP", [])) > 1:  # RFC 9449, section 4.3: which of them counts?
         raise InvalidProof
     return devices.signed(
         method=request.method, path=request.scope["path"], body=await request.raw_body(), proof=proof

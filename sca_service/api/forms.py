@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 from sca_service.challenges.model import Element, Method
 from sca_service.policy.model import Channel, Purpose
 
+_Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")]
+_Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+_Days = Annotated[int, Meta(ge=0, le=100_000)]
 _PsuId = Annotated[
     str, Meta(min_length=1, max_length=128, description="The client's own reference of the payer.")
 ]
@@ -159,6 +162,58 @@ class SignalsForm(Struct, frozen=True, forbid_unknown_fields=True):
     device_id: Annotated[str, Meta(max_length=256)] | None = None
     user_agent: Annotated[str, Meta(max_length=1024)] | None = None
     session_id: Annotated[str, Meta(max_length=256)] | None = None
+    malware: Annotated[
+        bool | None, Meta(description="Whether there is a sign of malware in the session (RTS Art. 2(2)(d)).")
+    ] = None
+    scenarios: (
+        Annotated[
+            list[_Word],
+            Meta(
+                max_length=16,
+                description="Known fraud scenarios that you see, in words of yours (RTS Art. 2(2)(c)).",
+            ),
+        ]
+        | None
+    ) = None
+    compromised: (
+        Annotated[
+            list[_Word],
+            Meta(max_length=16, description="Elements that are known to be lost or stolen, such as `phone`."),
+        ]
+        | None
+    ) = None
+    payee_check: Annotated[
+        Literal["match", "close_match", "no_match", "not_possible"] | None,
+        Meta(description="What the verification of payee came to (Regulation (EU) 2024/886)."),
+    ] = None
+    payee_country: Annotated[
+        _Country | None, Meta(description="Where the payee is; left out: the IBAN's.")
+    ] = None
+    device_tampered: Annotated[bool | None, Meta(description="Rooted, hooked, or run in an emulator.")] = None
+    remote_access: Annotated[
+        bool | None, Meta(description="Whether somebody shares or steers the screen.")
+    ] = None
+    app_abnormal: Annotated[
+        bool | None,
+        Meta(description="Whether your device or software is used abnormally (RTS Art. 2(2)(e))."),
+    ] = None
+    ip_anonymous: Annotated[
+        bool | None, Meta(description="Whether the address is a VPN's, a proxy's, or Tor's.")
+    ] = None
+    ip_country: Annotated[_Country | None, Meta(description="Where the address is.")] = None
+    payer_country: Annotated[
+        _Country | None, Meta(description="Where the payer says to be, or usually is.")
+    ] = None
+    number_age_days: Annotated[
+        _Days | None, Meta(description="For how long you have known the phone number.")
+    ] = None
+    account_age_days: Annotated[
+        _Days | None, Meta(description="For how long the payer has had the account.")
+    ] = None
+    latitude: Annotated[
+        float | None, Meta(description="Where the payer is; kept to a hundredth of a degree.")
+    ] = None
+    longitude: float | None = None
 
 
 class InstrumentForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,7 +221,11 @@ class InstrumentForm(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(max_length=600, examples=["Current account ··34"])]
     icon: Annotated[
-        str, Meta(max_length=2048, description="Its picture: an https:// URL, which the browser fetches.")
+        str,
+        Meta(
+            max_length=2048,
+            description="Its picture: an https:// URL, or one of http://localhost; the browser fetches it.",
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from litestar.exceptions import (
 from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.exemptions.beneficiaries.trusted import BeneficiaryAuthorisationRequired
 from sca_service.kernel import errors
 from sca_service.kernel.telemetry import REQUESTS_FAILED
 
@@ -28,6 +29,7 @@ PROBLEMS: dict[type[errors.ScaError], int] = {
     errors.Unauthorized: 401,
     errors.InvalidProof: 401,
     errors.Forbidden: 403,
+    BeneficiaryAuthorisationRequired: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.RequestInFlight: 409,

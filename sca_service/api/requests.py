@@ -31,10 +31,14 @@ from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.text import clean_text
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.model import Purpose
+from sca_service.risk.facts import Marks
 
 T = TypeVar("T")
 
 _MOST_METADATA = 20
+_SIGNALS = ("ip", "device_id", "user_agent", "session_id")
+"""Those that are personal, and go into the evidence."""
+_DEGREES = {"latitude": 90, "longitude": 180}
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
@@ -83,6 +87,7 @@ def order_of(form: CreateChallenge) -> ChallengeOrder:
         reference=mistakes.read("/reference", lambda: _optional_text(form.reference, 140)),
         metadata=mistakes.read("/metadata", lambda: _metadata(form.metadata)),
         instrument=mistakes.read("/instrument", lambda: _instrument(form)),
+        marks=mistakes.read("/signals", lambda: marks_of(form.signals)) or Marks(),
     )
     mistakes.refuse()
     return order
@@ -198,8 +203,8 @@ def _instrument(form: CreateChallenge) -> Instrument | None:
         return None
     if form.method is not Method.PASSKEY:
         raise InvalidInput.at("", "is for passkeys only")
-    if not form.instrument.icon.startswith("https://"):
-        raise InvalidInput.at("/icon", "must be an https:// URL")
+    if not form.instrument.icon.startswith(("https://", "http://localhost:")):
+        raise InvalidInput.at("/icon", "must be an https:// URL, or one of http://localhost")
     return Instrument(
         clean_text(form.instrument.name, pointer="/name", most=140),
         clean_text(form.instrument.icon, pointer="/icon", most=2048),
@@ -231,7 +236,7 @@ def _signals(form: SignalsForm | None) -> dict[str, str] | None:
         return None
     mistakes = Mistakes()
     signals: dict[str, str] = {}
-    for name in SignalsForm.__struct_fields__:
+    for name in _SIGNALS:
         value = getattr(form, name)
         if value is not None:
             text = mistakes.read(f"/{name}", lambda value=value: clean_text(value, pointer="", most=1024))  # type: ignore[misc]
@@ -243,6 +248,31 @@ def _signals(form: SignalsForm | None) -> dict[str, str] | None:
             mistakes.note("/ip", "must be an IPv4 or IPv6 address")
     mistakes.refuse()
     return signals
+
+
+def checked_marks(form: SignalsForm | None) -> Marks:
+    """The same, and that its texts can be shown. Raises InvalidInput with every mistake."""
+    _signals(form)
+    return marks_of(form)
+
+
+def marks_of(form: SignalsForm | None) -> Marks:
+    """What the client says of a request, as risk takes it. Raises InvalidInput with every mistake."""
+    if form is None:
+        return Marks()
+    mistakes = Mistakes()
+    for name, most in _DEGREES.items():
+        degrees = getattr(form, name)
+        if degrees is not None and not -most <= degrees <= most:  # false for NaN too
+            mistakes.note(f"/{name}", f"must be -{most} to {most} degrees")
+    if (form.latitude is None) is not (form.longitude is None):
+        mistakes.note("/longitude", "latitude and longitude are given together")
+    mistakes.refuse()
+    given: dict[str, Any] = {}
+    for name in Marks.__struct_fields__:
+        value = getattr(form, name)
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return Marks(**given)
 
 
 def _metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sca_service.challenges.model import Element, Method, Outcome, Status
+from sca_service.challenges.risk import REFUSED
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.model import DeliveryState, DeliveryStatus, RouteRecord
 from sca_service.kernel.clock import timestamp
@@ -308,9 +309,10 @@ def transaction_body(view: ChallengeView) -> TransactionBody | None:
 
 
 def _risk(view: ChallengeView) -> RiskBody:
-    if view.state.status is Status.REFUSED:
-        return RiskBody("refuse", 0, (view.state.why,))
-    return RiskBody("challenge", 0, ())
+    fixed, why = view.fixed, view.state.why
+    if view.state.status is Status.REFUSED and why != REFUSED:  # by something else: the payer is blocked
+        return RiskBody("refuse", fixed.risk_score, (why,))
+    return RiskBody(fixed.risk_decision, fixed.risk_score, fixed.risk_reasons)
 
 
 def _delivery(delivery: DeliveryState, view: ChallengeView) -> DeliveryBody:

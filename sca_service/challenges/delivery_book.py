@@ -5,12 +5,11 @@ from dataclasses import replace
 import msgspec
 
 from sca_service.challenges import code
+from sca_service.challenges.attempt import NOTHING_DUE, AttemptRoute
 from sca_service.challenges.model import ChallengeId, ChallengeState, Private
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import (
     MOST_TRIES,
-    NOTHING_DUE,
-    AttemptRoute,
     ChallengeStore,
     Due,
     EventMembers,

@@ -6,6 +6,7 @@ from typing import Protocol
 from sca_service.authenticators.device_key.approval import (
     LEEWAY_SECONDS,
     Approval,
+    DeclineReason,
     Verdict,
     judge,
     matching_digits,
@@ -24,6 +25,7 @@ from sca_service.challenges.model import (
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
+from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
@@ -57,7 +59,7 @@ class Active(Protocol):
 class DeviceAnswers:
     """Serves devices. A class because it holds what it decides with."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the use case holds all that it decides with
         self,
         *,
         policy: Policy,
@@ -66,8 +68,10 @@ class DeviceAnswers:
         archive: ChallengeArchive,
         recorder: Recorder,
         devices: Active,
+        assessor: Assessor,
         clock: Clock,
     ) -> None:
+        self._assessor = assessor
         self._policy = policy
         self._keyring = keyring
         self._store = store
@@ -119,6 +123,8 @@ class DeviceAnswers:
         if reply.state is None:
             return _final(await self._state(device, challenge))
         outcome = await self._recorder.commit_answer(challenge, reply)
+        if outcome is Outcome.APPROVED:
+            await learn(self._assessor, ChallengeView.open(reply.state, self._keyring))
         return DeviceOutcome(outcome, reply.state.attempts_left)
 
     def _judged(self, approval: Approval, state: ChallengeState) -> Verdict:
@@ -140,6 +146,8 @@ class DeviceAnswers:
             return _final(await self._still(challenge, state))
         await self._recorder.commit(challenge.partition, reply)
         CHALLENGES_DECLINED.labels(reply.state.why).inc()
+        if approval.reason is DeclineReason.NOT_ME:
+            await learn(self._assessor, ChallengeView.open(reply.state, self._keyring), is_disowned=True)
         return _final(reply.state)
 
     async def _still(self, challenge: ChallengeId, before: ChallengeState) -> ChallengeState:

@@ -5,6 +5,7 @@ holds of the payer goes too. An answer stored under an Idempotency-Key is sealed
 """
 
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -36,12 +37,26 @@ class ErasureRefused(ScaError):
     """The wish cannot be carried out, for the reason that its detail says."""
 
 
+class Memory(Protocol):
+    """What was learned of payers."""
+
+    async def forget(self, payer: str) -> None:
+        """Forget a payer, a pseudonym. Raises StoreUnavailable."""
+
+
 class Eraser:
     """Takes wishes to erase and carries them out. A class because it holds the stores."""
 
     def __init__(
-        self, *, erasures: ErasureStore, challenges: ChallengeStore, keyring: Keyring, clock: Clock
+        self,
+        *,
+        erasures: ErasureStore,
+        challenges: ChallengeStore,
+        memory: Memory,
+        keyring: Keyring,
+        clock: Clock,
     ) -> None:
+        self._memory = memory
         self._erasures = erasures
         self._challenges = challenges
         self._keyring = keyring
@@ -87,6 +102,7 @@ class Eraser:
             for challenge, packed in (await self._erasures.challenges_of(wish.psu)).items()
         }
         await self._forget(wish.psu, states)
+        await self._memory.forget(wish.psu)
         members = {
             "actor": f"client:{confirmed_by}",
             "requested_by": f"client:{wish.requested_by}",
@@ -155,6 +171,9 @@ class Eraser:
                 msgspec.json.encode(Private(psu_id="", locale="", message_shown="")), state.id
             ),
             sca=details.sca,
+            risk_reasons=details.risk_reasons,
+            risk_score=details.risk_score,
+            risk_decision=details.risk_decision,
         )
         state.fixed = msgspec.json.encode(bare).decode()
         state.digest = state.answer_key = ""

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from sca_service.authenticators.enrolment.model import Withdrawal, WithdrawnLine
 from sca_service.authenticators.model import AuthenticatorType, Withdrawn
 from sca_service.challenges.issue import Caller
-from sca_service.challenges.model import ChallengeId, ChallengeState, Status
+from sca_service.challenges.model import ChallengeId, ChallengeState, Method, Status
 from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
@@ -54,8 +55,8 @@ class Follower:
             if archived is None:
                 raise NotFound
             state = as_archived(archived)
-        elif state.status is Status.APPROVED and not await self._recorder.accepted_by(state.id):
-            state = await self._before_approval(state)
+        elif state.status is Status.APPROVED:
+            state = await self._as_recorded(state)
         return ChallengeView.open(state, self._keyring)
 
     async def page(self, wanted: ChallengeFilter, *, most: int) -> list[ChallengeView]:
@@ -106,16 +107,16 @@ class Follower:
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 
-    async def void(self, caller: Caller, psu_id: str, withdrawn: Withdrawn) -> None:
+    async def void(self, caller: Caller, psu_id: str, withdrawn: Withdrawal) -> None:
         """Cancel a payer's pending challenges that nothing but this authenticator could answer (RTS Art. 27).
 
-        For after it was revoked or suspended: an answer that comes in between is refused all the same. Raises
-        StoreUnavailable.
+        For after it was revoked or suspended: an answer that comes in between is refused all the same, but for a code
+        that a phone line received, which is void from here on. Raises StoreUnavailable, SealBroken.
         """
         payer = self._keyring.pseudonym("payer", caller.client, psu_id)
         for challenge in await self._store.pending_of(payer):
             state = await self._store.get(challenge)
-            if state is None or not _rests_on(state, withdrawn):
+            if state is None or not self._rests_on(state, withdrawn):
                 continue
             reply = await self._store.cancel(
                 challenge,
@@ -126,10 +127,13 @@ class Follower:
             if reply.word == "cancelled":
                 await self._recorder.commit(challenge.partition, reply)
 
-    async def _before_approval(self, state: ChallengeState) -> ChallengeState:
-        """What is on record of a challenge whose approval is not there: pending, or over for another reason."""
+    async def _as_recorded(self, state: ChallengeState) -> ChallengeState:
+        """An approved challenge as it is on record: by this answer, by an earlier one (decision 6), or not approved."""
+        accepted_by = await self._recorder.accepted_by(state.id)
+        if accepted_by == state.answer_event:
+            return state
         archived = await self._archive.get(state.id, state.client)
-        if archived and archived.status is not Status.APPROVED:
+        if archived and (accepted_by or archived.status is not Status.APPROVED):
             return archived
         await self._recorder.expect(state)  # it came on record meanwhile, or a snapshot of it did
         return state
@@ -143,9 +147,16 @@ class Follower:
             return as_archived(state)
         return state if hot.status is Status.APPROVED else hot  # not on record when the archive was read
 
+    def _rests_on(self, state: ChallengeState, withdrawn: Withdrawal) -> bool:
+        """Whether nothing but this authenticator could complete its answer."""
+        if not isinstance(withdrawn, WithdrawnLine):
+            return _is_only_for(state, withdrawn)
+        if state.details.method is not Method.ONE_TIME_CODE:
+            return False
+        return ChallengeView.open(state, self._keyring).private.phone == withdrawn.number
 
-def _rests_on(state: ChallengeState, withdrawn: Withdrawn) -> bool:
-    """Whether nothing but this authenticator could complete its answer."""
+
+def _is_only_for(state: ChallengeState, withdrawn: Withdrawn) -> bool:
     details = state.details
     if details.question is not None and details.question.authenticator == withdrawn.id:
         return True

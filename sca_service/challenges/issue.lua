@@ -4,7 +4,7 @@
 -- KEYS  the three of state.lua, then the payer's limits
 -- ARGV  1 event id  2 head  3 members of the issued event  4 state without times (MessagePack)  5 lifetime in ms
 --       6 most pending  7 most failures  8 most pushes without an approval (0: none is counted)  9 for how many ms
---       10… ms each and burst of the limits
+--       10 why nothing may be sent ('' for: it may)  11… ms each and burst of the limits
 -- Returns {'issued'|'refused', state, event…}, {'superseding', state, superseded state, event…}, {'exists', state} when this id was issued before,
 --         {'limited'|'unanswered', ms to wait}
 
@@ -23,19 +23,20 @@ if most_pushes > 0 and tonumber(redis.call('GET', pushes_key(state)) or 0) >= mo
   return {'unanswered', math.max(redis.call('PTTL', pushes_key(state)), 1)}
 end
 
-local wait_ms = spend_limits(4, 10)
+local wait_ms = spend_limits(4, 11)
 if wait_ms > 0 then return {'limited', wait_ms} end
 
 state.created_at = now
 state.expires_at = now + lifetime_ms
 
 local blocked = blocked_until(state)
-if blocked > 0 then
-  state.status, state.settled_at, state.blocked_until, state.why = 'refused', now, blocked, 'payer_blocked'
+if blocked > 0 or ARGV[10] ~= '' then
+  state.status, state.settled_at, state.blocked_until = 'refused', now, blocked
+  state.why = blocked > 0 and 'payer_blocked' or ARGV[10]
   state.expires_at = now
   state.attempts_left = 0
   local packed = save_state(challenge_key, state)
-  emit(event_id, head, 'challenge.refused', state, members .. member('reason', 'payer_blocked'))
+  emit(event_id, head, 'challenge.refused', state, members .. member('reason', state.why))
   return {'refused', packed, unpack(events)}
 end
 

@@ -1,8 +1,10 @@
 """Issue a challenge: the one place with the control flow."""
 
+import asyncio
 import base64
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -26,16 +28,18 @@ from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.personal import personal_values
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge
+from sca_service.challenges.risk import Assessor, RiskMembers, order_at_issue, verdict_of
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown
-from sca_service.kernel.errors import InvalidInput, TooEarly
+from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
 from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import LadderStep, LimitedAction, LimitScope, Policy, Reach
+from sca_service.risk.facts import Marks, RiskOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
     elements: tuple[str, ...]
     sca: bool
     commitments: dict[str, str]
+    risk: RiskMembers
 
 
 class Issuer:
@@ -77,8 +82,10 @@ class Issuer:
         limits: LimitStore,
         recorder: Recorder,
         asker: Asker,
+        assessor: Assessor,
     ) -> None:
         self._asker = asker
+        self._assessor = assessor
         self._policy = policy
         self._keyring = keyring
         self._store = store
@@ -96,8 +103,12 @@ class Issuer:
         """
         payer = self._keyring.pseudonym("payer", caller.client, order.psu_id)
         line = await self._asker.line(payer, order)
-        steps = steps_of(order, self._policy.ladder(order.purpose), line)
+        wanted = steps_of(order, self._policy.ladder(order.purpose), line)
         lifetime_seconds = self._lifetime(order)
+        lockout = await self._store.lockout(payer)
+        request = order_at_issue(caller.client, payer, order, line, lockout.failures)
+        risk = verdict_of(await self._assessor.assess(request), order.method, wanted)
+        steps = risk.steps
         asks_pin = await self._asker.asks_pin(payer, order)
         challenge = self._id(payer, order, asks_pin=asks_pin, unique=unique)
         if unique and (known := await self._issued_otherwise(challenge)):
@@ -118,6 +129,9 @@ class Issuer:
             asked=question.asked,
             nonce=question.nonce,
             sca=reached.is_sca,
+            risk_reasons=risk.reasons,
+            risk_score=risk.score,
+            risk_decision=risk.decision,
         )
         state = self._state(caller, order, challenge, steps, fixed)
         state.transaction = commitments.get("transaction", "")
@@ -128,12 +142,13 @@ class Issuer:
             challenge,
             NewChallenge(
                 state=state,
-                event=_issued_members(state, fixed, commitments),
+                event=_issued_members(state, fixed, commitments, risk.members),
                 lifetime_ms=lifetime_seconds * 1000,
                 most_pending=self._policy.most_pending,
                 most_failures=self._policy.lockout.most_failures,
                 limits=refusing(payer_limits),
                 pushes=self._pushes(order),
+                refused_for=risk.refused_for,
             ),
             caller.event_members(self._policy),
         )
@@ -144,9 +159,16 @@ class Issuer:
             await self._recorder.expect(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
         kept = replace(personal, event_id=reply.events[0].head.id)
-        await self._recorder.commit(challenge.partition, reply, private=(kept,))
+        await asyncio.gather(
+            self._recorder.commit(challenge.partition, reply, private=(kept,)), self._count(request)
+        )
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         return ChallengeView(reply.state, fixed, private)
+
+    async def _count(self, request: RiskOrder) -> None:
+        """What cannot be counted is worth no failure: the challenge is on its way."""
+        with suppress(StoreUnavailable):
+            await self._assessor.requested(request)
 
     def _state(
         self,
@@ -246,6 +268,7 @@ class Issuer:
             instrument=(order.instrument.name, order.instrument.icon) if order.instrument else None,
             passkey_request=question.passkey_request,
             payment_request=question.payment_request,
+            marks=None if order.marks == Marks() else order.marks,
         )
 
     def _session(self, caller: Caller, order: ChallengeOrder) -> str:
@@ -260,7 +283,9 @@ class Issuer:
             await self._limits.spend(limits_for(self._policy, LimitedAction.ISSUE, scope, subject))
 
 
-def _issued_members(state: ChallengeState, fixed: Fixed, commitments: dict[str, str]) -> bytes:
+def _issued_members(
+    state: ChallengeState, fixed: Fixed, commitments: dict[str, str], risk: RiskMembers
+) -> bytes:
     return msgspec.json.encode(
         _IssuedMembers(
             purpose=fixed.purpose,
@@ -269,5 +294,6 @@ def _issued_members(state: ChallengeState, fixed: Fixed, commitments: dict[str, 
             elements=fixed.elements,
             sca=fixed.is_sca,
             commitments=commitments,
+            risk=risk,
         )
     )

@@ -29,6 +29,7 @@ from sca_service.kernel.clock import timestamp
 from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.policy.bounds import bound_for
 from sca_service.policy.model import Channel, Purpose, StepReason
+from sca_service.risk.facts import Marks
 
 __all__ = ["Element"]
 """Named here too: whoever knows challenges knows their elements from here."""
@@ -227,6 +228,7 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     instrument: tuple[str, str] | None = None
     passkey_request: str | None = None
     payment_request: str | None = None
+    marks: Marks | None = None
 
     @property
     def number(self) -> PhoneNumber | None:
@@ -252,6 +254,8 @@ class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str
     sealed: str
     risk_reasons: tuple[str, ...] = ()
+    risk_score: int = 0
+    risk_decision: str = "challenge"
     question: SigningQuestion | None = None
     asked: tuple[str, ...] = ()
     nonce: str = ""

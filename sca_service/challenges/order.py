@@ -8,6 +8,7 @@ from sca_service.challenges.model import Element, Method
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import Channel, Purpose
+from sca_service.risk.facts import Marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class ChallengeOrder:
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
     instrument: Instrument | None = None
+    marks: Marks = field(default_factory=Marks)
     proves_line: bool = False
 
     @property

@@ -14,6 +14,7 @@ import structlog
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.redis_store import outbox_key
+from sca_service.challenges.attempt import AttemptRoute
 from sca_service.challenges.model import ChallengeId, ChallengeState, PushRule, decode_state, partition_of
 from sca_service.delivery.model import Settlement
 from sca_service.kernel.connections import RedisConnection, Script
@@ -89,6 +90,7 @@ class NewChallenge:
     most_failures: int
     limits: Sequence[Limit]
     pushes: PushRule | None = None
+    refused_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +104,6 @@ class Due:
     state: ChallengeState | None
     now_ms: int
     leased_until: int
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRoute:
-    """The route of an attempt, as `advance.lua` keeps it.
-
-    No `supplier`: there is no route, for this `reason`, which `may_pass` within seconds or not.
-    """
-
-    channel: str = ""
-    supplier: str = ""
-    reason: str = ""
-    record: bytes = b""
-    members: bytes = b""
-    cost: str = ""
-    segments: int = 0
-    may_pass: bool = False
-
-
-NOTHING_DUE = AttemptRoute()
-"""For a challenge of which nothing was due to be sent when it was leased."""
 
 
 class ChallengeStore:
@@ -147,6 +128,7 @@ class ChallengeStore:
                 new.most_failures,
                 pushes.most,
                 pushes.counted_ms,
+                new.refused_for,
                 *_numbers(limits),
             ),
         )
@@ -349,6 +331,10 @@ class ChallengeStore:
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         until = int(blocked_until or 0)
         return Lockout(int(failures or 0), until if until > now_ms else 0)
+
+    async def failures_of(self, payer: str) -> int:
+        """How many wrong answers a payer gave in a row. Raises StoreUnavailable."""
+        return (await self.lockout(payer)).failures
 
     async def unblock(self, payer: str, members: bytes) -> Reply:
         """Lift a payer's block; `members` are the event's, as JSON without braces."""

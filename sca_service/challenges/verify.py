@@ -14,6 +14,7 @@ from sca_service.challenges.model import OUTCOME_OF_FINAL, ChallengeId, Challeng
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
@@ -73,8 +74,10 @@ class Verifier:
         conversions: Conversions,
         evaluator: Evaluator,
         uses: Uses,
+        assessor: Assessor,
         clock: Clock,
     ) -> None:
+        self._assessor = assessor
         self._evaluator = evaluator
         self._uses = uses
         self._policy = policy
@@ -129,15 +132,17 @@ class Verifier:
             recorded = await self._archive.get(challenge.text, caller.client)
             reply = replace(reply, state=recorded or reply.state)
         assert reply.state is not None  # noqa: S101 - it was there before
+        told = self._told(outcome, reply.state)
         if outcome is Outcome.APPROVED:
-            await self._note_use(challenge, reply.state)
-        return self._told(outcome, reply.state)
+            await self._note_use(challenge, told.view)
+        return told
 
-    async def _note_use(self, challenge: ChallengeId, state: ChallengeState) -> None:
-        """What an approval rested on: the route that carried the code, the payer's authenticators.
-
-        When these were last used is worth no failed answer.
+    async def _note_use(self, challenge: ChallengeId, view: ChallengeView) -> None:
+        """What an approval rested on, and what is learned from it: the route that carried the code, the payer's
+        authenticators, what the payer is used to. None of it is worth a failed answer.
         """
+        state = view.state
+        await learn(self._assessor, view)
         if carried := state.newest_arrived:
             self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:

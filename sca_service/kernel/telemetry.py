@@ -27,6 +27,7 @@ ROUTES_UNCOUNTED = Counter(
 BREAKER_STATE = Gauge("sca_breaker_state", "0 closed, 1 half open, 2 open.", ["supplier"])
 REQUESTS_FAILED = Counter("sca_requests_failed", "Requests answered with a problem.", ["code"])
 CHALLENGE_STREAMS = Gauge("sca_challenge_streams", "Clients that follow a challenge now.")
+PINS_TURNED_AWAY = Counter("sca_pins_turned_away", "PINs turned away because too many waited.", ["why"])
 COMMIT_SECONDS = Histogram("sca_audit_commit_seconds", "Time of one group commit.", buckets=_SECONDS)
 COMMIT_RECORDS = Histogram(
     "sca_audit_commit_records",

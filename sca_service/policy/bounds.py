@@ -2,27 +2,17 @@
 
 from dataclasses import dataclass
 
+from sca_service.policy.bound import Bound
+from sca_service.policy.exemption_bounds import EXEMPTION_BOUNDS
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
 from sca_service.policy.template import Placeholder, Template
+
+__all__ = ["Bound"]
+"""Named here too: whoever knows the bounds knows what one is."""
 
 SHOWN = "shown"
 RENDERINGS = (SHOWN, Channel.SMS.value, Channel.VOICE.value, Channel.PUSH.value)
 """What every language holds for every occasion: the summary on the bank's page, and what is read or heard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The least and the most a number may be, both allowed.
-
-    `key` is the path within the file; `[]` stands for any entry of an array and `*` for any name. A key that
-    ends with ` entries` or ` characters` bounds how many of them there are.
-    """
-
-    file: str
-    key: str
-    least: int
-    most: int
-    article: str
 
 
 BOUNDS = (
@@ -105,6 +95,7 @@ BOUNDS = (
         600,
         "NIST SP 800-63B-4 section 3.1.3: a code lives at most 10 minutes",
     ),
+    *EXEMPTION_BOUNDS,
     Bound("lockout.toml", "most_failures", 1, 5, "RTS Art. 4(3)(b): at most five consecutive failures"),
     Bound(
         "lockout.toml",
@@ -171,6 +162,22 @@ BOUNDS = (
         30,
         "Directive (EU) 2015/2366 Art. 21: records are kept at least five years; GDPR Art. 5(1)(e): not for ever",
     ),
+    Bound("risk.toml", "thresholds.challenge", 1, 10_000, "RTS Art. 18(3): a score per transaction decides"),
+    Bound("risk.toml", "thresholds.step_up", 1, 10_000, "RTS Art. 18(3): a score per transaction decides"),
+    Bound("risk.toml", "thresholds.refuse", 1, 10_000, "RTS Art. 18(3): a score per transaction decides"),
+    Bound("risk.toml", "signal entries", 1, 100, "each is looked at for every challenge"),
+    Bound("risk.toml", "signal[].weight", 0, 100, "RTS Art. 18(3): what each adds; 0 is on record only"),
+    Bound("risk.toml", "signal[].when_missing", 0, 100, "what is not known never speaks for the payer"),
+    Bound("risk.toml", "step_up entries", 1, 20, "each is looked at for every challenge"),
+    Bound("risk.toml", "line.asks entries", 1, 4, "each once; nobody is asked without base_url"),
+    Bound("risk.toml", "line.timeout_ms", 20, 2_000, "a payer waits for the challenge meanwhile"),
+    Bound("risk.toml", "line.remember_seconds", 60, 86_400, "a SIM may be swapped any minute"),
+    Bound("risk.toml", "line.remember_unknown_seconds", 1, 3_600, "what nobody knew may be known soon"),
+    Bound("risk.toml", "line.sim_swap_hours", 1, 2_400, "CAMARA sim-swap 2.1: maxAge is 1 to 2400 hours"),
+    Bound("risk.toml", "line.device_swap_hours", 1, 2_400, "CAMARA device-swap 1.0: maxAge 1 to 2400 hours"),
+    Bound("risk.toml", "memory.payer_days", 30, 400, "RTS Art. 18(3): history; GDPR Art. 5(1)(e): an end"),
+    Bound("risk.toml", "memory.subject_days", 1, 90, "GDPR Art. 5(1)(e): kept no longer than needed"),
+    Bound("risk.toml", "memory.report_days", 30, 400, "RTS Art. 2(2)(a): lists; GDPR Art. 5(1)(e): an end"),
     Bound("senders.toml", "sender entries", 0, 5_000, "a sender per country, channel and supplier"),
     Bound("suppliers.toml", "*.prices entries", 1, 5_000, "a price per network and tier; one at least"),
     Bound(

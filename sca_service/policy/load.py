@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.policy.bounds import NEEDED_LIMITS, REFUSED_CHANNELS
 from sca_service.policy.elements_reader import read_elements
+from sca_service.policy.exemptions_reader import read_exemptions
 from sca_service.policy.model import (
     AtLimit,
     AuthenticatorPolicy,
@@ -31,6 +33,8 @@ from sca_service.policy.model import (
     Until,
 )
 from sca_service.policy.reader import Table, read_file
+from sca_service.policy.risk import RiskPolicy
+from sca_service.policy.risk_reader import read_risk
 from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
 
@@ -38,16 +42,22 @@ FILES = (
     "authenticators.toml",
     "code.toml",
     "elements.toml",
+    "exemptions.toml",
     "ladder.toml",
     "limits.toml",
     "lockout.toml",
     "networks.toml",
     "retention.toml",
+    "risk.toml",
     "senders.toml",
     "suppliers.toml",
     "texts.toml",
 )
 
+NEXT = "next"
+"""The folder within a folder of policies whose risk policy is tried out: scored beside, reported, never applied."""
+
+_RISK = "risk.toml"
 _CODE_CHANNELS = tuple(channel for channel in Channel if channel.carries_codes)
 _LIMIT_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
@@ -108,8 +118,11 @@ def _read(folder: Path) -> Policy | list[str]:
     retention = _retention(tables["retention.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
+    exemptions = read_exemptions(tables["exemptions.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
+    risk = _risk(folder, tables["risk.toml"], contents["risk.toml"])
+    next_risk = _next_risk(folder / NEXT, found)
     if found:
         return found
     return Policy(
@@ -122,10 +135,33 @@ def _read(folder: Path) -> Policy | list[str]:
         retention=retention,
         authenticators=authenticators,
         elements=elements,
+        exemptions=exemptions,
         texts=texts,
         supply=supply,
+        risk=replace(risk, digest=digest_of({_RISK: contents[_RISK]})),
         digest=digest_of(contents),
+        next_risk=next_risk,
     )
+
+
+def _risk(folder: Path, table: Table, content: dict[str, object]) -> RiskPolicy:
+    """The risk policy; the file is looked at once more for the lines of its conditions, and not if it is unreadable."""
+    return read_risk(table, (folder / _RISK).read_text("utf-8") if content else "")
+
+
+def _next_risk(folder: Path, found: list[str]) -> RiskPolicy | None:
+    """What the folder `next` holds, None without one; its mistakes are told as the others are."""
+    if not folder.is_dir():
+        return None
+    mistaken = [
+        f"{path.name}: unknown file; allowed: {_RISK}"
+        for path in sorted(folder.glob("*.toml"))
+        if path.name != _RISK
+    ]
+    table, content = read_file(folder / _RISK, mistaken)
+    risk = _risk(folder, table, content)
+    found += [f"{NEXT}/{mistake}" for mistake in mistaken]
+    return None if mistaken else replace(risk, digest=digest_of({_RISK: content}))
 
 
 def _retention(table: Table) -> RetentionPolicy:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sca_service.policy.exemptions import ExemptionPolicy
 from sca_service.policy.replies import Replies
+from sca_service.policy.risk import RiskPolicy
 from sca_service.policy.supply import SupplyPolicy
 from sca_service.policy.template import Template
 from sca_service.policy.words import Channel, Occasion, Purpose
@@ -303,7 +305,8 @@ class Policy:
     """Everything a bank decides, as one value.
 
     `most_pending` is how many challenges of one payer may be pending; issuing one more supersedes the oldest.
-    `digest` (`sha256:` and 64 hexadecimal digits) names this set in every decision and audit event.
+    `digest` (`sha256:` and 64 hexadecimal digits) names this set in every decision and audit event. `next_risk` is what
+    a folder `next` holds: scored beside and reported, never applied, and no part of the digest.
     """
 
     code: CodePolicy
@@ -315,9 +318,12 @@ class Policy:
     retention: RetentionPolicy
     authenticators: AuthenticatorPolicy
     elements: ElementsPolicy
+    exemptions: ExemptionPolicy
     texts: Texts
     supply: SupplyPolicy
+    risk: RiskPolicy
     digest: str
+    next_risk: RiskPolicy | None = None
 
     def ladder(self, purpose: Purpose) -> Ladder:
         """The ladder for a purpose; every purpose has one."""

@@ -64,6 +64,8 @@ _MAY_REVEAL = {
     "api/clients.py": "next to the MAC that an API key is stored as",
     "challenges/erasure.py": "next to the MAC that an operator's API key is known by",
     "audit/private/vault.py": "a payer's key, next to the cipher",
+    "console/bank/routes.py": "the sandbox's two keys, told to the sandbox's own page",
+    "risk/camara.py": "the access key and the client's secret, next to the request",
     "kernel/custody/pkcs11.py": "the PIN of the HSM, next to the login",
     "authenticators/enrolment/contents.py": "a key that the bank imports, on its way under the seal",
     "authenticators/enrolment/proofs.py": "a device's activation code, next to the comparison",

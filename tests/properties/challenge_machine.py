@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sca_service.audit.model import AuditEvent
+from sca_service.challenges.attempt import AttemptRoute
 from sca_service.challenges.model import ChallengeId, LadderState, Outcome
-from sca_service.challenges.redis_store import AttemptRoute, Due
+from sca_service.challenges.redis_store import Due
 from sca_service.delivery.model import DeliveryStatus, Settlement, delivery_id
 from sca_service.policy.model import Channel, ResendPolicy, StepReason
 from tests.properties.challenge_model import LEASE_MS, NEVER, Challenge, Payer

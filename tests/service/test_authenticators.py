@@ -181,7 +181,7 @@ async def test_a_later_one_needs_the_word_of_an_active_one(bank: Bank, service: 
 
 
 async def test_an_enrolment_that_cannot_be_strong_is_refused_when_it_is_issued(bank: Bank) -> None:
-    """RTS Art. 24(2)(b): a remote enrolment rests on strong customer authentication, so that one element is not asked."""
+    """RTS Art. 24(2)(b): a remote enrolment rests on strong customer authentication, so one element is not asked."""
     psu = unique_psu()
     await enrolled(bank, psu)
     body: dict[str, Any] = {"psu": psu, "purpose": "enrolment", "method": "totp"}

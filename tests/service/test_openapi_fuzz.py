@@ -43,8 +43,16 @@ CHECKS = [
     response_schema_conformance,
     ignored_auth,
 ]
-HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", "audit": "auditor"}
+HOLDERS = {
+    "challenges": "bank",
+    "authenticators": "bank",
+    "exemptions": "bank",
+    "admin": "operator",
+    "audit": "auditor",
+}
 OPERATIONS = (
+    "assess_exemption", "get_exemption", "report_executed", "cancel_exemption", "report_fraud", "get_fraud_rates",
+    "get_quarterly_report", "add_trusted_beneficiary", "list_trusted_beneficiaries", "remove_trusted_beneficiary",
     "create_challenge", "list_challenges", "get_challenge", "get_evidence", "verify_challenge", "next_channel",
     "cancel_challenge", "follow_challenge",
     "resynchronise_authenticator", "suspend_authenticator", "resume_authenticator",
@@ -66,6 +74,7 @@ NOTHING_TO_GET_WRONG = (
     "log_tile",
     "device_challenges",
     "device_challenge",
+    "get_fraud_rates",
 )
 MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
     (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 
 from sca_service.api.pages import errors_markdown
 from sca_service.api.problems import problem_pages
+from tests import device
 from tests.generator import enrol, enrolled
-from tests.harness import Bank, Deployment, order, unique_psu
+from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
 from tests.service.situations import challenge_key, pending
 from tests.service.test_idempotency import claim_by_hand
 
@@ -89,6 +90,18 @@ async def _authorisation_required(world: World) -> httpx.Response:
     return await enrol(world.bank, psu, "hotp")
 
 
+async def _known_key(world: World) -> httpx.Response:
+    known = await device.enrolled(world.bank, unique_psu())
+    again, code = await device.enrol(world.bank, unique_psu())
+    again.key = known.key
+    return await again.activate(code)
+
+
+async def _untrusted_payee(world: World) -> httpx.Response:
+    body = {"payee": TRANSACTION["payee"]}
+    return await world.bank.http.post(f"/v1/psus/{unique_psu()['id']}/trusted-beneficiaries", json=body)
+
+
 async def _internal_error(world: World) -> httpx.Response:
     challenge = await pending(world.bank, world.redis)
     await world.redis.set(challenge_key(challenge["id"]), b"nothing that a script wrote")
@@ -121,6 +134,9 @@ MEETINGS: dict[str, tuple[str, int, Meet]] = {
     "wrong method": ("method-not-allowed", 405, lambda w: w.bank.http.delete(f"/v1/challenges/{UNKNOWN}")),
     "in flight": ("request-in-flight", 409, _request_in_flight),
     "no channel": ("no-more-channels", 409, _no_more_channels),
+    "unsigned device": ("invalid-proof", 401, lambda w: w.bank.http.get("/device/v1/challenges")),
+    "known key": ("key-already-enrolled", 409, _known_key),
+    "untrusted payee": ("beneficiary-authorisation-required", 403, _untrusted_payee),
     "later authenticator": ("authorisation-required", 409, _authorisation_required),
     "final": ("not-pending", 409, _not_pending),
     "too large": ("body-too-large", 413, lambda w: w.post("/v1/challenges", b" " * 70_000)),

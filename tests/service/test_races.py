@@ -288,6 +288,7 @@ async def _broken_verifier(
                 passkeys=core.passkeys(),
             ),
             uses=core.generators(),
+            assessor=core.assessor(),
             clock=core.clock,
         )
         yield verifier, store

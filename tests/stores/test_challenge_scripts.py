@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 import sca_service.challenges
+from sca_service.challenges.attempt import AttemptRoute
 from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
-from sca_service.challenges.redis_store import RECORD_MS, AttemptRoute, ChallengeStore, Reply
+from sca_service.challenges.redis_store import RECORD_MS, ChallengeStore, Reply
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.kernel.connections import RedisConnection
 from sca_service.policy.model import LockoutPolicy, ResendPolicy, StepReason

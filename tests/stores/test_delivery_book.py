@@ -45,6 +45,7 @@ async def issued(core: Core, steps: tuple[WantedStep, ...] = SMS) -> ChallengeId
         limits=LimitStore(core.redis),
         recorder=core.recorder,
         asker=core.asker(),
+        assessor=core.assessor(),
     )
     psu = unique_psu()
     order = ChallengeOrder(

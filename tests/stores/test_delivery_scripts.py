@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 
+from sca_service.challenges.attempt import AttemptRoute
 from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
-from sca_service.challenges.redis_store import AttemptRoute, ChallengeStore, Reply
+from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.kernel.connections import RedisConnection
 from sca_service.policy.model import Channel, ResendPolicy, StepReason

@@ -56,6 +56,7 @@ class Bench:
                 limits=limits,
                 recorder=core.recorder,
                 asker=core.asker(),
+                assessor=core.assessor(),
             ),
             verifier=Verifier(
                 policy=core.policy,
@@ -73,6 +74,7 @@ class Bench:
                     passkeys=core.passkeys(),
                 ),
                 uses=core.generators(),
+                assessor=core.assessor(),
                 clock=core.clock,
             ),
             follower=Follower(

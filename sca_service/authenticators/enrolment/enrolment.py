@@ -12,6 +12,8 @@ from sca_service.authenticators.enrolment.model import (
     Proof,
     Whose,
     Wish,
+    Withdrawal,
+    WithdrawnLine,
 )
 from sca_service.authenticators.enrolment.postgres_store import (
     EnrolmentStore,
@@ -137,13 +139,14 @@ class Enrolment:
         if proven is None:
             failed = await self._store.failed(row, most_tries=MOST_TRIES, occurrence=occurrence)
             return Activation(ActivationOutcome.INCORRECT, left, self._seen(failed))
+        replaced = await self._line_before(row)
         active = await self._store.activate(row, proven, occurrence)
         if active is None:
             known = await self._known(authenticator_id, psu)
             if known.state is AuthenticatorState.PENDING:
                 raise AuthorisationRequired
             return self._not_tried(known)
-        return Activation(ActivationOutcome.ACTIVATED, left, self._seen(active))
+        return Activation(ActivationOutcome.ACTIVATED, left, self._seen(active), replaced)
 
     async def pending_line(self, whose: Whose, authenticator_id: str) -> str | None:
         """The challenge that asks for the code of a pending phone line; None for any other authenticator.
@@ -158,6 +161,10 @@ class Enrolment:
     async def one_of(self, whose: Whose, authenticator_id: str) -> Authenticator:
         """One of a payer's, as it stands. Raises NotFound, StoreUnavailable."""
         return self._seen(await self._known(_checked(authenticator_id), self._psu(whose)))
+
+    async def forget(self, whose: Whose, authenticator_id: str) -> None:
+        """Forget a pending one that nobody was told of: its authorisation is not used. Raises StoreUnavailable."""
+        await self._store.forget(_checked(authenticator_id), self._psu(whose))
 
     async def sent_for(self, whose: Whose, authenticator_id: str, challenge: str) -> None:
         """Note which challenge asks for a phone line's code. Raises NotFound, StoreUnavailable."""
@@ -196,7 +203,7 @@ class Enrolment:
         """All that a payer has, the oldest first, without the revoked. Raises StoreUnavailable."""
         return [self._seen(row) for row in await self._authenticators.of(self._psu(whose))]
 
-    async def suspend(self, whose: Whose, authenticator_id: str) -> tuple[Authenticator, Withdrawn]:
+    async def suspend(self, whose: Whose, authenticator_id: str) -> tuple[Authenticator, Withdrawal]:
         """Suspend an active one: it answers nothing until it is resumed; again is as once.
 
         Raises NotFound, StoreUnavailable.
@@ -207,7 +214,7 @@ class Enrolment:
         )
         if row is None:
             raise NotFound
-        return self._seen(row), await self._withdrawn(row)
+        return self._seen(row), await self._withdrawal(row)
 
     async def copied(self, row: AuthenticatorRow) -> None:
         """Suspend a passkey whose counter went back: two may hold its key (WebAuthn section 6.1.1).
@@ -225,20 +232,33 @@ class Enrolment:
             raise NotFound
         return self._seen(row)
 
-    async def revoke(self, whose: Whose, authenticator_id: str) -> Withdrawn:
+    async def revoke(self, whose: Whose, authenticator_id: str) -> Withdrawal:
         """Revoke: it never answers again, on any replica (RTS Art. 27); again is as once.
 
         Raises NotFound, StoreUnavailable.
         """
         psu = self._psu(whose)
-        row = await self._store.revoke(_checked(authenticator_id), psu, self._occurrence(whose.origin))
-        if row is None:
+        known = await self._known(_checked(authenticator_id), psu)  # what it held is gone afterwards
+        if await self._store.revoke(known.id, psu, self._occurrence(whose.origin)) is None:
             raise NotFound
-        return await self._withdrawn(row)
+        return await self._withdrawal(known)
 
-    async def _withdrawn(self, row: AuthenticatorRow) -> Withdrawn:
+    async def _withdrawal(self, row: AuthenticatorRow) -> Withdrawal:
+        if row.type is AuthenticatorType.PHONE:
+            return WithdrawnLine(sealed.line_of(self._keyring, row).number if row.sealed else "")
         remaining = await self._authenticators.active(row.psu, row.type)
         return Withdrawn(row.id, row.type, frozenset(one.id for one in remaining))
+
+    async def _line_before(self, row: AuthenticatorRow) -> WithdrawnLine | None:
+        """The line that this one puts out when it is active, unless it is the same number once more."""
+        if row.type is not AuthenticatorType.PHONE:
+            return None
+        number = sealed.line_of(self._keyring, row).number
+        for other in await self._authenticators.of(row.psu):
+            if other.type is row.type and other.state in _HELD:
+                before = sealed.line_of(self._keyring, other).number
+                return WithdrawnLine(before) if before != number else None
+        return None
 
     async def _known(self, authenticator_id: str, psu: str) -> AuthenticatorRow:
         row = await self._authenticators.get(authenticator_id, psu)

@@ -1,7 +1,7 @@
 """What is wished for at an enrolment, what proves it, and what comes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sca_service.authenticators.device_key.jwk import DeviceKey
 from sca_service.authenticators.model import (
@@ -10,6 +10,7 @@ from sca_service.authenticators.model import (
     AuthenticatorType,
     Authorisation,
     Element,
+    Withdrawn,
 )
 from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.kernel.phone import PhoneNumber
@@ -65,12 +66,25 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawnLine:
+    """A phone line that is revoked or suspended: its number (E.164), "" where that is not kept any more."""
+
+    number: str = field(repr=False)
+
+
+Withdrawal = Withdrawn | WithdrawnLine
+"""What does not answer any more. Nobody is asked on a line: codes travel to its number, also where a bank vouched for
+that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Activation:
-    """What a try to activate came to, and how many are left."""
+    """What a try to activate came to, and how many are left; `replaced` is the line that a new one put out."""
 
     outcome: ActivationOutcome
     tries_left: int
     authenticator: Authenticator
+    replaced: WithdrawnLine | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -189,10 +189,8 @@ class EnrolmentStore:
 
     async def give_back(self, row: AuthenticatorRow) -> None:
         """A try whose code was not looked at. Raises StoreUnavailable."""
-        query = (
-            "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending' AND tries > 0"
-        )
-        await in_time(self._pool.execute(query, row.id))
+        query = "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending'"
+        await in_time(self._pool.execute(f"{query} AND tries > 0", row.id))
 
     async def activate(
         self, row: AuthenticatorRow, proven: Proven, occurrence: Occurrence
@@ -248,6 +246,11 @@ class EnrolmentStore:
     ) -> AuthenticatorRow | None:
         """Let a suspended one answer again. How it stands then, None when there is none. Raises StoreUnavailable."""
         return await in_time(self._resume(authenticator_id, psu, occurrence))
+
+    async def forget(self, authenticator_id: str, psu: str) -> None:
+        """Forget a pending one, as when nobody activates it in time. Raises StoreUnavailable."""
+        query = "DELETE FROM authenticators WHERE id = $1 AND psu = $2 AND state = 'pending'"
+        await in_time(self._pool.execute(query, authenticator_id, psu))
 
     async def sent_for(self, row: AuthenticatorRow, challenge: str) -> None:
         """Note the challenge whose answer activates a pending phone line. Raises StoreUnavailable."""

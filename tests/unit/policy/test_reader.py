@@ -83,8 +83,8 @@ ODD_VALUES: tuple[object, ...] = (
 )
 
 
-MAY_BE_EMPTY = ("step_on", "countries", "suppliers", "must_register", "sender", "network")
-MAY_BE_LEFT_OUT = ("sender", "network", "suppliers")
+MAY_BE_EMPTY = ("step_on", "countries", "suppliers", "must_register", "sender", "network", "rate")
+MAY_BE_LEFT_OUT = ("sender", "network", "suppliers", "rate")
 OCCASIONS = set(Occasion)
 
 
@@ -123,13 +123,19 @@ def as_toml(value: object) -> str:
 
 
 def shortened(file: str, text: str) -> str:
-    """A file with one supplier, one sender or one network of each kind: the others are read alike."""
+    """A file with one supplier, sender, network, rate or signal of each kind: the others are read alike."""
     if file == "suppliers.toml":
         return text[: text.index("[sandbox-voice]")] + text[text.index("[routing.login]") :]
     if file == "senders.toml":
         return text[: text.index('[[sender]]\ncountry = "AE"')]
     if file == "networks.toml":
         return text[: text.index("[[network]]", text.index("[[network]]") + 1)]
+    if file == "exemptions.toml":
+        return text[: text.index("[[rate]]", text.index("[[rate]]") + 1)]
+    if file == "risk.toml":
+        head, *signals = text.split("[[signal]]")
+        first = {one.split('factor = "')[1].split('"')[0]: one for one in reversed(signals)}
+        return "[[signal]]".join([head, *first.values()])
     return text
 
 

@@ -1,0 +1,128 @@
+"""What risk has to say of a challenge: assessed when it is issued, learned from when it is answered."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from sca_service.challenges.model import Method
+from sca_service.challenges.order import ChallengeOrder
+from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.transaction import Transaction
+from sca_service.policy.model import LadderStep
+from sca_service.policy.risk import AnswerMethod, Decision
+from sca_service.risk.facts import Marks, RiskOrder
+from sca_service.risk.model import Assessed, Assessment
+
+REFUSED = "risk"
+"""Why a challenge is `refused` by risk; its reasons stand beside it."""
+
+
+class Assessor(Protocol):
+    """Assesses requests and learns from them."""
+
+    async def assess(self, order: RiskOrder) -> Assessed:
+        """What applies, and what a policy on trial would say. Raises StoreUnavailable."""
+
+    async def requested(self, order: RiskOrder) -> None:
+        """Count a request. Raises StoreUnavailable."""
+
+    async def approved(self, order: RiskOrder) -> None:
+        """Learn from an approval. Raises StoreUnavailable."""
+
+    async def disowned(self, order: RiskOrder) -> None:
+        """Remember that the payer says that somebody else made this request. Raises StoreUnavailable."""
+
+
+class RiskMembers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the event of an issue says of it: no fact, only what was made of them (RTS Art. 2(2), 18(3))."""
+
+    decision: str
+    score: int
+    reasons: tuple[str, ...]
+    factors: dict[str, str]
+    policy: str
+    shadow: "RiskMembers | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskVerdict:
+    """What a challenge has to heed: the decision as its client is told it, the channels left, and what goes on record.
+
+    `refused_for` is why nothing may be sent, empty otherwise.
+    """
+
+    decision: Decision
+    score: int
+    reasons: tuple[str, ...]
+    steps: tuple[LadderStep, ...]
+    refused_for: str
+    members: RiskMembers
+
+
+def order_at_issue(
+    client: str, payer: str, order: ChallengeOrder, line: PhoneNumber | None, failures: int
+) -> RiskOrder:
+    """The request as risk sees it; `line` is the phone line that would be used."""
+    return RiskOrder(
+        client=client,
+        payer=payer,
+        purpose=order.purpose,
+        marks=order.marks,
+        transaction=order.transaction,
+        phone=line,
+        failures=failures,
+    )
+
+
+def verdict_of(assessed: Assessed, method: Method, steps: Sequence[LadderStep]) -> RiskVerdict:
+    """What follows for a challenge with this method and ladder.
+
+    Whoever asks for a challenge has decided to ask: what risk would let through is a challenge all the same. A step-up
+    leaves out channels and methods; where nothing is left, nothing is sent.
+    """
+    applied = assessed.applied
+    left = tuple(step for step in steps if step.channel not in applied.leave_out_channels)
+    is_cut_off = bool(steps) and not left and method is Method.ONE_TIME_CODE
+    is_left_out = AnswerMethod(method) in applied.leave_out_methods
+    is_refused = applied.decision is Decision.REFUSE or is_cut_off or is_left_out
+    decision = Decision.CHALLENGE if applied.decision is Decision.ALLOW else applied.decision
+    return RiskVerdict(
+        decision=Decision.REFUSE if is_refused else decision,
+        score=applied.score,
+        reasons=applied.words,
+        steps=left,
+        refused_for=REFUSED if is_refused else "",
+        members=_members(applied, assessed.shadow),
+    )
+
+
+async def learn(assessor: Assessor, view: ChallengeView, *, is_disowned: bool = False) -> None:
+    """Learn from how a challenge ended: approved, or disowned by the payer. Never raises StoreUnavailable."""
+    private = view.private
+    transaction = private.transaction
+    order = RiskOrder(
+        client=view.state.client,
+        payer=view.state.payer,
+        purpose=view.fixed.purpose,
+        marks=private.marks or Marks(),
+        transaction=Transaction.from_canonical(transaction.encode()) if transaction else None,
+        phone=private.number,
+    )
+    with suppress(StoreUnavailable):
+        await (assessor.disowned(order) if is_disowned else assessor.approved(order))
+
+
+def _members(applied: Assessment, shadow: Assessment | None) -> RiskMembers:
+    return RiskMembers(
+        decision=applied.decision,
+        score=applied.score,
+        reasons=tuple(reason.name for reason in (*applied.reasons, *applied.step_ups)),
+        factors={result.factor.value: result.state.value for result in applied.factors},
+        policy=applied.digest,
+        shadow=_members(shadow, None) if shadow else None,
+    )

@@ -1,0 +1,185 @@
+"""Risk over HTTP: what a bank says of a request is weighed, decides, is told, goes on record, and is learned from."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sca_service.settings import shipped_policies
+from tests import device
+from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
+
+_CALM = {"decision": "challenge", "score": 0, "reasons": []}
+SECRETS = ("203.0.113.66", "d-risk-77", "Mozilla/risk")
+
+
+async def event_of(service: Deployment, challenge: str, kind: str) -> dict[str, Any]:
+    """The audit event of this kind about a challenge, once it has its index."""
+    async with service.bank(client="auditor") as auditor:
+        for _ in range(400):
+            response = await auditor.http.get(
+                "/v1/audit/events", params={"challenge": challenge, "type": kind}
+            )
+            if found := response.json()["data"]:
+                event: dict[str, Any] = found[0]
+                return event
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"no {kind} on record")
+
+
+async def test_nothing_said_is_nothing_weighed(bank: Bank) -> None:
+    """A request of which the bank says nothing is challenged, with a score of 0 and no reasons."""
+    assert (await bank.issue())["risk"] == _CALM
+
+
+async def test_what_the_bank_says_is_weighed_and_told(bank: Bank, service: Deployment) -> None:
+    """Two signs that come to less than a refusal: challenged, with the score and both reasons, and on record.
+
+    The record says what was made of each factor of RTS Art. 2(2), and repeats nothing of what was said.
+    """
+    signals = {
+        "ip": SECRETS[0],
+        "device_id": SECRETS[1],
+        "user_agent": SECRETS[2],
+        "scenarios": ["fake-invoice"],
+        "ip_anonymous": True,
+        "malware": False,
+    }
+    challenge = await bank.issue(signals=signals)
+    risk = challenge["risk"]
+    assert (risk["decision"], set(risk["reasons"])) == ("step_up", {"known_scenario", "anonymous_address"})
+    assert risk["score"] == 50
+    assert challenge["status"] == "pending"
+    event = await event_of(service, challenge["id"], "challenge.issued")
+    told = event["risk"]
+    assert (told["decision"], told["score"]) == ("step_up", 50)
+    assert (told["factors"]["malware"], told["factors"]["known_scenario"]) == ("clear", "found")
+    assert told["factors"]["spending"] in {"clear", "not_supplied"}
+    assert told["policy"].startswith("sha256:")
+    assert not any(secret in json.dumps(event) for secret in SECRETS)
+    assert await bank.get(challenge["id"]) | {"deliveries": []} == challenge | {"deliveries": []}
+
+
+async def test_what_must_not_go_on_is_refused_and_nothing_is_sent(bank: Bank, service: Deployment) -> None:
+    """A sign of malware: 201 with status refused and the reason; no message, no answer, an event of its own."""
+    psu = unique_psu()
+    response = await bank.http.post("/v1/challenges", json=order(psu=psu, signals={"malware": True}))
+    challenge = response.json()
+    assert (response.status_code, challenge["status"], challenge["reason"]) == (201, "refused", "risk")
+    assert challenge["risk"] == {"decision": "refuse", "score": 100, "reasons": ["malware_sign"]}
+    assert challenge["deliveries"] == []
+    verified = await bank.verify(challenge["id"], "123456")
+    assert verified["outcome"] == "refused"
+    event = await event_of(service, challenge["id"], "challenge.refused")
+    assert (event["reason"], event["risk"]["decision"]) == ("risk", "refuse")
+    calm = await bank.issue(psu=psu)
+    await bank.message(psu["phone"])
+    assert len(await bank.messages(psu["phone"])) == 1
+    assert calm["status"] == "pending"
+
+
+async def test_a_phone_that_is_lost_gets_no_message(bank: Bank) -> None:
+    """The line is named as compromised: its channels are left out, and where nothing else is left nothing is sent."""
+    lost = {"compromised": ["phone"]}
+    psu = unique_psu()
+    by_phone = await bank.issue(psu=psu, signals=lost)
+    assert (by_phone["status"], by_phone["risk"]["decision"]) == ("refused", "refuse")
+    assert "phone_compromised" in by_phone["risk"]["reasons"]
+    whole = await bank.issue(psu=unique_psu(), channels=None, signals=lost)
+    assert (whole["status"], whole["risk"]["decision"]) == ("pending", "step_up")
+    stepped = await bank.http.post(f"/v1/challenges/{whole['id']}/next", json={"reason": "user_request"})
+    assert stepped.json()["code"] == "no-more-channels"
+
+
+async def test_a_repeated_request_is_assessed_once(bank: Bank) -> None:
+    """The same Idempotency-Key tells the same decision, though the payer was counted meanwhile."""
+    body = order(signals={"scenarios": ["mule"]})
+    key = {"Idempotency-Key": unique_psu()["id"]}
+    first, again = [(await bank.http.post("/v1/challenges", json=body, headers=key)).json() for _ in range(2)]
+    assert first["risk"] == again["risk"]
+    assert first["id"] == again["id"]
+
+
+async def test_not_me_is_remembered_of_where_it_came_from(bank: Bank) -> None:
+    """A payer disowns a request: the next one from the same device of the session scores higher, whoever it is for."""
+    psu, signals = unique_psu(), {"device_id": f"d-{unique_psu()['id']}"}
+    phone = await device.enrolled(bank, psu)
+    before = await bank.issue(psu=unique_psu(), signals=signals)
+    assert "origin_reported" not in before["risk"]["reasons"]
+    issued = await device.asked(bank, psu, signals=signals)
+    (shown,) = await phone.asked()
+    assert await phone.answered(issued["id"], phone.refusal(shown, "not_me")) == ("declined", 5)
+    after = await bank.issue(psu=unique_psu(), signals=signals)
+    assert "origin_reported" in after["risk"]["reasons"]
+    assert after["risk"]["score"] > before["risk"]["score"]
+
+
+async def test_what_was_approved_is_known_later(bank: Bank) -> None:
+    """A device that the payer approved with is not new; another one is, and says so only then."""
+    psu, mine = unique_psu(), {"device_id": "mine"}
+    challenge = await bank.issue(psu=psu, signals=mine)
+    assert "new_device" not in challenge["risk"]["reasons"]  # nothing is new to somebody who was never seen
+    await bank.verify(challenge["id"], await bank.code(psu["phone"]))
+    known = await bank.issue(psu=psu, signals=mine)
+    assert "new_device" not in known["risk"]["reasons"]
+    other = await bank.issue(psu=psu, signals={"device_id": "another"})
+    assert "new_device" in other["risk"]["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("signals", "pointer"),
+    [
+        ({"latitude": 91, "longitude": 0}, "/signals/latitude"),
+        ({"latitude": 50.1}, "/signals/longitude"),
+        ({"payer_country": "Germany"}, "/signals/payer_country"),
+        ({"scenarios": ["Ein Satz"]}, "/signals/scenarios/0"),
+        ({"scenarios": ["a"] * 17}, "/signals/scenarios"),
+        ({"payee_check": "perhaps"}, "/signals/payee_check"),
+        ({"number_age_days": -1}, "/signals/number_age_days"),
+        ({"malware": "yes"}, "/signals/malware"),
+        ({"horoscope": "bad"}, "/signals/horoscope"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_odd_signals_are_refused(bank: Bank, signals: dict[str, Any], pointer: str) -> None:
+    """Each mistake is named by its place, and nothing is sent."""
+    response = await bank.http.post("/v1/challenges", json=order(signals=signals))
+    assert response.status_code == 422
+    assert [mistake["pointer"] for mistake in response.json()["errors"]] == [pointer]
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment with a risk policy on trial, which would refuse what the other lets through."""
+    folder = tmp_path_factory.mktemp("trial")
+    policies = folder / "policies"
+    shutil.copytree(shipped_policies(), policies)
+    _put_on_trial(policies)
+    deployment = Deployment(folder, policies=policies)
+    deployment.start_stores()
+    deployment.start("api")
+    deployment.start("log")
+    yield deployment
+    deployment.stop()
+
+
+def _put_on_trial(policies: Path) -> None:
+    text = (policies / "risk.toml").read_text("utf-8")
+    (policies / "next").mkdir()
+    stricter = text.replace("refuse = 100", "refuse = 40").replace("step_up = 50", "step_up = 30")
+    (policies / "next" / "risk.toml").write_text(stricter, "utf-8")
+
+
+async def test_a_policy_on_trial_is_reported_and_never_applied(trial: Deployment) -> None:
+    """What it would have decided stands in the record beside what was decided; the payer is asked as before."""
+    async with trial.bank() as bank:
+        challenge = await bank.issue(signals={"scenarios": ["mule"]})
+        assert (challenge["status"], challenge["risk"]["decision"]) == ("pending", "challenge")
+        told = (await event_of(trial, challenge["id"], "challenge.issued"))["risk"]
+    assert (told["decision"], told["shadow"]["decision"]) == ("challenge", "refuse")
+    assert told["policy"] != told["shadow"]["policy"]
+    assert TRANSACTION["payee"]["name"] not in json.dumps(told)
