@@ -14,7 +14,7 @@ from sca_service.authenticators.pin.check import Pins
 from sca_service.authenticators.pin.hashing import Argon2Parameters, PinHasher
 from sca_service.authenticators.postgres_store import AuthenticatorStore
 from sca_service.kernel.connections import connect_postgres
-from sca_service.kernel.errors import AuthorisationRequired, InvalidInput, NotFound
+from sca_service.kernel.errors import AuthorisationRequired, InvalidInput, KeyAlreadyEnrolled, NotFound
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.load import load
 from sca_service.settings import shipped_policies
@@ -57,6 +57,7 @@ class Desk:
             PinHasher(keyring.pin_pepper, Argon2Parameters(memory_kib=64, passes=passes)) for passes in (1, 2)
         ]
         store, shipped = AuthenticatorStore(self.pool), load(shipped_policies()).authenticators
+        self.store = store
         policy = replace(
             shipped,
             most_of_a_payer=MOST_OF_A_PAYER,
@@ -86,7 +87,7 @@ class Desk:
         """What an awaitable comes to, or the code or pointer of its refusal."""
         try:
             return self.run(work)
-        except (AuthorisationRequired, NotFound) as refusal:
+        except (AuthorisationRequired, KeyAlreadyEnrolled, NotFound) as refusal:
             return refusal.code
         except InvalidInput as refusal:
             return refusal.mistakes[0].pointer or "too many"

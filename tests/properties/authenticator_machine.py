@@ -4,47 +4,59 @@
 clock that the test moves.
 """
 
-import json
 import secrets
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-import pyotp
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sca_service.authenticators.enrolment.model import KnownPin, ShownCode, Whose, Wish
-from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation, Withdrawn
+from sca_service.authenticators.enrolment.model import HeldKey, Whose, Wish
+from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation, Element
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
 from tests.harness import wrong
+from tests.properties.authenticator_checks import check_log, check_rows, check_sight
 from tests.properties.authenticator_desk import START_MS, Desk
 from tests.properties.authenticator_model import (
+    ACTIVE,
+    DEVICE,
+    HOTP,
     LOOK_AHEAD,
-    MOST_OF_A_PAYER,
+    ONE_OF_A_KIND,
+    PENDING,
     PERIOD_SECONDS,
+    PHONE,
+    PIN,
+    PROOF_OF,
     RESYNCHRONISING,
+    SUSPENDED,
+    TOTP,
     Book,
     Kept,
+    Shown,
+)
+from tests.properties.authenticator_proofs import (
+    kept_of,
+    line_before,
+    mistaken,
+    new_key,
+    proof_from,
+    spoiled,
+    withdrawal_of,
 )
 
 STRETCH_SECONDS = 250
 """Two are less than what is pending lives and three more, whatever the real clock adds; an authorisation lives one."""
-PENDING, ACTIVE, SUSPENDED, REVOKED = AuthenticatorState
-TOTP, HOTP, PIN = AuthenticatorType.TOTP, AuthenticatorType.HOTP, AuthenticatorType.PIN
-
-KINDS = st.sampled_from([TOTP, HOTP, PIN])
+KINDS = st.sampled_from([TOTP, HOTP, PIN, DEVICE, PHONE])
 GENERATOR_KINDS = st.sampled_from([TOTP, HOTP])
 AUTHORISED = st.sampled_from(["fresh", "fresh", "old", "none", "used"])
 """Given just now, or before whatever was revoked since time went by last; not given; used before."""
 OLD_SECONDS = 100
 """Less than a stretch, and more than the test takes by the real clock, by which PostgreSQL notes a revocation."""
+KEYS = st.sampled_from([0, 0, 1, 2])  # which of three keys a device shows: they meet
+THEN = st.sampled_from(["", "old", "none", "again", "resume"])
 PINS = st.sampled_from(["493817", "271828"])
 PLACES = st.sampled_from([0, 0, 0, 0, 1, 1, 2, 3])
 SELDOM = st.sampled_from([*[False] * 5, True])
@@ -64,6 +76,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         self.book = Book()
         self.payers: list[Whose] = []
         self.psus: list[str] = []
+        self.keys = [new_key() for _ in range(3)]
         self.accepted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.desk.clock.at_ms = START_MS
 
@@ -84,9 +97,9 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         return self.payers[at], self.psus[at]
 
     def shown(self, one: Kept, offset: int | None) -> tuple[int, str]:
-        """A step, and what the generator shows there; a PIN stands in for one that shows nothing."""
-        if one.kind is PIN:
-            return 0, one.pin
+        """A step, and what the generator shows there; a secret stands in for one that shows nothing."""
+        if one.otp is None:
+            return 0, one.secret
         current = self.now_ms // 1000 // PERIOD_SECONDS if one.kind is TOTP else one.last_step + 1
         step = max(0, one.last_step if offset is None else current + offset)
         return step, one.code(step)
@@ -97,8 +110,8 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         return self.desk.clock.at_ms
 
     def has(self, state: AuthenticatorState, *kinds: AuthenticatorType) -> bool:
-        """Whether there is one in this state, of one of these types."""
-        return any(one.state is state and one.kind in kinds for one in self.book.kept)
+        """Whether there is one in this state, of one of these types, or of any."""
+        return any(one.state is state and (not kinds or one.kind in kinds) for one in self.book.kept)
 
     @initialize(
         same_id=st.booleans(), kinds=st.lists(KINDS, min_size=1, max_size=3), leaves_one=st.booleans()
@@ -129,9 +142,12 @@ class AuthenticatorMachine(RuleBasedStateMachine):
             "Anna",
             Authorisation(word, given_at) if word else None,
             pin=Secret(pin) if kind is PIN else None,
+            unlocked_by=Element.INHERENCE if kind is DEVICE else None,
+            phone=PhoneNumber.parse(f"+49151{secrets.randbelow(10**8):08d}") if kind is PHONE else None,
+            locale="de-DE",
         )
         enrolled = self.desk.tried(self.desk.enrolment.enrol(self.payers[other], wish))
-        if kind is PIN and word is None and self.book.of(psu, ACTIVE):
+        if kind is PIN and word is None and self.book.of(psu, ACTIVE, SUSPENDED):
             assert enrolled == "authorisation-required"  # at once, before anything is forgotten
             return
         why_not = self.book.why_not(psu, word, is_old=is_old)
@@ -139,16 +155,18 @@ class AuthenticatorMachine(RuleBasedStateMachine):
             assert enrolled == why_not
             return
         assert not why_not
-        one = Kept(enrolled.authenticator.id, psu, kind, word)
-        if kind is PIN:
-            assert enrolled.uri is None
-            one.pin = pin
-        else:
-            assert enrolled.uri is not None
-            otp = pyotp.parse_uri(enrolled.uri.reveal())
-            assert isinstance(otp, pyotp.TOTP | pyotp.HOTP)
-            one.otp = otp
+        one = kept_of(enrolled, wish, psu)
+        if one.last_challenge:
+            sent = self.desk.enrolment.sent_for(self.payers[other], one.id, one.last_challenge)
+            self.desk.run(sent)
         self.book.add(one)
+
+    @rule(other=st.booleans(), kind=st.sampled_from([*ONE_OF_A_KIND, DEVICE]), pin=PINS, key=KEYS)
+    def get_one_more(self, other: bool, kind: AuthenticatorType, pin: str, key: int) -> None:
+        """A payer gets one as it should be, at once: in place of the one before, or with a known key."""
+        self.enrol(other, kind, "fresh", pin)
+        if self.has(PENDING):
+            self.activate(0, 0, another=False, is_wrong=False, key=key)
 
     @precondition(lambda self: self.book.kept)
     @rule(at=PLACES)
@@ -160,9 +178,10 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         wish = Wish(one.kind, "Anna", word, unique=one.id[4:], pin=pin)
         again = self.desk.tried(self.desk.enrolment.enrol(self.whose(one, another=False)[0], wish))
         assert not isinstance(again, str)
-        assert (again.authenticator.id, again.authenticator.state, again.uri) == (one.id, one.state, None)
+        assert (again.authenticator.id, again.authenticator.state) == (one.id, one.state)
+        assert (again.uri, again.activation_code) == (None, None)
 
-    @precondition(lambda self: self.has(PENDING, TOTP, HOTP, PIN))
+    @precondition(lambda self: self.has(PENDING))
     @rule(
         at=PLACES,
         offset=SHOWN,
@@ -170,6 +189,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         is_wrong=SELDOM,
         code_of=st.none() | PLACES,
         is_mistaken=SELDOM,
+        key=KEYS,
     )
     def activate(
         self,
@@ -179,23 +199,28 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         is_wrong: bool,
         code_of: int | None = None,
         is_mistaken: bool = False,
+        key: int = 0,
     ) -> None:
-        """Somebody proves one: rightly, with an old code, with another's, as another payer, or a PIN as a code."""
+        """Somebody proves one: rightly, with an old code, with another's, as another payer, in another way."""
         one = self.choose(at, PENDING)
         whose, psu = self.whose(one, another)
         shower = one if code_of is None else self.choose(code_of, PENDING, ACTIVE)
-        step, proof = self.shown(shower, offset)
-        proof, is_pin = wrong(proof) if is_wrong else proof, (shower.kind is PIN) is not is_mistaken
-        kind = KnownPin if is_pin else ShownCode
-        told = self.desk.tried(self.desk.enrolment.activate(whose, one.id, kind(Secret(proof))))
-        expected = self.book.activate(psu, one.id, proof, is_pin=is_pin, now_ms=self.now_ms)
+        (step, text), kind = self.shown(shower, offset), PROOF_OF[shower.kind]
+        shown = Shown(mistaken(kind) if is_mistaken else kind, spoiled(text) if is_wrong else text, key)
+        proof, desk = proof_from(shown, self.keys), self.desk.enrolment
+        if isinstance(proof, HeldKey) and one.kind is DEVICE and not another:
+            told = self.desk.tried(desk.activate_device(one.id, proof, whose.origin))
+        else:
+            told = self.desk.tried(desk.activate(whose, one.id, proof))
+        replaced = line_before(one, self.book)
+        expected = self.book.activate(psu, one.id, shown, now_ms=self.now_ms)
         assert (told if isinstance(told, str) else (told.outcome, told.tries_left)) == expected
         assert isinstance(told, str) or told.authenticator.state is one.state
         if not isinstance(told, str) and told.outcome == "activated":
-            assert shower is one or one.kind is PIN
+            assert (shower is one or one.kind is PIN) and told.replaced == replaced
             self.take(one, psu, step, "activation")
 
-    @precondition(lambda self: self.has(PENDING, TOTP, HOTP, PIN))
+    @precondition(lambda self: self.has(PENDING))
     @rule(at=PLACES, times=st.sampled_from([2, 4, 5, 6]))
     def guess_at_an_activation(self, at: int, times: int) -> None:
         """Somebody guesses, and the sixth is not looked at."""
@@ -224,7 +249,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
     ) -> None:
         """Somebody answers a challenge with a code of one of them, of any state: their own or the other's."""
         one = self.choose(at, ACTIVE, kinds=[kinds])
-        if one.kind is PIN:
+        if one.otp is None:
             return
         self.periods_pass(waits)
         _, psu = self.whose(one, another)
@@ -241,7 +266,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         """What is taken is the payer's own, active, once, and after all before (RFC 4226 7.2, RFC 6238 5.2)."""
         assert (one.payer, one.state) == (payer, ACTIVE)
         before = self.accepted[one.id]
-        assert one.kind is PIN or all(step > was or (step, by) == (was, who) for was, who in before)
+        assert one.otp is None or all(step > was or (step, by) == (was, who) for was, who in before)
         before.append((step, by))
 
     @precondition(lambda self: self.has(ACTIVE, HOTP))
@@ -252,7 +277,7 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         whose, psu = self.whose(one, another)
         first = one.last_step + 1 + gap
         steps = first, max(0, first + apart)
-        codes = ("12345678", "87654321") if one.kind is PIN else (one.code(steps[0]), one.code(steps[1]))
+        codes = ("12345678", "87654321") if one.otp is None else (one.code(steps[0]), one.code(steps[1]))
         told = self.desk.tried(
             self.desk.enrolment.resynchronise(whose, one.id, (Secret(codes[0]), Secret(codes[1])))
         )
@@ -284,16 +309,53 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         if not wanted and not another:
             return
         one = self.choose(at, ACTIVE, PENDING)
-        whose, psu = self.whose(one, another)
+        (whose, psu), was = self.whose(one, another), one.state
         told = self.desk.tried(self.desk.enrolment.revoke(whose, one.id))
-        if self.book.revoke(psu, one.id) is None:
-            assert told == "not-found"
-        else:
-            assert told == Withdrawn(
-                one.id,
-                one.kind,
-                frozenset(other.id for other in self.book.of(psu, ACTIVE, kind=one.kind)),
-            )
+        known = self.book.revoke(psu, one.id)
+        assert told == (withdrawal_of(one, was, self.book) if known else "not-found")
+
+    @precondition(lambda self: self.has(ACTIVE))
+    @rule(at=PLACES, another=SELDOM, kinds=st.sampled_from([(), ONE_OF_A_KIND, [DEVICE]]), then=THEN)
+    def suspend(
+        self, at: int, another: bool, kinds: Sequence[AuthenticatorType] = (), then: str = ""
+    ) -> None:
+        """A bank suspends one, of any state, its own payer's or not; then perhaps another is enrolled."""
+        one = self.choose(at, ACTIVE, kinds=kinds)
+        whose, psu = self.whose(one, another)
+        told = self.desk.tried(self.desk.enrolment.suspend(whose, one.id))
+        known = self.book.suspend(psu, one.id)
+        gone = (one.state, withdrawal_of(one, one.state, self.book)) if known else "not-found"
+        assert (told if isinstance(told, str) else (told[0].state, told[1])) == gone
+        is_other = one.payer == self.psus[1]
+        if then in {"old", "none"}:
+            self.enrol(is_other, TOTP, then, "")
+        elif then == "again":
+            self.get_one_more(is_other, one.kind if one.kind in ONE_OF_A_KIND else PIN, "271828", 0)
+        elif then == "resume" and one.state is SUSPENDED:
+            self.resume(0, another=False, is_word_sent=True)
+
+    @precondition(lambda self: self.has(SUSPENDED))
+    @rule(at=PLACES, another=SELDOM, is_word_sent=st.booleans())
+    def resume(self, at: int, another: bool, is_word_sent: bool = False) -> None:
+        """A bank resumes one, as it suspends one."""
+        one = self.choose(at, SUSPENDED)
+        whose, psu = self.whose(one, another)
+        told = self.desk.tried(self.desk.enrolment.resume(whose, one.id))
+        known = self.book.resume(psu, one.id)
+        assert (told if isinstance(told, str) else told.state) == (one.state if known else "not-found")
+        if is_word_sent:
+            self.enrol(one.payer == self.psus[1], TOTP, "old", "")
+
+    @precondition(lambda self: self.has(ACTIVE, DEVICE) or self.has(SUSPENDED, DEVICE))
+    @rule(at=PLACES, challenge=CHALLENGES)
+    def sign(self, at: int, challenge: str) -> None:
+        """A device that signed for a challenge is asked whether it is active still."""
+        one = self.choose(at, SUSPENDED, kinds=[DEVICE])
+        row = self.desk.run(self.desk.store.of_anybody(one.id))
+        if row is None or one.kind is not DEVICE:
+            return
+        is_kept = self.desk.run(self.desk.store.claim_key(row, challenge))
+        assert is_kept is self.book.sign(one.payer, one.id, challenge)
 
     @rule(other=st.booleans(), challenge=CHALLENGES, pin=st.booleans())
     def note_use(self, other: bool, challenge: str, pin: bool) -> None:
@@ -312,7 +374,8 @@ class AuthenticatorMachine(RuleBasedStateMachine):
         seconds = stretches * STRETCH_SECONDS
         query = """
             UPDATE authenticators SET created_at = created_at - $2 * interval '1 second',
-                revoked_at = revoked_at - $2 * interval '1 second'
+                revoked_at = revoked_at - $2 * interval '1 second',
+                suspended_at = suspended_at - $2 * interval '1 second'
             WHERE psu = ANY($1)
         """
         self.desk.rows(query, self.psus, seconds)
@@ -321,42 +384,16 @@ class AuthenticatorMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_authenticator_stands_where_the_model_says(self) -> None:
-        """State, tries and steps, also of what is revoked; only that has lost its seed or hash (RTS Art. 27)."""
-        query = "SELECT * FROM authenticators WHERE psu = ANY($1) ORDER BY created_at, id"
-        rows = self.desk.rows(query, self.psus)
-        assert [
-            (row["id"], row["state"], row["tries"], row["last_step"], row["last_challenge"]) for row in rows
-        ] == [(one.id, one.state, one.tries, one.last_step, one.last_challenge) for one in self.book.kept]
-        for row in rows:
-            assert (row["sealed"] == "") is (row["state"] == "revoked")
-            assert row["tries"] <= 5  # RTS Art. 4(3)(b)
+        """State, tries and steps, also of what is revoked."""
+        check_rows(self.desk, self.psus, self.book)
 
     @invariant()
     def each_payer_sees_what_the_model_has(self) -> None:
         """What is listed, what could answer, and never more than the policy allows."""
         for whose, psu in zip(self.payers, self.psus, strict=True):
-            seen = self.desk.run(self.desk.enrolment.all_of(whose))
-            assert [(one.id, one.type, one.state, one.label, one.used_at_ms > 0) for one in seen] == [
-                (one.id, one.kind, one.state, "Anna", one.is_used)
-                for one in self.book.of(psu, PENDING, ACTIVE)
-            ]
-            assert len(seen) <= MOST_OF_A_PAYER
-            assert len(self.book.of(psu, ACTIVE, kind=PIN)) <= 1
-            active = {one.kind for one in self.book.of(psu, ACTIVE)}
-            for kind in (TOTP, HOTP, PIN):
-                assert self.desk.run(self.desk.generators.has_active(psu, kind)) is (kind in active)
+            check_sight(self.desk, whose, psu, self.book)
 
     @invariant()
     def the_log_follows_each_life(self) -> None:
-        """Every event, once, in order; each was enrolled first, activated at most once, and nothing follows its end."""
-        query = "SELECT body FROM audit_events WHERE psu = ANY($1) ORDER BY txid, position"
-        events = [json.loads(row["body"]) for row in self.desk.rows(query, self.psus)]
-        lives = defaultdict(list)
-        for one in events:
-            lives[one["authenticator"]].append((one["type"], one.get("reason", "")))
-        assert lives == self.book.lives
-        for life in lives.values():
-            kinds = [kind.removeprefix("authenticator.") for kind, _ in life]
-            assert (kinds[0], kinds.count("enrolled")) == ("enrolled", 1)
-            assert kinds.count("activated") <= 1
-            assert "revoked" not in kinds[:-1]
+        """Every event, once, in order."""
+        check_log(self.desk, self.psus, self.book)

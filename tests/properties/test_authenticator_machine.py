@@ -9,8 +9,19 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.harness import Deployment
 from tests.properties.authenticator_desk import Desk
-from tests.properties.authenticator_machine import ACTIVE, HOTP, PENDING, PIN, TOTP, AuthenticatorMachine
-from tests.properties.authenticator_model import LOOK_AHEAD, RESYNCHRONISING
+from tests.properties.authenticator_machine import AuthenticatorMachine
+from tests.properties.authenticator_model import (
+    ACTIVE,
+    DEVICE,
+    HOTP,
+    LOOK_AHEAD,
+    PENDING,
+    PHONE,
+    PIN,
+    RESYNCHRONISING,
+    SUSPENDED,
+    TOTP,
+)
 
 
 @pytest.fixture
@@ -69,19 +80,25 @@ def move(walker: AuthenticatorMachine, chance: random.Random) -> None:
     match chance.randrange(20):
         case 0 | 1 | 2 | 3:
             word = chance.choice(["fresh", "fresh", "fresh", "old", "none", "used"])
-            walker.enrol(other, chance.choice([TOTP, HOTP, PIN]), word, pin)
-        case 4 | 5 | 6 if walker.has(PENDING, TOTP, HOTP, PIN):
+            walker.enrol(other, chance.choice([TOTP, HOTP, PIN, DEVICE, PHONE]), word, pin)
+        case 4 | 5 | 6 if walker.has(PENDING):
             shower = chance.choice([None, None, None, 1])
             is_mistaken = chance.random() < 0.2
-            walker.activate(at // 2, max(offset or 0, -1), seldom, wrong, shower, is_mistaken)
+            key = chance.choice([0, 0, 1, 2])
+            walker.activate(at // 2, max(offset or 0, -1), seldom, wrong, shower, is_mistaken, key)
         case 7 | 8 | 9 | 10 | 11 if walker.has(ACTIVE, TOTP, HOTP):
             challenge, waits = chance.choice(["chl_one", "chl_two", "chl_three"]), chance.choice([0, 1, 1, 2])
             walker.use(at, chance.choice([TOTP, HOTP]), offset, challenge, seldom, wrong, waits)
         case 12 | 13 if walker.has(ACTIVE, HOTP):
             gap = chance.choice([0, 1, 30, RESYNCHRONISING - 1, RESYNCHRONISING])
             walker.resynchronise(at // 2, gap, 2 if wrong else 1, seldom)
-        case 14 | 15 if walker.has(ACTIVE, PIN):
+        case 14 if walker.has(ACTIVE, PIN):
             walker.give_a_pin(other, pin, at)
+        case 15 if chance.random() < 0.5:
+            kind, key = chance.choice([PIN, PHONE, DEVICE]), chance.choice([0, 0, 1, 2])
+            walker.get_one_more(other, kind, pin, key)
+        case 16 if wrong and walker.has(ACTIVE, DEVICE):
+            walker.sign(at, "chl_one")
         case 16:
             walker.note_use(other, "chl_one", pin=wrong)
         case 17:
@@ -92,8 +109,8 @@ def move(walker: AuthenticatorMachine, chance: random.Random) -> None:
 
 def seldom_move(walker: AuthenticatorMachine, chance: random.Random, at: int) -> None:
     """What happens now and then: somebody guesses, a bank revokes or repeats itself, or much time goes by."""
-    match chance.randrange(8):
-        case 0 if walker.has(PENDING, TOTP, HOTP, PIN):
+    match chance.randrange(10):
+        case 0 if walker.has(PENDING):
             walker.guess_at_an_activation(0, chance.choice([2, 5, 6]))
         case 1 if walker.has(ACTIVE, HOTP):
             walker.guess_at_a_counter(0, chance.choice([2, 4, 6]))
@@ -103,5 +120,10 @@ def seldom_move(walker: AuthenticatorMachine, chance: random.Random, at: int) ->
             walker.revoke(at, another=True, wanted=True)
         case 5:
             walker.enrol_the_same_again(at)
+        case 6 if walker.has(ACTIVE):
+            then = chance.choice(["", "old", "none", "again", "resume"])
+            walker.suspend(at, another=chance.random() < 0.1, then=then)
+        case 7 if walker.has(SUSPENDED):
+            walker.resume(at // 2, another=chance.random() < 0.1, is_word_sent=chance.random() < 0.3)
         case _:
             walker.minutes_pass(chance.choice([1, 3]))

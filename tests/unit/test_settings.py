@@ -7,6 +7,7 @@ import pytest
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import create_keyring_text, write_keyring
+from sca_service.kernel.site import Site
 from sca_service.settings import Environment, Settings, read_settings, shipped_policies
 
 COMPLETE = {
@@ -193,6 +194,22 @@ def test_a_witness_needs_a_plain_name_and_a_key_of_its_own(write: Write) -> None
         "log.witnesses: two have the same key"
     ]
     assert mistakes(write(log__witnesses="7")) == ["log.witnesses: must be a table"]
+
+
+def test_passkeys_have_a_domain_and_its_pages(write: Write) -> None:
+    """Left out, the deployment takes none; what is wrong with the section is told like all else."""
+    assert read_settings(write(), {}).site is None
+    origins = '["https://pay.bank.example"]'
+    read = read_settings(write(passkeys__rp_id='"bank.example"', passkeys__origins=origins), {})
+    assert read.site == Site("bank.example", ("https://pay.bank.example",))
+    domain, pages = "must be a domain, in lower case and without a port", "must be origins such as"
+    assert mistakes(write(passkeys__rp_id='"Bank"', passkeys__origins=origins)) == [
+        f"passkeys.rp_id: {domain}",
+        f"passkeys.origins: {pages} https://pay.bank.example, each of rp_id or below it",
+    ]
+    named = write(passkeys__rp_id='"bank.example"', passkeys__origins=origins, passkeys__name='"Bank"')
+    assert mistakes(named) == ["passkeys.name: is not a setting"]
+    assert "passkeys: must be a table" in mistakes(write(passkeys='"bank.example"'))
 
 
 def test_every_mistake_is_told_at_once(write: Write) -> None:

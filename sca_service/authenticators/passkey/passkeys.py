@@ -136,7 +136,11 @@ class Passkeys:
             return False
         except BadAssertion:
             return False
-        return await self._store.claim_count(row, assertion.sign_count, challenge_id)
+        if await self._store.claim_count(row, assertion.sign_count, challenge_id):
+            return True
+        # Another answer counted as far in the meantime, or it is not active any more.
+        await self._suspends.copied(row)
+        return False
 
     def _passkeys(self, rows: Sequence[AuthenticatorRow], ids: Collection[str]) -> Mapping[str, Passkey]:
         made = {row.id: passkey_of(self._keyring, row).made for row in rows if row.id in ids}
@@ -170,6 +174,9 @@ def _assertion(
 
 
 def read_response(response: bytes) -> bytes:
-    """The bytes, once they are seen to be a browser's answer. Raises InvalidInput."""
-    read_client(raw(read_assertion(response).response.client))
+    """The bytes, once they are seen to be a browser's answer, whatever it signs. Raises InvalidInput."""
+    signed = read_assertion(response).response
+    read_client(raw(signed.client))
+    raw(signed.authenticator)
+    raw(signed.signature)
     return response

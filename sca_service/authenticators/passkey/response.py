@@ -90,7 +90,7 @@ def read_client(client_json: bytes) -> Client:
     """What the browser says happened. Raises InvalidInput when it is not in the shape of section 5.8.1."""
     try:
         return _clients.decode(client_json)
-    except ValueError:  # msgspec.DecodeError, and text that is not UTF-8
+    except (ValueError, RecursionError):  # no JSON of that shape, no UTF-8, or nested by the thousand
         raise InvalidInput.at("", NOT_AN_ANSWER) from None
 
 
@@ -110,7 +110,7 @@ def _read(response_json: bytes, decoder: msgspec.json.Decoder[Credential[R]]) ->
         raise InvalidInput.at("", NOT_AN_ANSWER)
     try:
         credential = decoder.decode(response_json)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInput.at("", NOT_AN_ANSWER) from None
     credential_id = raw(credential.raw_id)
     if credential.id != credential.raw_id or not 1 <= len(credential_id) <= MOST_CREDENTIAL_ID_BYTES:

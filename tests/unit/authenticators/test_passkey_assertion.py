@@ -21,7 +21,7 @@ from sca_service.authenticators.passkey.assertion import (
 from sca_service.authenticators.passkey.registration import Passkey, verify_registration
 from sca_service.authenticators.passkey.response import MOST_RESPONSE_BYTES
 from sca_service.kernel.errors import InvalidInput
-from tests.unit.authenticators.soft_passkey import (
+from tests.soft_passkey import (
     AT,
     BE,
     BS,

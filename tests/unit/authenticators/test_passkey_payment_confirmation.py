@@ -15,7 +15,7 @@ from sca_service.authenticators.passkey.payment_confirmation import (
 from sca_service.authenticators.passkey.registration import Passkey, verify_registration
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.money import Amount
-from tests.unit.authenticators.soft_passkey import (
+from tests.soft_passkey import (
     CHALLENGE,
     CREDENTIAL_ID,
     ORIGIN,

@@ -20,7 +20,7 @@ from sca_service.authenticators.passkey.registration import (
 )
 from sca_service.authenticators.passkey.response import MOST_RESPONSE_BYTES, NOT_AN_ANSWER
 from sca_service.kernel.errors import InvalidInput
-from tests.unit.authenticators.soft_passkey import (
+from tests.soft_passkey import (
     AT,
     BE,
     BS,

@@ -42,22 +42,21 @@ def client_json(kind: str, **changed: Any) -> bytes:
     return json.dumps({name: value for name, value in members.items() if value is not None}).encode()
 
 
-def response(parts: dict[str, Any], **changed: Any) -> bytes:
+def response(parts: dict[str, Any], *, identifier: bytes = CREDENTIAL_ID, **changed: Any) -> bytes:
     """The JSON of a credential around the parts of its response."""
     shown = {name: base64url(part) if isinstance(part, bytes) else part for name, part in parts.items()}
-    identifier = base64url(CREDENTIAL_ID)
-    return json.dumps(
-        {"id": identifier, "rawId": identifier, "type": "public-key", "response": shown} | changed
-    ).encode()
+    name = base64url(identifier)
+    return json.dumps({"id": name, "rawId": name, "type": "public-key", "response": shown} | changed).encode()
 
 
 @dataclass
 class SoftPasskey:
-    """A key, a counter, and the flags that it says; ES256 unless another key is given."""
+    """A key, its name, a counter, and the flags that it says; ES256 unless another key is given."""
 
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     sign_count: int = 0
     rp_id: str = RP_ID
+    identifier: bytes = CREDENTIAL_ID
 
     def sign(self, message: bytes) -> bytes:
         """As the key's kind signs."""
@@ -75,14 +74,13 @@ class SoftPasskey:
         flags: int = UP | UV | AT,
         *,
         cose: Any = None,
-        identifier: bytes = CREDENTIAL_ID,
+        identifier: bytes | None = None,
         rest: bytes = b"",
     ) -> bytes:
         """The same with the new key (WebAuthn section 6.5.1)."""
         key = cbor2.dumps(cose_key(self.key) if cose is None else cose)
-        return self.authenticator(
-            flags, bytes(16) + len(identifier).to_bytes(2, "big") + identifier + key + rest
-        )
+        name = self.identifier if identifier is None else identifier
+        return self.authenticator(flags, bytes(16) + len(name).to_bytes(2, "big") + name + key + rest)
 
     def registered(self, attested: bytes | None = None, client: bytes | None = None, **changed: Any) -> bytes:
         """An answer to creation options without attestation."""
@@ -92,7 +90,7 @@ class SoftPasskey:
             "clientDataJSON": client or client_json("webauthn.create"),
             "attestationObject": statement,
         }
-        return response(parts | changed)
+        return response(parts | changed, identifier=self.identifier)
 
     def signed(
         self, authenticator: bytes | None = None, client: bytes | None = None, **changed: Any
@@ -105,4 +103,4 @@ class SoftPasskey:
             "authenticatorData": authenticator,
             "signature": self.sign(authenticator + hashlib.sha256(client).digest()),
         }
-        return response(parts, **changed)
+        return response(parts, **({"identifier": self.identifier} | changed))
