@@ -26,7 +26,7 @@ from cyclopts import run
 from rich.console import Console
 
 from loadtests import generator
-from loadtests.bench import cpu_seconds, rss_mib
+from loadtests.place import cpu_seconds, rss_mib
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
 from sca_service.challenges.model import decode_state

@@ -11,18 +11,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 CONNECTIONS = 64
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
-# Requests are read from a file, one a line: the path, a tab, the body. When they are used up the thread stops.
+# Requests are read from a file, one a line: path, proof and body between tabs. Used up, the thread stops.
 _WRK_SCRIPT = """
 local headers = {["Content-Type"] = "application/json", ["Authorization"] = "Bearer %s"}
 local requests = {}
 for line in io.lines("%s") do
-  local path, body = line:match("^(.-)\\t(.*)$")
-  requests[#requests + 1] = {path, body}
+  local path, proof, body = line:match("^(.-)\\t(.-)\\t(.*)$")
+  requests[#requests + 1] = {path, proof, body}
 end
 local at = 0
 function request()
@@ -31,18 +32,27 @@ function request()
     if %s then wrk.thread:stop() end
     at = 1
   end
-  return wrk.format("POST", requests[at][1], headers, requests[at][2])
+  headers["DPoP"] = requests[at][2] ~= "" and requests[at][2] or nil
+  return wrk.format("POST", requests[at][1], headers, requests[at][3])
 end
 """
 
 
+class Request(NamedTuple):
+    """A POST: its path, its body, and the proof of a device that signed it (`DPoP`), where there is one."""
+
+    path: str
+    body: str
+    proof: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked: bodies by path, whether each is sent once only, and by whom."""
+    """What is asked, whether each is sent once only, and by whom."""
 
     url: str
     api_key: str
-    requests: Sequence[tuple[str, str]]
+    requests: Sequence[Request]
     each_once: bool
 
 
@@ -81,7 +91,9 @@ def name() -> str:
 def _run_wrk(load: Load, seconds: int, core: int) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "requests"
-        lines.write_text("".join(f"{path}\t{body}\n" for path, body in load.requests), "utf-8")
+        lines.write_text(
+            "".join(f"{path}\t{proof}\t{body}\n" for path, body, proof in load.requests), "utf-8"
+        )
         script = Path(folder) / "load.lua"
         script.write_text(_WRK_SCRIPT % (load.api_key, lines, str(load.each_once).lower()), "utf-8")
         command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
@@ -121,11 +133,11 @@ async def _run_asyncio(load: Load, seconds: int) -> Result:
         place = urlsplit(load.url)
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         try:
-            for path, body in upcoming:
+            for request in upcoming:
                 if time.perf_counter() - began > seconds:
                     return
                 asked = time.perf_counter()
-                writer.write(request_bytes(path, body, load.api_key))
+                writer.write(request_bytes(request.path, request.body, load.api_key, request.proof))
                 status, _ = await read_answer(reader)
                 if status // 100 != 2:
                     failed += 1
@@ -138,28 +150,66 @@ async def _run_asyncio(load: Load, seconds: int) -> Result:
     return Result(len(latencies), time.perf_counter() - began, failed, cuts[49] * 1000, cuts[98] * 1000)
 
 
-def _sequence(load: Load) -> Iterator[tuple[str, str]]:
+def _sequence(load: Load) -> Iterator[Request]:
     while True:
         yield from load.requests
         if load.each_once:
             return
 
 
-def request_bytes(path: str, body: str, api_key: str) -> bytes:
+async def exchange(
+    url: str, api_key: str, requests: Sequence[Request], *, connections: int = CONNECTIONS
+) -> list[bytes | None]:
+    """Send each once over so many connections, unmeasured; the bodies of the answers, in order.
+
+    None for what a busy machine had no time for (503), and for what a limit refused (429). Raises RuntimeError for any
+    other failure.
+    """
+    answers: list[bytes | None] = [None] * len(requests)
+    upcoming = iter(enumerate(requests))
+
+    async def connection() -> None:
+        place = urlsplit(url)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        try:
+            for at, (path, body, proof) in upcoming:
+                writer.write(request_bytes(path, body, api_key, proof))
+                status, told = await read_answer(reader)
+                if status // 100 == 2:
+                    answers[at] = told
+                elif status not in (429, 503):
+                    raise RuntimeError(f"{path} was answered with {status}: {told.decode()}")
+        finally:
+            writer.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(connections):
+            tasks.create_task(connection())
+    return answers
+
+
+def request_bytes(path: str, body: str, api_key: str, proof: str = "") -> bytes:
     """A POST on a connection that stays open."""
     payload = body.encode()
+    signed = f"DPoP: {proof}\r\n" if proof else ""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{signed}"
         f"Authorization: Bearer {api_key}\r\nContent-Length: {len(payload)}\r\n\r\n"
     ).encode() + payload
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Status and body of the next answer."""
+    status, _, body = await read_whole_answer(reader)
+    return status, body
+
+
+async def read_whole_answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
+    """Status, head and body of the next answer."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: (\d+)", head)
     body = await reader.readexactly(int(length[1]) if length else 0)
-    return int(head.split(b" ", 2)[1]), body
+    return int(head.split(b" ", 2)[1]), head, body
 
 
 def encode(body: object) -> str:

@@ -135,12 +135,34 @@ def authenticator_operations(core: Core) -> AuthenticatorOperations:
     )
 
 
+def device_operations(core: Core) -> device_routes.DeviceOperations:
+    """The operations of devices, with all they need."""
+    keyring = core.settings.keyring
+    return device_routes.DeviceOperations(
+        devices=core.signing_devices(),
+        enrolment=core.enrolment(),
+        answers=DeviceAnswers(
+            policy=core.policy,
+            keyring=keyring,
+            store=core.store,
+            archive=core.archive,
+            recorder=core.recorder,
+            devices=core.signing_devices(),
+            assessor=core.assessor(),
+            clock=core.clock,
+        ),
+        url=core.settings.device_url,
+        clock=core.clock,
+    )
+
+
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
-    challenges = challenge_operations(core)
+    challenges, devices = challenge_operations(core), device_operations(core)
     book = core.book("api")
     dependencies: dict[str, object] = {
         "challenges": challenges,
+        "devices": devices,
         "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
         **_dependencies(core, book),
         **_desk(core, directory),
@@ -181,7 +203,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         state=State({"clients": directory}),
         logging_config=None,
     )
-    return Front(framework, directory, challenges)
+    return Front(framework, directory, challenges, devices)
 
 
 def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
@@ -194,22 +216,6 @@ def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
         "authenticators": authenticator_operations(core),
-        "devices": device_routes.DeviceOperations(
-            devices=core.signing_devices(),
-            enrolment=core.enrolment(),
-            answers=DeviceAnswers(
-                policy=core.policy,
-                keyring=keyring,
-                store=core.store,
-                archive=core.archive,
-                recorder=core.recorder,
-                devices=core.signing_devices(),
-                assessor=core.assessor(),
-                clock=core.clock,
-            ),
-            url=core.settings.device_url,
-            clock=core.clock,
-        ),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),

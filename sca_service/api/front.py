@@ -1,13 +1,15 @@
-"""What stands before the framework: the request id of every answer, and a short way for the two hot routes.
+"""What stands before the framework: the request id of every answer, and a short way for the three hot routes.
 
-Issuing and verifying make up nearly all traffic. The framework's routing, parameter model and response cost as much as
-the whole decision (90 µs against 32 µs of CPU), so these two are served here, by the same operations, parser, client
-directory and problems as its routes; `tests/service` holds the two ways to the same answers. What does not fit exactly
-(another method, a query string) goes the long way.
+Issuing, verifying and the answers of devices make up nearly all traffic. The framework's routing, parameter model and
+response cost as much as the whole decision (90 µs against 32 µs of CPU), so these are served here, by the same
+operations, parser, client directory and problems as its routes; `tests/service` holds the two ways to the same answers.
+What does not fit exactly (another method, a query string, two proofs) goes the long way.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -17,6 +19,7 @@ from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY, Call, request_id_of
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.clients import Scope as ClientScope
+from sca_service.api.devices import DeviceAnswerForm, DeviceOperations
 from sca_service.api.forms import AnswerForm, CreateChallenge
 from sca_service.api.json_body import MOST_BYTES, parse_json
 from sca_service.api.operations import ChallengeOperations
@@ -27,19 +30,43 @@ from sca_service.kernel.telemetry import log_failure
 
 _CREATE = "/v1/challenges"
 _VERIFY = re.compile(r"/v1/challenges/([a-z0-9_]+)/verify")
+_PROOF = b"dpop"
+_DEVICE_ANSWER = re.compile(r"/device/v1/challenges/([a-z0-9_]+)/answer")
 
-Serve = Callable[[Call], Awaitable[HttpAnswer]]
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    """A request whose body may still be on its way; of a header that is given twice the first one counts."""
+
+    path: str
+    headers: dict[bytes, bytes]
+    receive: Receive
+    request_id: str
+
+    def header(self, name: bytes) -> str | None:
+        """A header by its name in lower case, None without it."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+_Serve = Callable[[_Arriving], Awaitable[HttpAnswer]]
 
 
 class Front:
     """The ASGI application that the server runs. A class because it holds what it hands on to."""
 
     def __init__(
-        self, framework: ASGIApp, directory: ClientDirectory, challenges: ChallengeOperations
+        self,
+        framework: ASGIApp,
+        directory: ClientDirectory,
+        challenges: ChallengeOperations,
+        devices: DeviceOperations | None = None,
     ) -> None:
+        """Without `devices` their answers go the framework's way."""
         self._framework = framework
         self._directory = directory
         self._challenges = challenges
+        self._devices = devices
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or hand it on with its request id."""
@@ -49,7 +76,9 @@ class Front:
         request_id = request_id_of(scope["headers"])
         serve = self._serving(scope)
         if serve:
-            await _send(send, await self._answer(scope, receive, request_id, serve), request_id)
+            headers = dict(reversed(list(scope["headers"])))
+            arriving = _Arriving(scope["path"], headers, receive, request_id)
+            await _send(send, await _answered(serve, arriving), request_id)
             return
         scope[REQUEST_ID_KEY] = request_id  # type: ignore[literal-required]
 
@@ -60,7 +89,7 @@ class Front:
 
         await self._framework(scope, receive, send_with_id)
 
-    def _serving(self, scope: Any) -> Serve | None:
+    def _serving(self, scope: Any) -> _Serve | None:
         if scope["method"] != "POST" or scope["query_string"]:
             return None
         path = scope["path"]
@@ -68,45 +97,67 @@ class Front:
             return self._create
         verify = _VERIFY.fullmatch(path)
         if verify:
-            challenge_id = verify[1]
-            return lambda call: self._challenges.verify(call, challenge_id, parse_json(call.body, AnswerForm))
+            return partial(self._verify, verify[1])
+        answer = _DEVICE_ANSWER.fullmatch(path)
+        if answer and self._devices and not _has_two_proofs(scope["headers"]):
+            return partial(self._answer_by_device, self._devices, answer[1])
         return None
 
-    async def _create(self, call: Call) -> HttpAnswer:
+    async def _create(self, arriving: _Arriving) -> HttpAnswer:
+        call = await self._called(arriving)
         return await self._challenges.create(call, parse_json(call.body, CreateChallenge))
 
-    async def _answer(self, scope: Any, receive: Receive, request_id: str, serve: Serve) -> HttpAnswer:
-        path = scope["path"]
-        try:
-            headers = dict(scope["headers"])
-            client = self._directory.authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-            client.needs(ClientScope.CHALLENGES)
-            body = await _body(headers, receive)
-            check_media_type(headers.get(b"content-type", b"").decode("latin-1"), body)
-            key = headers.get(b"idempotency-key")
-            return await serve(
-                Call(client, request_id, path, body, None if key is None else key.decode("latin-1"))
-            )
-        except Exception as error:  # the request loop: whatever happens, the caller is told and we hear of it
-            fault = as_sca_error(error)
-            if is_ours(fault):
-                log_failure(error)
-            return problem(fault, path=path, request_id=request_id)
+    async def _verify(self, challenge_id: str, arriving: _Arriving) -> HttpAnswer:
+        call = await self._called(arriving)
+        return await self._challenges.verify(call, challenge_id, parse_json(call.body, AnswerForm))
+
+    @staticmethod
+    async def _answer_by_device(
+        devices: DeviceOperations, challenge_id: str, arriving: _Arriving
+    ) -> HttpAnswer:
+        body = await _body(arriving)
+        form = parse_json(body, DeviceAnswerForm)
+        signed = devices.signed(method="POST", path=arriving.path, body=body, proof=arriving.header(_PROOF))
+        return await devices.answer(signed, arriving.request_id, challenge_id, form)
+
+    async def _called(self, arriving: _Arriving) -> Call:
+        client = self._directory.authenticate(arriving.header(b"authorization") or "")
+        client.needs(ClientScope.CHALLENGES)
+        body = await _body(arriving)
+        return Call(client, arriving.request_id, arriving.path, body, arriving.header(b"idempotency-key"))
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    if int(headers.get(b"content-length", b"0")) > MOST_BYTES:
+def _has_two_proofs(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return sum(name == _PROOF for name, _ in headers) > 1
+
+
+async def _answered(serve: _Serve, arriving: _Arriving) -> HttpAnswer:
+    """What serving comes to, or the problem that it ran into."""
+    try:
+        return await serve(arriving)
+    except Exception as error:  # the request loop: whatever happens, the caller is told and we hear of it
+        fault = as_sca_error(error)
+        if is_ours(fault):
+            log_failure(error)
+        return problem(fault, path=arriving.path, request_id=arriving.request_id)
+
+
+async def _body(arriving: _Arriving) -> bytes:
+    """The body, read to its end. Raises BodyTooLarge, MalformedRequest, UnsupportedMediaType."""
+    if int(arriving.headers.get(b"content-length", b"0")) > MOST_BYTES:
         raise BodyTooLarge
     body = bytearray()
     while True:
-        message: Any = await receive()
+        message: Any = await arriving.receive()
         if message["type"] == "http.disconnect":
             raise MalformedRequest("the body did not arrive")
         body += message.get("body", b"")
         if len(body) > MOST_BYTES:
             raise BodyTooLarge
         if not message.get("more_body"):
-            return bytes(body)
+            break
+    check_media_type(arriving.header(b"content-type") or "", bytes(body))
+    return bytes(body)
 
 
 async def _send(send: Any, answer: HttpAnswer, request_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The two hot routes are served by a short way and by the framework: both give the same answers.
+"""The three hot routes are served by a short way and by the framework: both give the same answers.
 
 The framework serves a path that ends with a slash as the path without it, and the short way does not know it: so one
 slash chooses the way.
@@ -12,14 +12,18 @@ import httpx
 import pytest
 
 from sca_service.api.clients import ClientDirectory
+from sca_service.api.devices import DeviceOperations
 from sca_service.api.front import Front
 from sca_service.api.operations import ChallengeOperations
+from tests.device import Device, asked, enrolled, send
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
 from tests.service.bad_bodies import MARKED, BadBody, bad_answers, bad_orders
 
 WAYS = ("", "/")
 CREATE = "/v1/challenges"
 UNKNOWN = "/v1/challenges/chl_0020160123456789abcdef0123456789abcdef/verify"
+OF_NOBODY = "chl_0020160123456789abcdef0123456789abcdef"
+DEVICE_ANSWER = f"/device/v1/challenges/{OF_NOBODY}/answer"
 JSON = "application/json"
 _ANSWER = {"code": "693554", "transaction": MARKED}
 _CHANGING = re.compile(
@@ -54,22 +58,33 @@ async def test_a_slash_at_the_end_goes_the_long_way() -> None:
         await send({"type": "http.response.body", "body": b""})
 
     nobody = cast("ClientDirectory", _Nobody())
-    front = Front(framework, nobody, cast("ChallengeOperations", None))
+    devices = cast("DeviceOperations", _NoDevices())
+    front = Front(framework, nobody, cast("ChallengeOperations", None), devices)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(cast("Any", front)), base_url="http://test", trust_env=False
     ) as client:
         statuses = [
-            (await client.post(path + slash)).status_code for path in (CREATE, UNKNOWN) for slash in WAYS
+            (await client.post(path + slash, json={"answer": "a.b.c"})).status_code
+            for path in (CREATE, UNKNOWN, DEVICE_ANSWER)
+            for slash in WAYS
         ]
 
-    assert statuses == [500, 418, 500, 418]
-    assert reached == [CREATE + "/", UNKNOWN + "/"]
+    assert statuses == [500, 418] * 3
+    assert reached == [CREATE + "/", UNKNOWN + "/", DEVICE_ANSWER + "/"]
 
 
 class _Nobody:
     """A directory that cannot be asked."""
 
     def authenticate(self, authorization: str | None) -> None:
+        """Raises RuntimeError."""
+        raise RuntimeError
+
+
+class _NoDevices:
+    """Operations that cannot be asked."""
+
+    def signed(self, **_: object) -> None:
         """Raises RuntimeError."""
         raise RuntimeError
 
@@ -113,6 +128,29 @@ async def test_headers_are_read_alike(bank: Bank, path: str, name: str) -> None:
     )
     content = json.dumps(body).encode()
     short, long = await both_ways(bank, path, content=content, headers={"Content-Type": JSON} | HEADERS[name])
+
+    assert short == long
+
+
+@pytest.mark.parametrize("path", [CREATE, UNKNOWN], ids=["create", "verify"])
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("Authorization", "right", "Bearer sca_" + "A" * 43),
+        ("Authorization", "Bearer sca_" + "A" * 43, "right"),
+        ("Content-Type", JSON, "text/plain"),
+        ("Content-Type", "text/plain", JSON),
+        ("Idempotency-Key", "two words", "twice-0001"),
+    ],
+)
+async def test_headers_given_twice_are_read_alike(
+    service: Deployment, bank: Bank, path: str, name: str, first: str, second: str
+) -> None:
+    """Whichever counts, it is the same one by either way."""
+    key = f"Bearer {service.keys['bank']}"
+    twice = [(name, key if value == "right" else value) for value in (first, second)]
+    kind = [] if name == "Content-Type" else [("Content-Type", JSON)]
+    short, long = await both_ways(bank, path, content=b"{}", headers=[*kind, *twice])
 
     assert short == long
 
@@ -210,3 +248,104 @@ async def test_idempotency_key_holds_over_both_ways(bank: Bank, first: str) -> N
     assert created.status_code == replayed.status_code == 201
     assert replayed.headers["idempotency-replayed"] == "true"
     assert replayed.content == created.content
+
+
+async def answer_both_ways(
+    device: Device, body: bytes, headers: list[tuple[str, str]] | None = None
+) -> list[tuple[int, dict[str, str], Any]]:
+    """The answers to what a device says to a challenge of nobody; each way gets a proof of its own, and `headers`."""
+    place = f"/challenges/{OF_NOBODY}/answer"
+    told = []
+    for slash in WAYS:
+        proof = device.proof("POST", device.url + place, body)
+        with_proof = [("DPoP", proof)] if headers is None else headers
+        given = [(name, proof if value == "right" else value) for name, value in with_proof]
+        told.append(same_in_both(await send("POST", device.url + place + slash, body, given)))
+    return told
+
+
+BAD_ANSWERS: dict[str, bytes] = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "no object": b"[]",
+    "no answer": b"{}",
+    "null": b'{"answer": null}',
+    "no text": b'{"answer": 1}',
+    "too long": json.dumps({"answer": "a" * 9_000}).encode(),
+    "too large": json.dumps({"answer": "a" * 70_000}).encode(),
+    "unknown member": b'{"answer": "a.b.c", "code": "1"}',
+    "twice": b'{"answer": "a.b.c", "answer": "a.b.c"}',
+    "no UTF-8": b'{"answer": "\xff"}',
+    "no JWS": b'{"answer": "a.b.c"}',
+}
+
+
+async def test_bad_answers_of_devices_are_answered_alike(bank: Bank) -> None:
+    """Every bad body, and a challenge of nobody, get the same status, headers and problem by either way."""
+    device = await enrolled(bank, unique_psu())
+    for name, body in BAD_ANSWERS.items():
+        short, long = await answer_both_ways(device, body)
+        assert short == long, name
+
+
+PROOFS: dict[str, list[tuple[str, str]]] = {
+    "right": [("DPoP", "right")],
+    "none": [],
+    "empty": [("DPoP", "")],
+    "no JWS": [("DPoP", "a.b.c")],
+    "twice": [("DPoP", "right"), ("DPoP", "a.b.c")],
+    "twice, the other way round": [("DPoP", "a.b.c"), ("DPoP", "right")],
+    "request id": [("DPoP", "right"), ("X-Request-Id", "bank-0001-0002")],
+    "form": [("DPoP", "right"), ("Content-Type", "application/x-www-form-urlencoded")],
+    "API key": [("DPoP", "right"), ("Authorization", "Bearer sca_" + "A" * 43)],
+    "idempotency key": [("DPoP", "right"), ("Idempotency-Key", "two words")],
+}
+
+
+async def test_proofs_of_devices_are_read_alike(bank: Bank) -> None:
+    """A proof that is missing, wrong or given twice, and other headers, mean the same by either way."""
+    device = await enrolled(bank, unique_psu())
+    statuses = {}
+    for name, headers in PROOFS.items():
+        short, long = await answer_both_ways(device, b'{"answer": "a.b.c"}', headers)
+        assert short == long, name
+        statuses[name] = short[0]
+    assert (statuses["right"], statuses["none"], statuses["no JWS"]) == (404, 401, 401)
+
+
+async def device_outcomes(bank: Bank, slash: str) -> list[tuple[int, dict[str, str], Any]]:
+    """What comes of one device's answers, one after another, by one of the ways."""
+    psu = unique_psu()
+    device = await enrolled(bank, psu)
+    first, second, third = [await asked(bank, psu) for _ in range(3)]
+    digits = first["matching_digits"]
+    other = TRANSACTION | {"digest": "sha256:" + "0" * 64}
+    told = []
+    for challenge, signed in (
+        (first, device.approval(second, second["matching_digits"])),
+        (first, device.approval(first, f"{(int(digits) + 1) % 100:02d}")),
+        (first, device.approval(first, digits)),
+        (first, device.approval(first, digits)),
+        (second, device.refusal(second, "not_me")),
+        (third, device.approval(third | {"transaction": other}, third["matching_digits"])),
+    ):
+        place = f"{device.url}/challenges/{challenge['id']}/answer"
+        body = json.dumps({"answer": signed}).encode()
+        proof = device.proof("POST", place, body)
+        told.append(same_in_both(await send("POST", place + slash, body, [("DPoP", proof)])))
+    return told
+
+
+async def test_answers_of_devices_come_to_the_same_outcomes(bank: Bank) -> None:
+    """For another challenge, wrong digits, right, used, declined, mismatched: the same by either way."""
+    short, long = [await device_outcomes(bank, slash) for slash in WAYS]
+
+    assert short == long
+    assert [status for status, _, _ in short] == [422, 200, 200, 200, 200, 200]
+    assert [body["outcome"] for _, _, body in short[1:]] == [
+        "incorrect",
+        "approved",
+        "already_used",
+        "declined",
+        "transaction_mismatch",
+    ]

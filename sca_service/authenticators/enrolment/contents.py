@@ -55,7 +55,7 @@ class Contents:
         self._pins = pins
         self._site = site
 
-    async def make(self, wish: Wish, authenticator_id: str) -> Content:
+    async def make(self, wish: Wish, authenticator_id: str, *, client: str) -> Content:
         """What is kept of it: a seed or a challenge of its own, an imported key, the hash of the PIN.
 
         Raises InvalidInput at `/type` for a passkey where there is no site, for a PIN Overloaded.
@@ -63,7 +63,7 @@ class Contents:
         match wish.kind:
             case AuthenticatorType.PIN:
                 assert wish.pin is not None  # noqa: S101 - a wish for a PIN has one
-                return PinSealed(await self._pins.hash(wish.pin, authenticator_id), wish.label)
+                return PinSealed(await self._pins.hash(wish.pin, authenticator_id, client=client), wish.label)
             case AuthenticatorType.OCRA:
                 assert wish.suite is not None  # noqa: S101 - a wish for OCRA has one
                 key = wish.key.reveal() if wish.key else os.urandom(wish.suite.hash.size_bytes)

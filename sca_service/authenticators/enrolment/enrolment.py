@@ -82,7 +82,7 @@ class Enrolment:
             return self._contents.asked(Enrolled(self._seen(known), is_new=False), known, others)
         if wish.pin is not None and wish.authorisation is None and any(one.state in _HELD for one in others):
             raise AuthorisationRequired  # before the PIN is hashed: that costs others their place
-        content = await self._contents.make(wish, authenticator_id)
+        content = await self._contents.make(wish, authenticator_id, client=whose.client)
         stored = await self._store.enrol(
             NewRow(
                 id=authenticator_id,

@@ -69,7 +69,11 @@ class Proofs:
             case OcraSealed() as content, ShownCode(code):
                 return self._signed(row, content, code)
             case PinSealed() as content, KnownPin(pin):
-                return Proven() if (await self._pins.verify(content.hash, pin, row.id)).matches else None
+                return (
+                    Proven()
+                    if (await self._pins.verify(content.hash, pin, row.id, client=row.client)).matches
+                    else None
+                )
             case DeviceSealed() as content, HeldKey() as held:
                 return self._held(row, content, held)
             case PasskeySealed() as content, MadePasskey(response):

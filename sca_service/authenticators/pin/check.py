@@ -16,18 +16,18 @@ class Pins:
         self._store = store
         self._hasher = hasher
 
-    async def accepts(self, payer: str, pin: Secret[str]) -> bool:
+    async def accepts(self, payer: str, pin: Secret[str], *, client: str = "") -> bool:
         """Whether this is the payer's PIN; never for a payer without one, at the same cost.
 
         A PIN that was kept with other parameters is kept with today's from then on. Raises Overloaded when too many
-        wait, StoreUnavailable, SealBroken.
+        wait, in all or of this client's, StoreUnavailable, SealBroken.
         """
         rows = await self._store.active(payer, AuthenticatorType.PIN)
         if not rows:
-            return (await self._hasher.verify(None, pin, payer)).matches
+            return (await self._hasher.verify(None, pin, payer, client=client)).matches
         row = rows[0]
         kept = pin_of(self._keyring, row)
-        check = await self._hasher.verify(kept.hash, pin, row.id)
+        check = await self._hasher.verify(kept.hash, pin, row.id, client=client)
         if check.rehashed:
             await self._keep(row, kept, check.rehashed)
         return check.matches

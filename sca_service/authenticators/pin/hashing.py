@@ -6,14 +6,17 @@ without the pepper, and a hash moved to another authenticator matches nothing th
 """
 
 import asyncio
+import contextlib
 import hmac
+import os
 import re
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Final, ParamSpec, TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -22,6 +25,7 @@ from argon2.exceptions import VerificationError, VerifyMismatchError
 from sca_service.kernel.errors import ConfigurationError, Overloaded
 from sca_service.kernel.keyring import SealBroken
 from sca_service.kernel.secret import Secret
+from sca_service.kernel.telemetry import PINS_TURNED_AWAY
 
 LEAST_PEPPER_BYTES: Final = 32
 """As much as HMAC-SHA256 is worth."""
@@ -40,6 +44,9 @@ MOST_SALT_BYTES: Final = 64
 
 MOST_HASH_BYTES: Final = 64
 """BLAKE2b, which makes it, is no longer."""
+
+_NICE: Final = 10
+"""How much sooner than a PIN's thread the event loop gets a core that both want (Linux)."""
 
 _KEPT: Final = re.compile(
     r"\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]{1,2}),p=([0-9])\$([A-Za-z0-9+/]{1,86})\$([A-Za-z0-9+/]{1,86})"
@@ -87,7 +94,8 @@ class PinHasher:
     """Hashes and checks PINs, a few at a time; the event loop goes on meanwhile (argon2-cffi lets go of the GIL).
 
     A class because it owns the threads, and counts who is at work and who waits. Where the pool is full, one more is
-    turned away at once: answers that come too late help nobody, and each waiting check promises memory.
+    turned away at once: answers that come too late help nobody, and each waiting check promises memory. No client has
+    more than half of the places, so that none fills them for the others.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class PinHasher:
         threads: int = 1,
         most_waiting: int = 32,
     ) -> None:
-        """Make the hash that stands in for one that is not there; takes as long as one check.
+        """Nothing is hashed before the first PIN comes, and no thread started.
 
         `threads` PINs are worked on at once and `most_waiting` more may wait. No PIN matches under another pepper
         than it was hashed with. Raises ConfigurationError for a pepper of less than 32 bytes, for no thread, and for
@@ -120,38 +128,48 @@ class PinHasher:
             hash_len=self._parameters.hash_bytes,
             type=Type.ID,
         )
-        self._stand_in = self._argon2.hash(secrets.token_bytes(32))
-        self._places = BoundedSemaphore(threads + most_waiting)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pin")
+        self._stand_in: Future[str] | None = None
+        self._places = _Places(threads + most_waiting)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pin", initializer=_give_way)
 
-    async def hash(self, pin: Secret[str], context: str) -> str:
-        """The hash to keep of a PIN that belongs to the authenticator `context`. Raises Overloaded."""
-        return await self._run(self._hash, pin, context)
+    async def hash(self, pin: Secret[str], context: str, *, client: str = "") -> str:
+        """The hash to keep of a PIN that belongs to the authenticator `context`; it takes a place of `client`'s share.
 
-    async def verify(self, stored: str | None, pin: Secret[str], context: str) -> PinCheck:
+        Raises Overloaded.
+        """
+        return await self._run(client, self._hash, pin, context)
+
+    async def verify(
+        self, stored: str | None, pin: Secret[str], context: str, *, client: str = ""
+    ) -> PinCheck:
         """Whether this is the PIN that was kept as `stored` for the authenticator `context`.
 
         None, for a PIN that was never enrolled or is suspended, matches nothing and takes the work of a check with
         the parameters of today: neither the answer nor its time tells one from a wrong PIN. (A PIN that was kept
-        with other parameters takes their time, until it is given rightly once and rehashed.) Raises Overloaded, and
-        SealBroken for a `stored` that is no hash of ours.
+        with other parameters takes their time, until it is given rightly once and rehashed.) It takes a place of
+        `client`'s share. Raises Overloaded, and SealBroken for a `stored` that is no hash of ours.
         """
-        return await self._run(self._verify, stored, pin, context)
+        return await self._run(client, self._verify, stored, pin, context)
 
     async def close(self) -> None:
         """Finish what is at work and what waits, and end the threads; whatever comes later is Overloaded."""
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _run(self, client: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run in a thread. A place is free again when the work ended, or when its caller gave up before it began."""
-        if not self._places.acquire(blocking=False):
+        refused = self._places.take(client)
+        if refused:
+            PINS_TURNED_AWAY.labels(refused).inc()
             raise Overloaded("too many PINs wait to be checked")
         try:
+            if self._stand_in is None:  # before the first PIN, whoever's: its time tells nothing either
+                self._stand_in = self._threads.submit(self._argon2.hash, secrets.token_bytes(32))
             work = self._threads.submit(partial(call, *args, **kwargs))
         except RuntimeError as error:  # closed, or the machine has no thread left
-            self._places.release()
+            self._places.give_back(client)
+            PINS_TURNED_AWAY.labels("closed").inc()
             raise Overloaded("PINs cannot be checked right now") from error
-        work.add_done_callback(lambda _: self._places.release())
+        work.add_done_callback(lambda _: self._places.give_back(client))
         return await asyncio.wrap_future(work)
 
     def _hash(self, pin: Secret[str], context: str) -> str:
@@ -159,7 +177,8 @@ class PinHasher:
 
     def _verify(self, stored: str | None, pin: Secret[str], context: str) -> PinCheck:
         if stored is None:
-            self._matches(self._stand_in, pin, context)
+            assert self._stand_in is not None  # noqa: S101 - submitted before this
+            self._matches(self._stand_in.result(), pin, context)
             return PinCheck(matches=False)
         kept_with = _parameters_of(stored)
         if not self._matches(stored, pin, context):
@@ -179,6 +198,40 @@ class PinHasher:
     def _bound(self, pin: Secret[str], context: str) -> bytes:
         """What Argon2 sees. A PIN is digits, so the last NUL ends the id."""
         return hmac.digest(self._pepper.reveal(), f"PIN\0{context}\0{pin.reveal()}".encode(), "sha256")
+
+
+class _Places:
+    """Who is at work or waits, by client. A class because it counts; the threads give places back."""
+
+    def __init__(self, most: int) -> None:
+        """`most` places in all, half of them (rounded up) for any one client."""
+        self._most = most
+        self._share = -(-most // 2)
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, client: str) -> str:
+        """Take a place, and return "", or why there is none: `full`, or `share` when only this client has no more."""
+        with self._lock:
+            if self._taken.total() >= self._most:
+                return "full"
+            if self._taken[client] >= self._share:
+                return "share"
+            self._taken[client] += 1
+            return ""
+
+    def give_back(self, client: str) -> None:
+        """A place is free again; a client that has none is not remembered."""
+        with self._lock:
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]
+
+
+def _give_way() -> None:
+    """Let the event loop go first on a core that it shares with this thread, where threads have priorities."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _parameters_of(stored: str) -> Argon2Parameters:

@@ -50,7 +50,7 @@ def test_another_sign_is_another_code(typed: str) -> None:
 async def test_a_device_gets_a_code_of_120_bits() -> None:
     """24 characters of base32 in four groups, another one each time; what unlocks the key is kept beside it."""
     wish = Wish(AuthenticatorType.DEVICE_KEY, "Anna's phone", unlocked_by=Element.INHERENCE)
-    made = [await contents().make(wish, f"aut_{number:032x}") for number in range(3)]
+    made = [await contents().make(wish, f"aut_{number:032x}", client="bank") for number in range(3)]
     codes = {one.code for one in made if isinstance(one, DeviceSealed)}
     assert len(codes) == 3
     for code in codes:
@@ -62,10 +62,10 @@ async def test_a_passkey_gets_a_handle_and_a_challenge_of_its_own() -> None:
     """Neither tells who the payer is; without a domain there is none to be made."""
     wish = Wish(AuthenticatorType.PASSKEY, "Anna")
     site = Site("bank.example", ("https://bank.example",))
-    made = [await contents(site).make(wish, "aut_1") for _ in range(2)]
+    made = [await contents(site).make(wish, "aut_1", client="bank") for _ in range(2)]
     assert all(isinstance(one, PasskeySealed) for one in made)
     parts = {part for one in made if isinstance(one, PasskeySealed) for part in (one.handle, one.challenge)}
     assert [len(part) for part in parts] == [32] * 4
     with pytest.raises(InvalidInput) as refused:
-        await contents().make(wish, "aut_1")
+        await contents().make(wish, "aut_1", client="bank")
     assert [one.pointer for one in refused.value.mistakes] == ["/type"]

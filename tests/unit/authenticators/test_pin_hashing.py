@@ -3,15 +3,18 @@
 import asyncio
 import base64
 import hmac
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Semaphore
+from threading import Event, Semaphore, get_native_id
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type, hash_secret
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from prometheus_client import REGISTRY
 
 from sca_service.api.problems import problem
 from sca_service.authenticators.pin.hashing import Argon2Parameters, PinCheck, PinHasher
@@ -263,20 +266,27 @@ async def test_of_a_hundred_at_once_those_without_a_place_are_told_so_at_once(ch
         with checks.held():
             stored = await hasher.hash(PIN, "aut_1")
             pins = [PIN if number % 2 else WRONG for number in range(100)]
-            tasks = [asyncio.create_task(hasher.verify(stored, pin, "aut_1")) for pin in pins]
+            tasks = [
+                asyncio.create_task(hasher.verify(stored, pin, "aut_1", client=f"bank {number}"))
+                for number, pin in enumerate(pins)
+            ]
             await settle(*tasks)
             assert [task.done() for task in tasks] == [False] * 9 + [True] * 91
             assert all(isinstance(task.exception(), Overloaded) for task in tasks[9:])
             checks.may_go_on.set()
             assert await asyncio.gather(*tasks[:9]) == [YES if number % 2 else NO for number in range(9)]
-            assert await asyncio.gather(*(hasher.verify(stored, PIN, "aut_1") for _ in range(9))) == [YES] * 9
+            again = (hasher.verify(stored, PIN, "aut_1", client=f"bank {number}") for number in range(9))
+            assert await asyncio.gather(*again) == [YES] * 9
 
 
 async def test_the_loop_goes_on_while_pins_are_checked() -> None:
     """A hundred real checks, of which nine find a place: the loop turns all the time, none of them is lost."""
     async with hashing(None, most_waiting=8) as hasher:
         stored = await hasher.hash(PIN, "aut_1")
-        tasks = [asyncio.create_task(hasher.verify(stored, PIN, "aut_1")) for _ in range(100)]
+        tasks = [
+            asyncio.create_task(hasher.verify(stored, PIN, "aut_1", client=f"bank {number}"))
+            for number in range(100)
+        ]
         turns = 0
         while not all(task.done() for task in tasks):
             await asyncio.sleep(0)
@@ -294,15 +304,15 @@ async def test_whoever_stops_waiting_leaves_the_place_to_another(checks: Checks)
             stored = await hasher.hash(PIN, "aut_1")
             at_work = asyncio.create_task(hasher.verify(stored, PIN, "aut_1"))
             await checks.arrive()
-            waiting = asyncio.create_task(hasher.verify(None, PIN, "aut_1"))
+            waiting = asyncio.create_task(hasher.verify(None, PIN, "aut_1", client="other"))
             await settle(waiting)
             at_work.cancel()
             await settle(at_work)
             with pytest.raises(Overloaded):
-                await hasher.verify(stored, PIN, "aut_1")
+                await hasher.verify(stored, PIN, "aut_1", client="third")
             waiting.cancel()
             await settle(waiting)
-            next_one = asyncio.create_task(hasher.verify(stored, PIN, "aut_1"))
+            next_one = asyncio.create_task(hasher.verify(stored, PIN, "aut_1", client="third"))
             await settle(next_one)
             assert not next_one.done()
             checks.may_go_on.set()
@@ -325,7 +335,10 @@ async def test_as_many_are_at_work_as_there_are_threads(checks: Checks) -> None:
     """Two threads work on two PINs, and the third waits."""
     async with hashing(threads=2, most_waiting=1) as hasher:
         with checks.held():
-            tasks = [asyncio.create_task(hasher.verify(None, PIN, "aut_1")) for _ in range(4)]
+            tasks = [
+                asyncio.create_task(hasher.verify(None, PIN, "aut_1", client=f"bank {number}"))
+                for number in range(4)
+            ]
             await checks.arrive()
             await checks.arrive()
             await settle(*tasks)
@@ -334,6 +347,83 @@ async def test_as_many_are_at_work_as_there_are_threads(checks: Checks) -> None:
             checks.may_go_on.set()
             assert await asyncio.gather(*tasks[:3]) == [NO] * 3
             assert isinstance(tasks[3].exception(), Overloaded)
+
+
+async def test_one_client_leaves_half_of_the_places_to_the_others(checks: Checks) -> None:
+    """However many PINs a client sends, another's find a place; together they have no more than there are."""
+    async with hashing(most_waiting=7) as hasher:
+        before = turned_away()
+        with checks.held():
+            busy = [asyncio.create_task(hasher.verify(None, PIN, "aut_1", client="busy")) for _ in range(20)]
+            await settle(*busy)
+            assert [task.done() for task in busy] == [False] * 4 + [True] * 16
+            others = [
+                asyncio.create_task(hasher.verify(None, PIN, "aut_2", client=f"bank {number}"))
+                for number in range(6)
+            ]
+            await settle(*others)
+            assert [task.done() for task in others] == [False] * 4 + [True] * 2
+            checks.may_go_on.set()
+            assert await asyncio.gather(*busy[:4], *others[:4]) == [NO] * 8
+        assert all(isinstance(task.exception(), Overloaded) for task in busy[4:] + others[4:])
+        assert {why: count - before[why] for why, count in turned_away().items()} == {
+            "share": 16,
+            "full": 2,
+            "closed": 0,
+        }
+        again = (hasher.verify(None, PIN, "aut_1", client="busy") for _ in range(4))
+        assert await asyncio.gather(*again) == [NO] * 4
+
+
+def turned_away() -> dict[str, float]:
+    """How many PINs this process has turned away, by why."""
+    return {
+        why: REGISTRY.get_sample_value("sca_pins_turned_away_total", {"why": why}) or 0.0
+        for why in ("share", "full", "closed")
+    }
+
+
+async def test_a_client_that_is_done_is_forgotten() -> None:
+    """Whoever calls under ever new names takes no memory."""
+    async with hashing() as hasher:
+        for number in range(5):
+            await hasher.verify(None, PIN, "aut_1", client=f"bank {number}")
+    assert not hasher._places._taken
+
+
+async def test_nothing_is_hashed_before_the_first_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that checks no PIN has nothing to pay; the first PIN, whoever's, has the stand-in made, once."""
+    hashes: list[bytes] = []
+    real = PasswordHasher.hash
+
+    def hash_noted(argon2: PasswordHasher, presented: bytes) -> str:
+        hashes.append(presented)
+        return real(argon2, presented)
+
+    monkeypatch.setattr(PasswordHasher, "hash", hash_noted)
+    async with hashing() as hasher:
+        assert hashes == []
+        stored = await hasher.hash(PIN, "aut_1")
+        assert len(hashes) == 2
+        assert await hasher.verify(stored, PIN, "aut_1") == YES
+        assert await hasher.verify(None, PIN, "aut_1") == NO
+        assert len(hashes) == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere threads have no priorities")
+async def test_pins_give_way_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that checks has a lower priority than the one that answers, where they share a core."""
+    priorities: list[int] = []
+    real = PasswordHasher.verify
+
+    def verify(argon2: PasswordHasher, stored: str, presented: bytes) -> bool:
+        priorities.append(os.getpriority(os.PRIO_PROCESS, get_native_id()))
+        return real(argon2, stored, presented)
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    async with hashing() as hasher:
+        await hasher.verify(None, PIN, "aut_1")
+    assert priorities[0] > os.getpriority(os.PRIO_PROCESS, get_native_id())
 
 
 async def test_closing_answers_everybody_who_waits_and_nobody_after(checks: Checks) -> None:
