@@ -71,8 +71,26 @@ async def test_29_2_b_time_stamps_are_utc_from_one_clock(bank: Bank, service: De
 
 _EVERY = {"id", "index", "at", "at_ms", "type", "client", "actor", "policy"}
 _OWN = {
-    "challenge.issued": {"purpose", "method", "channels", "elements", "sca", "commitments", "risk", "expires_at_ms"},
-    "challenge.refused": {"purpose", "method", "channels", "elements", "sca", "commitments", "risk", "reason"},
+    "challenge.issued": {
+        "purpose",
+        "method",
+        "channels",
+        "elements",
+        "sca",
+        "commitments",
+        "risk",
+        "expires_at_ms",
+    },
+    "challenge.refused": {
+        "purpose",
+        "method",
+        "channels",
+        "elements",
+        "sca",
+        "commitments",
+        "risk",
+        "reason",
+    },
     "challenge.answered": {"outcome", "attempts_left"},
     "challenge.cancelled": {"reason"},
     "challenge.stepped": {"reason", "channel"},
