@@ -251,7 +251,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         redis = RedisConnection(settings.redis_url)
         stack.push_async_callback(redis.close)
         await redis.ready()
-        postgres = await connect_postgres(settings.postgres_url, most_connections=6)
+        postgres = await connect_postgres(settings.postgres_url, most_connections=6, leaves_nothing=True)
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)
         vault = Vault(postgres, settings.keyring)

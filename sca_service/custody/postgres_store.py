@@ -5,13 +5,14 @@ Tables are walked in portions of their primary key, so that no statement takes l
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import asyncpg
 
 from sca_service.custody.model import Place, SealedRecord
 from sca_service.kernel.connections import in_time
+from sca_service.kernel.errors import StoreUnavailable
 
 _COUNTED_AT_ONCE = 5_000
 _READ_AT_ONCE = 500
@@ -133,7 +134,7 @@ class SealedStore:
     async def turn(self) -> AsyncIterator[bool]:
         """Whether this process is the one that seals anew; it stays so until the end. Raises StoreUnavailable.
 
-        It only saves work: two at once do no harm. The pool gives the lock back with the connection.
+        It only saves work: two at once do no harm. The lock ends with the connection too, if this process does.
         """
 
         async def take() -> tuple[asyncpg.pool.PoolConnectionProxy, bool]:
@@ -148,4 +149,14 @@ class SealedStore:
         try:
             yield is_ours
         finally:
+            if is_ours:
+                await self._end_turn(connection)
             await self._pool.release(connection)
+
+    async def _end_turn(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        """The pool resets nothing: a lock that cannot be given back goes with its connection."""
+        try:
+            await in_time(connection.execute("SELECT pg_advisory_unlock($1)", _TURN))
+        except (StoreUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(asyncpg.InterfaceError):  # it is closed already
+                connection.terminate()

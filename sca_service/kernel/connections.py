@@ -179,9 +179,18 @@ _ENDS_BY_ITSELF = {
 
 
 async def connect_postgres(
-    url: str, *, most_connections: int, statement_deadline_seconds: float = STORE_DEADLINE_SECONDS
+    url: str,
+    *,
+    most_connections: int,
+    statement_deadline_seconds: float = STORE_DEADLINE_SECONDS,
+    leaves_nothing: bool = False,
 ) -> asyncpg.Pool:
-    """A pool to PostgreSQL with deadlines on connecting and on every statement. Raises StoreUnavailable."""
+    """A pool to PostgreSQL with deadlines on connecting and on every statement. Raises StoreUnavailable.
+
+    `leaves_nothing` claims that nobody leaves a lock, a setting or a cursor in a session: then a connection that is
+    given back is not reset by a statement of its own, which would take as long as the work. An open transaction is
+    rolled back all the same.
+    """
     try:
         return await asyncpg.create_pool(
             url,
@@ -190,10 +199,15 @@ async def connect_postgres(
             timeout=_CONNECT_DEADLINE_SECONDS * 10,
             command_timeout=statement_deadline_seconds,
             max_inactive_connection_lifetime=0,
+            reset=_nothing_to_reset if leaves_nothing else None,
             server_settings={"application_name": "sca", "timezone": "UTC", **_ENDS_BY_ITSELF},
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise StoreUnavailable("PostgreSQL does not answer") from error
+
+
+async def _nothing_to_reset(_: object) -> None:
+    """asyncpg has rolled back what was open before it asks for this."""
 
 
 POSTGRES_AWAY = (

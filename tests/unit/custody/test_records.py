@@ -62,7 +62,7 @@ def test_a_text_inside_a_challenge_is_exchanged_in_place() -> None:
     assert after.replace(text.encode(), before.encode()) == packed
 
 
-@pytest.mark.parametrize("held", ["", "sealed", OLD.seal(b"x", "other"), b"", b"\x80", b"\xc1"])
+@pytest.mark.parametrize("held", ["", "sealed", OLD.seal(b"x", "other"), b"", b"\x80", b"\xc1"], ids=range(6))
 def test_what_does_not_open_is_not_sealed_anew(held: str | bytes) -> None:
     """It would only look sound afterwards."""
     with pytest.raises(SealBroken):
