@@ -66,6 +66,7 @@ async def test_authentication_code_proves_what_was_approved(bank: Bank, auditor:
         "purpose": "payment",
         "transaction": challenge["transaction"]["digest"],
         "elements": ["knowledge", "possession"],
+        "sca": True,
     }
     assert 0 < lifetime_seconds <= 300
 

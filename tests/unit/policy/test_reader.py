@@ -131,7 +131,7 @@ def shortened(file: str, text: str) -> str:
     if file == "networks.toml":
         return text[: text.index("[[network]]", text.index("[[network]]") + 1)]
     if file == "exemptions.toml":
-        return text[: text.index("[[rate]]", text.index("[[rate]]") + 1)]
+        return "[[rate]]".join(text.split("[[rate]]")[:2])
     if file == "risk.toml":
         head, *signals = text.split("[[signal]]")
         first = {one.split('factor = "')[1].split('"')[0]: one for one in reversed(signals)}
@@ -146,6 +146,9 @@ def test_whatever_stands_at_any_place_there_is_no_crash_and_no_policy_beyond_its
     """Every value in turn is replaced by every odd one: what comes of it are mistakes of that file."""
     texts = (folder / "texts.toml").read_text(encoding="utf-8")
     (folder / "texts.toml").write_text(texts[: texts.index("[de]")], encoding="utf-8")
+    for slow in ("risk.toml", "exemptions.toml"):  # each try reads them too
+        whole = (folder / slow).read_text(encoding="utf-8")
+        (folder / slow).write_text(shortened(slow, whole), encoding="utf-8")
     content = tomllib.loads(shortened(file, (folder / file).read_text(encoding="utf-8")))
     may_say = (
         ("senders.toml", file) if file == "suppliers.toml" else (file,)
