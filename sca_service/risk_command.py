@@ -1,22 +1,36 @@
-"""`sca risk backtest`: how good the risk policy is, on requests of which is known what became of them."""
+"""`sca risk backtest`: how good the risk policy is, on requests of which is known what became of them.
 
+`sca risk explain`: why one request was decided as it was, by what the audit log says of it.
+"""
+
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
+from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sca_service.audit.postgres_store import StoryReader, StoryRow
+from sca_service.core import open_core
+from sca_service.kernel.clock import timestamp
 from sca_service.kernel.errors import InvalidInput
 from sca_service.policy.load import load
-from sca_service.policy.risk import Decision, RiskPolicy
+from sca_service.policy.risk import FACTOR_ARTICLES, Decision, Factor, RiskPolicy
 from sca_service.risk.backtest import RATE_OF_SIGNALS, Backtest
 from sca_service.risk.backtest import backtest as run_backtest
 from sca_service.risk.labelled import read_labelled
 from sca_service.risk.picture import picture as draw
-from sca_service.settings import shipped_policies
+from sca_service.risk.record import RiskMembers, SignalMembers
+from sca_service.settings import Settings, read_settings, shipped_policies
 
 _WIDTH = 120
+_MOST_EVENTS = 20  # the first of a challenge says how it was issued
+
+Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]
 
 
 def backtest(file: Path, *, policies: Path | None = None, picture: Path | None = None) -> None:
@@ -58,10 +72,11 @@ def _run(file: Path, risk: RiskPolicy) -> Backtest:
         raise InvalidInput.at("/file", str(error)) from error
 
 
-def _table(title: str, headings: Sequence[str]) -> Table:
+def _table(title: str, headings: Sequence[str], *, figures: int = _WIDTH) -> Table:
+    """A table whose first column names something; as many as `figures` after it hold numbers."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for at, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if at else "left")
+        table.add_column(heading, justify="right" if 0 < at <= figures else "left")
     return table
 
 
@@ -110,3 +125,67 @@ def _signals(name: str, one: Backtest) -> Table:
 
 def _share(share: float) -> str:
     return f"{share * 100:.1f} %"
+
+
+def explain(request: str, *, config: Config) -> None:
+    """Show why a challenge or a payment was decided as it was: the score, what added to it, and what was looked at.
+
+    It prints what the audit log says. Of the facts themselves the log holds none.
+
+    Parameters
+    ----------
+    request
+        The id of a challenge, chl_…, or of an assessment, ass_….
+    """
+    row = asyncio.run(_event_of(read_settings(config), request))
+    if row is None:
+        raise InvalidInput.at("/request", "is on record as no challenge and no assessment")
+    event: dict[str, Any] = msgspec.json.decode(row.body)
+    try:
+        told = msgspec.convert(event.get("risk"), RiskMembers)
+    except msgspec.ValidationError as error:
+        raise InvalidInput.at("/request", "was decided without a risk analysis") from error
+    console = Console(width=_WIDTH, highlight=False)
+    place = "not in the log yet" if row.index is None else f"leaf {row.index}"
+    console.print(f"{request}  {event['type']}  {timestamp(event['at_ms'])}  {place}", markup=False)
+    if "exempt" in event:
+        by = f"exempt by Art. {event['article']}" if event["exempt"] else "not exempt"
+        against = ", ".join(event["reasons"]) or "nothing"
+        console.print(f"{by}; what stood against articles: {against}", markup=False)
+    for name, one in (("in force", told), ("on trial, not applied", told.shadow)):
+        if one is not None:
+            console.print(f"\n{name}: {one.decision}, score {one.score}, policy {one.policy}", markup=False)
+            console.print(_spoke(one))
+            console.print(_factors(one))
+
+
+async def _event_of(settings: Settings, request: str) -> StoryRow | None:
+    """The event of a decision; that it was read is on record before it is shown."""
+    async with open_core(settings) as core:
+        reader = StoryReader(core.reader)
+        if request.startswith("ass_"):
+            row = await reader.assessment(request)
+        else:
+            story = await reader.story(request, client=None, most=_MOST_EVENTS)
+            row = next((one for one in story if "risk" in msgspec.json.decode(one.body)), None)
+        if row is not None:
+            members = {"actor": "operator", "page": "risk explain", "subject": request}
+            await core.readings().put_down("audit.read", client="", request="", members=members)
+    return row
+
+
+def _spoke(told: RiskMembers) -> Table:
+    table = _table(
+        "What spoke, the heaviest first", ("signal or rule", "adds", "because", "reason"), figures=1
+    )
+    for one in told.signals or [SignalMembers(name, "") for name in told.reasons]:
+        table.add_row(one.name, f"{one.weight:+d}", one.verdict, one.reason)
+    return table
+
+
+def _factors(told: RiskMembers) -> Table:
+    table = _table("What was looked at", ("factor", "found", "article"), figures=0)
+    for name, state in told.factors.items():
+        article = FACTOR_ARTICLES.get(Factor(name), "") if name in set(Factor) else ""
+        table.add_row(name, state, article)
+    return table

@@ -19,11 +19,12 @@ from sca_service.exemptions.model import (
 from sca_service.kernel.money import Amount
 from sca_service.policy.exemptions import Article, CounterMode, Counting, ExemptionPolicy
 from sca_service.policy.load import load
+from sca_service.policy.risk import Decision
 
 POLICY = load(Path(__file__).resolve().parents[1] / "policies").exemptions
 NOW_MS = 1_795_000_000_000
 DAY_MS = 86_400_000
-ALL_EXCLUDED = Risk(dict.fromkeys(Condition, False), score=7)
+ALL_EXCLUDED = Risk(dict.fromkeys(Condition, False), score=7, decision=Decision.ALLOW)
 LOW_RATE = FraudStanding(fraud_cents=0, total_cents=1_000_000_00, days=90)
 
 

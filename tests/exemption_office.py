@@ -20,6 +20,7 @@ from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.exemptions.rows import AssessmentRow
 from sca_service.kernel.account import Account
+from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
@@ -27,6 +28,7 @@ from sca_service.kernel.transaction import Payee, Transaction
 from sca_service.policy.exemptions import CounterRule, ExemptionPolicy
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
+from sca_service.risk.redis_store import Mark
 
 POLICY = load(Path(__file__).resolve().parents[1] / "policies")
 ORIGIN = {"actor": "client:bank", "request": "req_office", "policy": POLICY.digest}
@@ -55,6 +57,22 @@ class ToldRisk:
         return self.risk
 
 
+@dataclass(slots=True)
+class Marked:
+    """What is remembered of payers who were defrauded; `is_away` when it cannot be reached."""
+
+    payers: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    async def mark_payer(self, payer: str, mark: Mark) -> int:
+        """Remember it."""
+        if self.is_away:
+            raise StoreUnavailable("Redis does not answer")
+        assert mark is Mark.REPORTED
+        self.payers.append(payer)
+        return len(self.payers)
+
+
 def policy_with(**members: Any) -> Policy:
     """The shipped policy with other rules for exemptions."""
     return replace(POLICY, exemptions=replace(POLICY.exemptions, **members))
@@ -77,7 +95,10 @@ class ExemptionOffice:
         self.whose = Whose(self.client, f"cust_{secrets.token_hex(6)}", ORIGIN)
         self.clock = TestClock()
         self.risk = ToldRisk()
-        self.figures = FraudFigures(policy=policy.exemptions, store=FraudStore(pool), clock=self.clock)
+        self.marks = Marked()
+        self.figures = FraudFigures(
+            policy=policy.exemptions, store=FraudStore(pool), clock=self.clock, memory=self.marks
+        )
         self.desk = ExemptionDesk(
             policy=policy,
             keyring=keyring,

@@ -9,6 +9,7 @@ from sca_service.api.responses import AmountBody, PolicyBody
 from sca_service.exemptions.model import Article, Context, Obstacle, PaymentType, Shown
 from sca_service.exemptions.reports.fraud import FraudKind
 from sca_service.exemptions.rows import AssessmentState
+from sca_service.policy.risk import Decision
 
 _Reference = Annotated[str, Meta(min_length=1, max_length=128)]
 _Authorisation = Annotated[
@@ -130,6 +131,12 @@ class AssessmentRiskBody(Struct, frozen=True):
 
     score: int | None
     conditions: dict[str, str]
+    decision: Annotated[
+        Decision | None,
+        Meta(
+            description="What the score comes to; Art. 18 exempts with `allow` only. Null where none was made."
+        ),
+    ]
 
 
 class AssessmentBody(Struct, frozen=True):
@@ -215,7 +222,7 @@ class BandBody(Struct, frozen=True):
 
 
 class RateBody(Struct, frozen=True):
-    """The fraud rate of all remote payments of a type over the last 90 days (RTS Art. 19)."""
+    """The fraud rate of remote payments of a type over the last 90 days (RTS Art. 19), without what rests on `none`."""
 
     type: PaymentType
     window: WindowBody

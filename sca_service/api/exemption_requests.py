@@ -74,7 +74,11 @@ def payee_of(form: PayeeForm) -> Payee:
 
 def assessment_body(row: AssessmentRow) -> AssessmentBody:
     """An assessment as its client sees it."""
-    risk = AssessmentRiskBody(row.risk.score, conditions_of(row.risk)) if row.is_payment else None
+    risk = (
+        AssessmentRiskBody(row.risk.score, conditions_of(row.risk), row.risk.decision)
+        if row.is_payment
+        else None
+    )
     return AssessmentBody(
         id=row.id,
         exempt=row.assessment.exempt,

@@ -204,7 +204,7 @@ async def get_exemption(
     operation_id="report_executed",
     summary="What was assessed was executed",
     description=(
-        "Only executed payments count, exempt or not: they are the fraud rate's denominator. With the `challenge` that "
+        "Only executed payments count, and all of them do: report each, exempt or not. With the `challenge` that "
         "the payer was authenticated by, the counters begin anew. Again is as once."
     ),
     status_code=200,
@@ -268,7 +268,10 @@ async def report_fraud(
     tags=_TAGS,
     operation_id="get_fraud_rates",
     summary="The fraud rates of the last 90 days",
-    description="Of all remote payments of a type, exempt or not, and which thresholds of RTS Art. 18 they leave open.",
+    description=(
+        "Of the remote payments of a type that were authenticated or exempt (RTS Art. 19), and which thresholds of "
+        "Art. 18 they leave open."
+    ),
     responses=problems(422),
 )
 async def get_fraud_rates(

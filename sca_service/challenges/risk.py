@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
-
 from sca_service.challenges.model import Method
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.view import ChallengeView
@@ -16,7 +14,8 @@ from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import LadderStep
 from sca_service.policy.risk import AnswerMethod, Decision
 from sca_service.risk.facts import Marks, RiskOrder
-from sca_service.risk.model import Assessed, Assessment
+from sca_service.risk.model import Assessed
+from sca_service.risk.record import RiskMembers, risk_members
 
 REFUSED = "risk"
 """Why a challenge is `refused` by risk; its reasons stand beside it."""
@@ -38,17 +37,6 @@ class Assessor(Protocol):
         """Remember that the payer says that somebody else made this request. Raises StoreUnavailable."""
 
 
-class RiskMembers(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the event of an issue says of it: no fact, only what was made of them (RTS Art. 2(2), 18(3))."""
-
-    decision: str
-    score: int
-    reasons: tuple[str, ...]
-    factors: dict[str, str]
-    policy: str
-    shadow: "RiskMembers | None" = None
-
-
 @dataclass(frozen=True, slots=True)
 class RiskVerdict:
     """What a challenge has to heed: the decision as its client is told it, the channels left, and what goes on record.
@@ -64,9 +52,7 @@ class RiskVerdict:
     members: RiskMembers
 
 
-def order_at_issue(
-    client: str, payer: str, order: ChallengeOrder, line: PhoneNumber | None, failures: int
-) -> RiskOrder:
+def order_at_issue(client: str, payer: str, order: ChallengeOrder, line: PhoneNumber | None) -> RiskOrder:
     """The request as risk sees it; `line` is the phone line that would be used."""
     return RiskOrder(
         client=client,
@@ -75,7 +61,6 @@ def order_at_issue(
         marks=order.marks,
         transaction=order.transaction,
         phone=line,
-        failures=failures,
     )
 
 
@@ -97,7 +82,7 @@ def verdict_of(assessed: Assessed, method: Method, steps: Sequence[LadderStep]) 
         reasons=applied.words,
         steps=left,
         refused_for=REFUSED if is_refused else "",
-        members=_members(applied, assessed.shadow),
+        members=risk_members(assessed),
     )
 
 
@@ -115,14 +100,3 @@ async def learn(assessor: Assessor, view: ChallengeView, *, is_disowned: bool = 
     )
     with suppress(StoreUnavailable):
         await (assessor.disowned(order) if is_disowned else assessor.approved(order))
-
-
-def _members(applied: Assessment, shadow: Assessment | None) -> RiskMembers:
-    return RiskMembers(
-        decision=applied.decision,
-        score=applied.score,
-        reasons=tuple(reason.name for reason in (*applied.reasons, *applied.step_ups)),
-        factors={result.factor.value: result.state.value for result in applied.factors},
-        policy=applied.digest,
-        shadow=_members(shadow, None) if shadow else None,
-    )

@@ -10,45 +10,39 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.policy.risk import Factor
 from sca_service.policy.words import Purpose
 from sca_service.risk.facts import RiskOrder
-from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState
+from sca_service.risk.model import Assessed, FactorResult, FactorState
+from sca_service.risk.record import risk_members
 
 
 class Assessor(Protocol):
     """Assesses requests."""
 
-    async def assess(self, order: RiskOrder) -> Assessed:
-        """What applies; nothing is learned. Raises StoreUnavailable."""
-
-
-class Failures(Protocol):
-    """Counts wrong answers."""
-
-    async def failures_of(self, payer: str) -> int:
-        """How many a payer (a pseudonym) gave in a row. Raises StoreUnavailable."""
+    async def assess(self, order: RiskOrder, *, is_counted: bool) -> Assessed:
+        """What applies; `is_counted` counts the request before it is judged. Raises StoreUnavailable."""
 
 
 class RiskAnalysis:
     """Analyses payments in real time (RTS Art. 2 and 18). A class because it holds the assessor."""
 
-    def __init__(self, assessor: Assessor, failures: Failures, keyring: Keyring) -> None:
+    def __init__(self, assessor: Assessor, keyring: Keyring) -> None:
         self._assessor = assessor
-        self._failures = failures
         self._keyring = keyring
 
     async def analyse(self, whose: Whose, order: PaymentOrder) -> Risk:
-        """What is known of each condition, without moving any counter. Raises StoreUnavailable."""
-        payer = self._keyring.pseudonym("payer", whose.client, whose.psu_id)
-        assessed = await self._assessor.assess(
-            RiskOrder(
-                client=whose.client,
-                payer=payer,
-                purpose=Purpose.PAYMENT,
-                marks=order.marks,
-                transaction=order.transaction,
-                failures=await self._failures.failures_of(payer),
-            )
+        """What is known of each condition. Raises StoreUnavailable; then nothing is exempt.
+
+        What is exempt is never asked for as a challenge, so it is counted here: else spending would look normal for
+        ever (RTS Art. 18(3)).
+        """
+        request = RiskOrder(
+            client=whose.client,
+            payer=self._keyring.pseudonym("payer", whose.client, whose.psu_id),
+            purpose=Purpose.PAYMENT,
+            marks=order.marks,
+            transaction=order.transaction,
         )
-        return risk_of(assessed.applied)
+        assessed = await self._assessor.assess(request, is_counted=True)
+        return risk_of(assessed)
 
 
 FACTOR_OF: Mapping[Condition, Factor] = MappingProxyType(
@@ -64,11 +58,14 @@ FACTOR_OF: Mapping[Condition, Factor] = MappingProxyType(
 """Which factor of the risk assessment speaks to each condition."""
 
 
-def risk_of(assessment: Assessment) -> Risk:
+def risk_of(assessed: Assessed) -> Risk:
     """Each condition found, excluded, or not known: what was looked at in part only excludes nothing."""
+    applied = assessed.applied
     return Risk(
-        {condition: _found(assessment.factor(factor)) for condition, factor in FACTOR_OF.items()},
-        assessment.score,
+        {condition: _found(applied.factor(factor)) for condition, factor in FACTOR_OF.items()},
+        applied.score,
+        applied.decision,
+        risk_members(assessed),
     )
 
 

@@ -76,7 +76,7 @@ class RiskReader(Protocol):
     """Who analyses payments in real time (RTS Art. 2 and 18)."""
 
     async def analyse(self, whose: Whose, order: PaymentOrder) -> Risk:
-        """What is known of each condition, without moving any counter. Raises StoreUnavailable."""
+        """What is known of each condition; the request is counted among the payer's. Raises StoreUnavailable."""
 
 
 class FraudReader(Protocol):

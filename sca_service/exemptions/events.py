@@ -7,6 +7,8 @@ what a JSON number holds exactly.
 
 from typing import Any
 
+import msgspec
+
 from sca_service.audit.model import AuditEvent
 from sca_service.exemptions.model import Facts, PaymentFacts
 from sca_service.exemptions.rows import AssessmentRow, Occurrence, conditions_of, reason_texts
@@ -65,6 +67,7 @@ def _money(row: AssessmentRow) -> dict[str, Any]:
         "currency": amount.currency if amount else None,
         "minor": str(amount.minor) if amount else None,
         "euro_cents": str(row.cents),
+        "payments": row.payments,
     }
 
 
@@ -75,7 +78,9 @@ def _day(row: AssessmentRow) -> dict[str, Any]:
 def _judged(payment: PaymentFacts) -> dict[str, Any]:
     fraud = payment.fraud
     risk: dict[str, Any] = {"conditions": conditions_of(payment.risk)}
-    if payment.risk.score is not None:
+    if payment.risk.record is not None:
+        risk |= msgspec.to_builtins(payment.risk.record)
+    elif payment.risk.score is not None:
         risk["score"] = payment.risk.score
     return {
         "risk": risk,

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from sca_service.kernel.money import Amount
 from sca_service.policy.exemptions import Article, PaymentType
+from sca_service.policy.risk import Decision
+from sca_service.risk.record import RiskMembers
 
 __all__ = ["Article", "PaymentType"]
 """Named here too: whoever assesses knows them from here."""
@@ -64,6 +66,7 @@ class Obstacle(StrEnum):
     FRAUD_RATE_UNKNOWN = "fraud_rate_unknown"
     FRAUD_RATE = "fraud_rate"
     STOPPED = "stopped"
+    RISK_SCORE = "risk_score"  # no condition was found, and the score asks for a challenge all the same
     ABNORMAL_SPENDING = "abnormal_spending"
     UNUSUAL_DEVICE = "unusual_device"
     MALWARE = "malware"
@@ -76,11 +79,14 @@ class Obstacle(StrEnum):
 class Risk:
     """What the analysis of a payment came to: True where a condition was found, False where it is excluded.
 
-    `score` is the risk score of the transaction (RTS Art. 18(3)), None where none was made.
+    `score` is the risk score of the transaction (RTS Art. 18(3)) and `decision` what follows from it, None where none
+    was made. `record` is all that the log says of the analysis; the table does not keep it.
     """
 
     conditions: Mapping[Condition, bool | None] = field(default_factory=dict)
     score: int | None = None
+    decision: Decision | None = None
+    record: RiskMembers | None = field(default=None, compare=False)
 
     def found(self, condition: Condition) -> bool | None:
         """Whether a condition holds; None when nothing was supplied."""

@@ -14,6 +14,7 @@ import asyncpg
 from sca_service.audit.postgres_store import Connection, insert_events
 from sca_service.exemptions.events import assessed_event, cancelled_event, executed_event
 from sca_service.exemptions.model import (
+    Article,
     Assessment,
     Context,
     Counter,
@@ -49,6 +50,10 @@ _ONE = "SELECT * FROM exemption_assessments WHERE id = $1 AND client_id = $2"
 _LAPSE = """
     UPDATE exemption_assessments SET state = 'lapsed', counted = false
     WHERE psu = $1 AND counted AND state = 'open' AND expires_at <= clock_timestamp()
+"""
+_LAPSE_ONE = """
+    UPDATE exemption_assessments SET state = 'lapsed'
+    WHERE id = $1 AND state = 'open' AND expires_at <= clock_timestamp()
 """
 _COUNTER = """
     SELECT COALESCE(sum(cents), 0) AS cents, count(*) AS count FROM exemption_assessments
@@ -104,9 +109,9 @@ _SET_ACCESS = """
 """
 _ADD_TO_TOTAL = """
     INSERT INTO payment_totals AS total (client_id, payment_type, context, day, basis, slot, payments, cents)
-    VALUES ($1, $2, $3, $4, $5, $6, 1, $7)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (client_id, payment_type, context, day, basis, slot)
-    DO UPDATE SET payments = total.payments + 1, cents = total.cents + EXCLUDED.cents
+    DO UPDATE SET payments = total.payments + EXCLUDED.payments, cents = total.cents + EXCLUDED.cents
 """
 
 SLOTS = 16
@@ -186,6 +191,9 @@ class AssessmentStore:
             row = await locked_assessment(connection, assessment_id, client)
             if row is None or row.state is AssessmentState.EXECUTED:
                 return row
+            if row.assessment.article is Article.RISK_ANALYSIS:
+                await connection.execute(_LAPSE_ONE, row.id)
+                row = await _written(connection, _ONE, assessment_id, client)
             authenticated_at = await _authenticated_at(connection, row, challenge)
             counter = await _counter(connection, row.psu, row.counter) if row.counter else Counter()
             basis = basis_of(
@@ -201,7 +209,8 @@ class AssessmentStore:
                 slot = int(row.psu[:2], 16) % SLOTS
                 await connection.execute(
                     _ADD_TO_TOTAL,
-                    *(row.client, row.payment_type, row.context, day, basis, slot, Decimal(row.cents or 0)),
+                    *(row.client, row.payment_type, row.context, day, basis, slot, row.payments),
+                    Decimal(row.cents or 0),
                 )
             return row
 
@@ -297,7 +306,8 @@ def _columns(new: NewAssessment, assessment: Assessment) -> tuple[object, ...]:
     payment, access = new.facts.payment, new.facts.access
     counter = counter_of(assessment.article, payment)
     aisp = (access.aisp or "") if access else None
-    told = pack(Told(assessment, payment.risk if payment else Risk(), new.policy))
+    risk, payments = (payment.risk, len(payment.payees)) if payment else (Risk(), 1)
+    told = pack(Told(assessment, risk, new.policy, payments))
     return (
         *(new.id, new.client, new.psu, assessment.exempt, assessment.article, told),
         *(_payment_columns(payment) if payment else (None,) * 8),
@@ -344,4 +354,5 @@ def _row(found: asyncpg.Record) -> AssessmentRow:
         created_at=found["created_at"],
         expires_at=found["expires_at"],
         executed_on=found["executed_on"],
+        payments=told.payments,
     )

@@ -63,6 +63,7 @@ class NewAssessment:
 class AssessmentRow:
     """An assessment as it is stored. `amount` and `cents` (of a euro) are there for a payment.
 
+    `payments` is how many individual payments that is: as many as a batch has payees (RTS Art. 21(1)).
     `aisp` is there for an access, empty for the payer's own; `basis` and what follows once it was executed.
     """
 
@@ -88,6 +89,7 @@ class AssessmentRow:
     created_at: datetime
     expires_at: datetime
     executed_on: date | None
+    payments: int = 1
 
     @property
     def is_payment(self) -> bool:
@@ -118,8 +120,13 @@ def basis_of(row: AssessmentRow, *, is_authenticated: bool, has_room: bool) -> s
         return SCA
     if not row.assessment.exempt or row.assessment.article is None:
         return NEITHER
-    is_held = row.counter is None or row.state is AssessmentState.OPEN
-    return row.assessment.article if is_held or has_room else NEITHER
+    if row.state is AssessmentState.OPEN:
+        return row.assessment.article
+    if (
+        row.assessment.article is Article.RISK_ANALYSIS
+    ):  # made in real time (Art. 18(2)(c)), it holds for its time only
+        return NEITHER
+    return row.assessment.article if row.counter is None or has_room else NEITHER
 
 
 def has_room(row: AssessmentRow, counter: Counter, policy: ExemptionPolicy) -> bool:

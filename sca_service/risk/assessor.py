@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
+from typing import Protocol
 
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.model import Policy
@@ -14,25 +16,43 @@ from sca_service.risk.redis_store import Mark, RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
 
 
-class Assessor:
-    """Assesses requests. A class because it holds the policy, the store and whom to ask."""
+class Failures(Protocol):
+    """Counts wrong answers."""
 
-    def __init__(self, policy: Policy, *, store: RiskStore, desk: LineDesk, keyring: Keyring) -> None:
+    async def failures_of(self, payer: str) -> int:
+        """How many a payer (a pseudonym) gave in a row. Raises StoreUnavailable."""
+
+
+class Assessor:
+    """Assesses requests. A class because it holds the policy, the stores and whom to ask."""
+
+    def __init__(
+        self, policy: Policy, *, store: RiskStore, failures: Failures, desk: LineDesk, keyring: Keyring
+    ) -> None:
+        self._failures = failures
         self._policy = policy
         self._store = store
         self._desk = desk
         self._keyring = keyring
 
-    async def assess(self, order: RiskOrder, *, line_known_since: date | None = None) -> Assessed:
-        """What applies, and what the policy on trial would say; nothing is learned yet. Raises StoreUnavailable.
+    async def assess(
+        self, order: RiskOrder, *, line_known_since: date | None = None, is_counted: bool = False
+    ) -> Assessed:
+        """What applies, and what the policy on trial would say; all that Redis knows in one pipeline.
 
-        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled.
+        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled. With
+        `is_counted` the request is counted as by `requested`, before it is judged: of many at once each sees the
+        others. Nothing is learned of the payer. Raises StoreUnavailable.
         """
         subjects = subjects_of(order, self._keyring)
-        memory, answers = await asyncio.gather(
-            self._store.recall(subjects), self._answers(order, line_known_since)
+        _, memory, failures, answers = await asyncio.gather(
+            self.requested(order) if is_counted else _nothing(),
+            self._store.recall(subjects),
+            self._failures.failures_of(order.payer),
+            self._answers(order, line_known_since),
         )
-        facts = facts_of(order, subjects, memory, answers, exchange=self._policy.supply.exchange)
+        known = replace(order, failures=failures)
+        facts = facts_of(known, subjects, memory, answers, exchange=self._policy.supply.exchange)
         return assess_beside(facts, self._policy.risk, self._policy.next_risk)
 
     async def requested(self, order: RiskOrder) -> None:
@@ -56,7 +76,10 @@ class Assessor:
         origins = [kind for kind in (SubjectKind.DEVICE, SubjectKind.IP) if kind in subjects.others]
         await asyncio.gather(
             self._store.mark_payer(order.payer, Mark.REPORTED),
-            *(self._store.mark(kind, subjects.others[kind], Mark.REPORTED) for kind in origins),
+            *(
+                self._store.mark(kind, subjects.others[kind], Mark.REPORTED, by=order.payer)
+                for kind in origins
+            ),
         )
 
     async def _answers(self, order: RiskOrder, known_since: date | None) -> Mapping[LineQuestion, LineAnswer]:
@@ -64,3 +87,7 @@ class Assessor:
 
     def _amount_minor(self, order: RiskOrder) -> int | None:
         return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None
+
+
+async def _nothing() -> None:
+    """Nothing is counted."""

@@ -25,6 +25,10 @@ from sca_service.risk.model import AnswerState, LineAnswer
 
 REST_SECONDS: Final = 1.0
 """After questions that nobody answered, the next ones are left out for so long: they would only wait in vain."""
+SILENT_LINES: Final = 3
+"""So many lines in a row of which nothing was answered are an operator that is away. One may be silent by itself, and
+whoever owns it must not decide what is asked about the lines of others.
+"""
 _SPARE_MS: Final = 10_000
 """An access key is renewed so long before it ends."""
 _MOST_ACCESS_SECONDS: Final = 86_400
@@ -144,6 +148,7 @@ class OperatorDesk:
         self._keyring = keyring
         self._access = _Access(rule, client, http, clock)
         self._rests_until = 0.0
+        self._silent_lines = 0
 
     async def ask(
         self, number: PhoneNumber, *, known_since: date | None
@@ -171,9 +176,15 @@ class OperatorDesk:
         asked = dict(zip(open_asks, answers, strict=True))
         for question, answer in asked.items():
             self._remember(pseudonym, question, answer)
-        if open_asks and all(answer.state is AnswerState.NO_ANSWER for answer in answers):
-            self._rests_until = loop.time() + REST_SECONDS
+        if open_asks:
+            self._heard(answers, loop.time())
         return found | dict(remembered) | asked
+
+    def _heard(self, answers: Sequence[LineAnswer], now: float) -> None:
+        is_silent = all(answer.state is AnswerState.NO_ANSWER for answer in answers)
+        self._silent_lines = self._silent_lines + 1 if is_silent else 0
+        if self._silent_lines >= SILENT_LINES:
+            self._rests_until = now + REST_SECONDS
 
     def _pseudonym(self, number: PhoneNumber, known_since: date | None) -> str:
         """What answers are remembered under: another date is another question."""

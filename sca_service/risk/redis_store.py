@@ -127,23 +127,24 @@ class RiskStore:
             _payer_key(subjects.payer), self._rule.payer_days, "approved", amount, "", *place, *remembered
         )
 
-    async def mark(self, kind: SubjectKind, name: str, mark: Mark) -> int:
+    async def mark(self, kind: SubjectKind, name: str, mark: Mark, *, by: str = "") -> int:
         """Put a mark on a device, payee, address or line, by its pseudonym; how many reports count on it.
 
-        Raises StoreUnavailable.
+        `by` is the payer who reports it: what one payer says of it counts once. Raises StoreUnavailable.
         """
-        return await self._mark(_key(kind, name), mark)
+        return await self._mark(_key(kind, name), mark, by)
 
     async def mark_payer(self, payer: str, mark: Mark) -> int:
         """The same on a payer. Raises StoreUnavailable."""
-        return await self._mark(_payer_key(payer), mark)
+        return await self._mark(_payer_key(payer), mark, "")
 
     async def forget(self, payer: str) -> None:
         """Erase what was learned of a payer (GDPR Art. 17). Raises StoreUnavailable."""
         await self._redis.call(_FORGET, (_payer_key(payer),), ())
 
-    async def _mark(self, key: str, mark: Mark) -> int:
-        return int(await self._redis.call(_MARK, (key,), (self._rule.report_days * _DAY_SECONDS, mark)))
+    async def _mark(self, key: str, mark: Mark, by: str) -> int:
+        seconds = self._rule.report_days * _DAY_SECONDS
+        return int(await self._redis.call(_MARK, (key,), (seconds, mark, by)))
 
     def _learn(
         self, key: str, days: int, what: str, amount: str | int, other: str, *more: str | int

@@ -7,9 +7,10 @@ import pytest
 
 from sca_service.exemptions.model import Article, Condition, Context, Obstacle, PaymentType, Risk
 from sca_service.exemptions.reports.quarter import day_of
+from sca_service.policy.risk import Decision
 from tests.exemption_office import ExemptionOffice
 
-RULED_OUT = Risk(dict.fromkeys(Condition, False), score=3)
+RULED_OUT = Risk(dict.fromkeys(Condition, False), score=3, decision=Decision.ALLOW)
 MILLION_CENTS = 1_000_000
 
 
@@ -69,6 +70,17 @@ async def test_18_1_remote_payments_only(office: ExemptionOffice) -> None:
     await _rate(office, 0)
     row = await office.assess("90.00", context=Context.CONTACTLESS, instrument="card-1")
     assert not row.assessment.exempt
+
+
+@pytest.mark.parametrize("end", ["lapsed", "cancelled"])
+async def test_18_2_c_an_analysis_is_one_of_its_time(office: ExemptionOffice, end: str) -> None:
+    """After its time, or once it was given up, what is executed rests on nothing: the rate may be another by now."""
+    await _rate(office, 0)
+    held, given_up = await office.assess("90.00"), await office.assess("90.00")
+    assert held.assessment.article is given_up.assessment.article is Article.RISK_ANALYSIS
+    await (office.lapse(given_up) if end == "lapsed" else office.cancel(given_up))
+    assert (await office.executed(held)).basis == "18"
+    assert (await office.executed(given_up)).basis == "none"
 
 
 async def test_18_3_the_analysis_is_on_record_with_each_decision(office: ExemptionOffice) -> None:

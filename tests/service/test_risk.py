@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sca_service.kernel.errors import InvalidInput
+from sca_service.risk_command import explain
 from sca_service.settings import shipped_policies
 from tests import device
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
@@ -58,7 +60,10 @@ async def test_what_the_bank_says_is_weighed_and_told(bank: Bank, service: Deplo
     told = event["risk"]
     assert (told["decision"], told["score"]) == ("step_up", 50)
     assert (told["factors"]["malware"], told["factors"]["known_scenario"]) == ("clear", "found")
-    assert told["factors"]["spending"] in {"clear", "not_supplied"}
+    assert told["factors"]["spending"] in {"in_part", "not_supplied"}
+    assert (
+        told["factors"]["compromised_elements"] == "in_part"
+    )  # our own list was looked at, the bank's was not given
     assert told["policy"].startswith("sha256:")
     assert not any(secret in json.dumps(event) for secret in SECRETS)
     assert await bank.get(challenge["id"]) | {"deliveries": []} == challenge | {"deliveries": []}
@@ -128,6 +133,52 @@ async def test_what_was_approved_is_known_later(bank: Bank) -> None:
     assert "new_device" not in known["risk"]["reasons"]
     other = await bank.issue(psu=psu, signals={"device_id": "another"})
     assert "new_device" in other["risk"]["reasons"]
+
+
+async def test_the_record_explains_a_challenge(
+    bank: Bank, service: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Decision, score, each signal with its reason, each factor with its article, the policy; and who asked."""
+    challenge = await bank.issue(
+        signals={"scenarios": ["mule"], "ip_anonymous": True, "device_id": SECRETS[1]}
+    )
+    config = service.config(service.api.port)
+    await asyncio.to_thread(explain, challenge["id"], config=config)
+    told = capsys.readouterr().out
+    lines = [line.split() for line in told.splitlines()]
+    policy = (await event_of(service, challenge["id"], "challenge.issued"))["risk"]["policy"]
+    assert f"in force: step_up, score 50, policy {policy}" in told
+    assert ["scenario-named", "+40", "holds", "known_scenario"] in lines
+    assert ["anonymous-address", "+10", "holds", "anonymous_address"] in lines
+    assert next(line for line in lines if line[:1] == ["malware"])[1] == "not_supplied"
+    assert SECRETS[1] not in told
+    async with service.bank(client="auditor") as auditor:
+        read = await auditor.http.get("/v1/audit/events", params={"type": "audit.read", "limit": "200"})
+    assert challenge["id"] in [one.get("subject") for one in read.json()["data"]]
+
+
+async def test_the_record_explains_an_exemption(
+    bank: Bank, service: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stood against each article, and the score; an access has none, and an id that is unknown no record."""
+    psu, config = {"id": unique_psu()["id"]}, service.config(service.api.port)
+    payment = {"type": "card", "context": "remote"}
+    bodies: list[dict[str, Any]] = [
+        {"transaction": TRANSACTION, "payment": payment, "signals": {"remote_access": True}},
+        {"account_access": {"shows": "balance"}},
+    ]
+    paid, access = [
+        (await bank.http.post("/v1/exemptions/assess", json={"psu": psu, **body})).json() for body in bodies
+    ]
+    assert (paid["risk"]["score"], paid["risk"]["decision"]) == (50, "step_up")
+    await asyncio.to_thread(explain, paid["id"], config=config)
+    told = capsys.readouterr().out
+    assert "not exempt" in told
+    assert "in force: step_up, score 50, policy sha256:" in told
+    assert ["remote-access", "+50", "holds", "remote_access"] in [line.split() for line in told.splitlines()]
+    for request in (access["id"], "ass_" + "0" * 32, "chl_00"):
+        with pytest.raises(InvalidInput):
+            await asyncio.to_thread(explain, request, config=config)
 
 
 @pytest.mark.parametrize(

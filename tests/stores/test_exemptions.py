@@ -282,8 +282,8 @@ async def test_other_currencies_count_in_euros(office: ExemptionOffice) -> None:
 async def test_amounts_beyond_64_bits_are_kept(office: ExemptionOffice) -> None:
     """To the cent."""
     huge = "9" * 18 + ".99"
-    row = await office.paid(huge)
-    assert (row.cents, row.basis) == (10**20 - 1, "none")
+    row = await office.sca(huge)
+    assert (row.cents, row.basis) == (10**20 - 1, "sca")
     assert (
         await office.figures.rate_standing(office.client, PaymentType.CARD)
     ).rate.total_cents == 10**20 - 1

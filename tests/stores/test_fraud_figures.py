@@ -24,9 +24,13 @@ from sca_service.exemptions.reports.fraud import FRESH_MS, FraudKind
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.exemptions.reports.quarter import Quarter, day_of
 from sca_service.exemptions.rows import AssessmentRow
+from sca_service.kernel.account import Account
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.keyring import Keyring
-from tests.exemption_office import ORIGIN, ExemptionOffice
+from sca_service.kernel.money import Amount
+from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
+from sca_service.policy.risk import Decision
+from tests.exemption_office import IBAN, ORIGIN, OTHER_IBAN, ExemptionOffice
 
 CARD, TRANSFER = PaymentType.CARD, PaymentType.CREDIT_TRANSFER
 
@@ -65,13 +69,16 @@ def today(office: ExemptionOffice) -> date:
 
 
 async def test_the_rate_is_fraud_out_of_all_remote_payments_of_a_type(office: ExemptionOffice) -> None:
-    """Authenticated, exempt or neither; not those at a terminal, not those of the other type."""
+    """Authenticated or exempt; not those at a terminal, not those of the other type.
+
+    Of what was neither the fraud counts, and the value does not (RTS Art. 19(1)): it would make the rate look lower.
+    """
     rows = [await office.paid("20.00"), await office.sca("70.00"), await office.paid("110.00")]
     await office.paid("40.00", context=Context.CONTACTLESS, instrument="card-1")
-    await office.paid("33.00", type=TRANSFER)
+    await office.sca("33.00", type=TRANSFER)
     await office.assess("20.00")  # not executed
     await fraud(office, rows[2])
-    assert await standing(office) == FraudStanding(11_000, 20_000, 1)
+    assert await standing(office) == FraudStanding(11_000, 9_000, 1)
     assert (await standing(office, TRANSFER)).total_cents == 3_300
 
 
@@ -137,7 +144,7 @@ async def test_two_quarters_above_close_the_band_and_one_below_opens_it(office: 
 
 async def test_risk_analysis_exempts_while_the_rate_is_low(office: ExemptionOffice) -> None:
     """EUR 90 with every condition ruled out; one fraudulent payment more, and it is over."""
-    office.risk.risk = Risk(dict.fromkeys(Condition, False))
+    office.risk.risk = Risk(dict.fromkeys(Condition, False), decision=Decision.ALLOW)
     await put(office, today(office) - timedelta(days=89), 6_900_000, 8_500)
     assert (await office.assess("90.00")).assessment.article is Article.RISK_ANALYSIS
     row = await office.paid("90.00")
@@ -247,3 +254,27 @@ async def test_a_report_under_the_same_name_is_the_same(office: ExemptionOffice)
     ]
     assert reports[0] == reports[1]
     assert reports[0].id == f"frd_{unique}"
+
+
+async def test_who_was_defrauded_is_remembered_once(office: ExemptionOffice) -> None:
+    """For the payer's next risk analysis; a memory that is away fails no report, which is in the rate."""
+    first, second = await office.paid("20.00"), await office.paid("20.00")
+    for _ in range(2):
+        await fraud(office, first)
+    assert office.marks.payers == [office.psu]
+    office.marks.is_away = True
+    await fraud(office, second)
+    assert (await standing(office)).fraud_cents == 4_000
+
+
+async def test_a_batch_is_as_many_payments_as_it_pays(office: ExemptionOffice) -> None:
+    """Art. 21(1)(b) and (c): number and average are those of individual payments, kept and recomputed alike."""
+    accounts = [Account.parse(iban=iban) for iban in (IBAN, OTHER_IBAN)]
+    shares = [PayeeShare(Payee("A", account), Amount("EUR", 45_000)) for account in accounts]
+    row = await office.paid(transaction=Transaction.batch(total=Amount("EUR", 90_000), shares=shares))
+    await fraud(office, row)
+    quarter = Quarter.of(day_of(office.clock.now_ms()))
+    report = await office.figures.quarterly(office.client, quarter)
+    assert report == await office.figures.quarterly_from_log(office.client, quarter)
+    assert report.lines[0].sums == Sums(2, 90_000, 2, 90_000)
+    assert report.lines[0].sums.average_cents == 45_000

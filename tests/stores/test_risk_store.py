@@ -9,13 +9,17 @@ from datetime import date
 import pytest
 from redis.crc import key_slot
 
-from sca_service.challenges.redis_store import _challenge_key
+from sca_service.challenges.redis_store import ChallengeStore, _challenge_key
+from sca_service.exemptions.analysis import RiskAnalysis
+from sca_service.exemptions.desk import Whose
+from sca_service.exemptions.model import Condition
 from sca_service.kernel.account import Account
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Payee, Transaction
+from sca_service.policy.model import Policy
 from sca_service.policy.risk import Decision, LineQuestion, MemoryRule, Thresholds
 from sca_service.policy.words import Purpose
 from sca_service.risk.assessor import Assessor
@@ -31,6 +35,7 @@ from sca_service.risk.redis_store import (
     Subjects,
     short,
 )
+from tests.exemption_office import order as payment_order
 from tests.storeroom import eventually, new_challenge, new_payer
 from tests.unit.risk.examples import SHIPPED
 
@@ -281,6 +286,27 @@ async def test_a_report_counts_for_its_time_and_outlives_the_rest(
     assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 1
 
 
+async def test_one_payer_s_word_on_an_address_counts_once(store: RiskStore) -> None:
+    """Whoever says "not me" again and again has said it once: others share the address, and would be let down."""
+    one, others = subjects(), [new_payer() for _ in range(3)]
+    address = one.others[SubjectKind.IP]
+    marks = [store.mark(SubjectKind.IP, address, Mark.REPORTED, by=one.payer) for _ in range(RACERS)]
+    assert set(await asyncio.gather(*marks)) == {1}
+    for payer in others:
+        await store.mark(SubjectKind.IP, address, Mark.REPORTED, by=payer)
+    assert (await store.recall(one)).others[SubjectKind.IP].reports == 4
+
+
+async def test_a_word_counts_again_after_its_time(store: RiskStore, redis: RedisConnection) -> None:
+    """Once the reports are over, the same payer may report anew."""
+    payer, device = new_payer(), pseudonym()
+    key = f"{{risk:device:{device}}}"
+    await store.mark(SubjectKind.DEVICE, device, Mark.REPORTED, by=payer)
+    assert 0 < await redis.command("TTL", f"{key}:by") <= 180 * DAY
+    await redis.command("HINCRBY", key, "u", -180 * DAY - 1)
+    assert await store.mark(SubjectKind.DEVICE, device, Mark.REPORTED, by=payer) == 1
+
+
 async def test_fifty_reports_at_once_are_fifty(store: RiskStore) -> None:
     """None is lost."""
     payer = new_payer()
@@ -358,13 +384,20 @@ def risk_order(device: str, iban: str = "DE89370400440532013000", amount: str = 
     )
 
 
+def _assessor(
+    store: RiskStore, redis: RedisConnection, keyring: Keyring, policy: Policy = SHIPPED
+) -> Assessor:
+    """Who assesses, with operators who are silent."""
+    return Assessor(policy, store=store, failures=ChallengeStore(redis), desk=SilentDesk(), keyring=keyring)
+
+
 async def test_what_was_approved_is_known_and_what_was_only_asked_is_not(
-    store: RiskStore, keyring: Keyring
+    store: RiskStore, redis: RedisConnection, keyring: Keyring
 ) -> None:
     """A stranger's second try is as new as the first; the policy on trial is reported, and decides nothing."""
     shipped = SHIPPED
     trial = replace(shipped.risk, thresholds=Thresholds(1, 2, 3), digest="sha256:trial")
-    assessor = Assessor(replace(shipped, next_risk=trial), store=store, desk=SilentDesk(), keyring=keyring)
+    assessor = _assessor(store, redis, keyring, replace(shipped, next_risk=trial))
     home, stranger = risk_order("home"), risk_order("stranger", "FR1420041010050500013M02606", "900.00")
     await store.forget(home.payer)
     for _ in range(6):
@@ -386,17 +419,28 @@ async def test_what_was_approved_is_known_and_what_was_only_asked_is_not(
         assert assessed.shadow.score == assessed.applied.score
 
 
-async def test_a_login_without_anything_is_assessed(store: RiskStore, keyring: Keyring) -> None:
+async def test_a_login_without_anything_is_assessed(
+    store: RiskStore, redis: RedisConnection, keyring: Keyring
+) -> None:
     """No phone, no transaction, no marks: nobody is asked, and nothing is found."""
-    assessor = Assessor(
-        SHIPPED,
-        store=store,
-        desk=SilentDesk(),
-        keyring=keyring,
-    )
+    assessor = _assessor(store, redis, keyring)
     bare = RiskOrder("bank", new_payer(), Purpose.LOGIN, Marks())
     await assessor.requested(bare)
     await assessor.approved(bare)
     assessed = await assessor.assess(bare)
     assert (assessed.applied.decision, assessed.applied.score, assessed.shadow) == (Decision.ALLOW, 0, None)
     assert assessed.facts.sim_swap_answer == "not_asked"
+
+
+async def test_of_many_exempt_payments_at_once_each_sees_the_others(
+    store: RiskStore, redis: RedisConnection, keyring: Keyring
+) -> None:
+    """What is exempt never becomes a challenge: twenty at once, and no more than the policy lets pass look normal."""
+    analysis = RiskAnalysis(_assessor(store, redis, keyring), keyring)
+    whose = Whose("bank", f"flood-{pseudonym()}", {})
+    order = payment_order("90.00", marks=Marks(device_id="d", ip="203.0.113.9"))
+    risks = await asyncio.gather(*(analysis.analyse(whose, order) for _ in range(20)))
+    found = [risk.found(Condition.ABNORMAL_SPENDING) for risk in risks]
+    assert found.count(True) == 12  # more than eight within the hour
+    assert risks[-1].record is not None
+    assert "many-requests" in risks[-1].record.reasons

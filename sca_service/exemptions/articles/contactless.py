@@ -12,4 +12,4 @@ def contactless(facts: Facts, policy: ExemptionPolicy, history: History) -> Obst
         return (Obstacle.NOT_OF_THIS_KIND,)
     if payment.instrument is None:  # nobody knows whose counter it is
         return (Obstacle.FACT_MISSING,)
-    return over_the_limits(payment.cents, policy.contactless, history.contactless)
+    return over_the_limits(payment.cents, policy.contactless, history.contactless, payees=len(payment.payees))

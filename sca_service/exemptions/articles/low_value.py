@@ -10,4 +10,4 @@ def low_value(facts: Facts, policy: ExemptionPolicy, history: History) -> Obstac
     payment = facts.payment
     if payment is None or payment.context is not Context.REMOTE:
         return (Obstacle.NOT_OF_THIS_KIND,)
-    return over_the_limits(payment.cents, policy.low_value, history.low_value)
+    return over_the_limits(payment.cents, policy.low_value, history.low_value, payees=len(payment.payees))

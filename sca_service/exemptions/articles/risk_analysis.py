@@ -12,6 +12,7 @@ from sca_service.exemptions.model import (
 )
 from sca_service.exemptions.reports.fraud_rate import FraudRate
 from sca_service.policy.exemptions import Band, ExemptionPolicy
+from sca_service.policy.risk import Decision
 
 
 def risk_analysis(facts: Facts, policy: ExemptionPolicy, history: History) -> Obstacles:
@@ -26,7 +27,7 @@ def risk_analysis(facts: Facts, policy: ExemptionPolicy, history: History) -> Ob
         if band is None
         else _above_the_rate(band, rule.history_days, payment.fraud)
     )
-    return (*against_rate, *_not_ruled_out(payment.risk))
+    return (*against_rate, *(_not_ruled_out(payment.risk) or _not_low(payment.risk)))
 
 
 def _above_the_rate(band: Band, history_days: int, standing: FraudStanding) -> Obstacles:
@@ -43,3 +44,10 @@ def _not_ruled_out(risk: Risk) -> Obstacles:
     found = tuple(Obstacle(condition.value) for condition in Condition if risk.found(condition))
     is_missing = any(risk.found(condition) is None for condition in Condition)
     return (*found, Obstacle.FACT_MISSING) if is_missing else found
+
+
+def _not_low(risk: Risk) -> Obstacles:
+    """Whether the score asks for more than nothing, for whatever it is made of (Art. 18(1) and (3)): low risk only."""
+    if risk.decision is None:
+        return (Obstacle.FACT_MISSING,)
+    return () if risk.decision is Decision.ALLOW else (Obstacle.RISK_SCORE,)

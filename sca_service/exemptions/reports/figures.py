@@ -130,7 +130,10 @@ class Recomputation:
 
 
 def _of_leaf(leaf: Mapping[str, Any]) -> Sums:
-    cents = int(leaf["euro_cents"])
+    cents, payments = (
+        int(leaf["euro_cents"]),
+        int(leaf.get("payments", 1)),
+    )  # older leaves do not tell how many
     if leaf["type"] == FRAUD_REPORTED:
-        return Sums(fraud_payments=1, fraud_cents=cents)
-    return Sums(payments=1, cents=cents)
+        return Sums(fraud_payments=payments, fraud_cents=cents)
+    return Sums(payments=payments, cents=cents)

@@ -1,9 +1,11 @@
 """What is fraudulent, which rate that makes, and what follows from it (RTS Art. 19 to 21)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from sca_service.exemptions.model import FraudStanding, PaymentType
 from sca_service.exemptions.reports.figures import QuarterlyReport, Recomputation, report_of
@@ -12,9 +14,10 @@ from sca_service.exemptions.reports.postgres_store import FraudReportRow, FraudS
 from sca_service.exemptions.reports.quarter import Quarter, day_of
 from sca_service.exemptions.rows import Occurrence
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.errors import InvalidInput, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.policy.exemptions import Band, ExemptionPolicy
+from sca_service.risk.redis_store import Mark
 
 FRESH_MS = 5_000
 """How long a standing is used before it is read again."""
@@ -48,10 +51,21 @@ class RateStanding:
     bands: tuple[BandStanding, ...]
 
 
+class RiskMemory(Protocol):
+    """Remembers who was defrauded; `RiskStore` is one."""
+
+    async def mark_payer(self, payer: str, mark: Mark) -> int:
+        """Put a mark on a payer, a pseudonym. Raises StoreUnavailable."""
+
+
 class FraudFigures:
     """Takes reports and tells rates. A class because it holds the store, and for five seconds what it has read."""
 
-    def __init__(self, *, policy: ExemptionPolicy, store: FraudStore, clock: Clock) -> None:
+    def __init__(
+        self, *, policy: ExemptionPolicy, store: FraudStore, clock: Clock, memory: RiskMemory | None = None
+    ) -> None:
+        """`memory` is None where nothing is reported, only read."""
+        self._memory = memory
         self._policy = policy
         self._store = store
         self._clock = clock
@@ -68,6 +82,8 @@ class FraudFigures:
     ) -> FraudReportRow:
         """Count a payment as fraudulent, whether its value was recovered or not; again is as once.
 
+        That the payer was defrauded is remembered for the next risk analysis.
+
         `unique` (32 hexadecimal digits) names a repeated request. Raises InvalidInput at `/assessment` for what is no
         executed payment of this client's, StoreUnavailable.
         """
@@ -77,6 +93,9 @@ class FraudFigures:
         if row is None:
             raise InvalidInput.at("/assessment", "must be an executed payment")
         self._read.clear()
+        if self._memory is not None and row.is_new:
+            with suppress(StoreUnavailable):  # it is on record, and in the rate
+                await self._memory.mark_payer(row.psu, Mark.REPORTED)
         return row
 
     async def standing(self, client: str, kind: PaymentType) -> FraudStanding:

@@ -10,7 +10,10 @@ WINDOW_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class FraudRate:
-    """The value of fraudulent payments, recovered or not, out of the value of all; both in cents of a euro."""
+    """The value of fraudulent payments, recovered or not, out of the value of all that were authenticated or exempt.
+
+    Both in cents of a euro.
+    """
 
     fraud_cents: int
     total_cents: int
@@ -32,11 +35,11 @@ def has_ceased(quarters: Iterable[FraudRate], reference_ppm: int) -> bool:
     """Whether the exemption has ceased for a band, after these quarters in their order (RTS Art. 20(2) and (3)).
 
     Two quarters in a row above the reference end it, one at or below brings it back. A quarter without payments shows
-    neither and changes nothing.
+    neither and changes nothing; fraud without any is above.
     """
     over, ceased = 0, False
     for rate in quarters:
-        if not rate.total_cents:
+        if not rate.total_cents and not rate.fraud_cents:
             continue
         if rate.is_within(reference_ppm):
             over, ceased = 0, False

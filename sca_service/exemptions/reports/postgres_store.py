@@ -1,7 +1,7 @@
 """Fraud reports and the totals of payments in PostgreSQL, and the leaves that tell the same."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -28,21 +28,27 @@ _ONE = "SELECT id, assessment, kind FROM fraud_reports WHERE assessment = $1"
 _ADD_TO_TOTAL = """
     INSERT INTO payment_totals AS total
         (client_id, payment_type, context, day, basis, slot, fraud_payments, fraud_cents)
-    VALUES ($1, $2, $3, $4, $5, $6, 1, $7)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (client_id, payment_type, context, day, basis, slot)
-    DO UPDATE SET fraud_payments = total.fraud_payments + 1, fraud_cents = total.fraud_cents + EXCLUDED.fraud_cents
+    DO UPDATE SET fraud_payments = total.fraud_payments + EXCLUDED.fraud_payments,
+        fraud_cents = total.fraud_cents + EXCLUDED.fraud_cents
 """
 
 _FIRST_DAY = """
     SELECT min(day) FROM payment_totals
-    WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND payments > 0
+    WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND basis <> 'none' AND payments > 0
 """
+# Out of those that were authenticated or exempt (RTS Art. 19(1)): one that was neither must not make the rate look
+# lower. Its fraud counts all the same.
 _ROLLING = """
-    SELECT COALESCE(sum(fraud_cents), 0) AS fraud, COALESCE(sum(cents), 0) AS total FROM payment_totals
+    SELECT COALESCE(sum(fraud_cents), 0) AS fraud,
+           COALESCE(sum(cents) FILTER (WHERE basis <> 'none'), 0) AS total
+    FROM payment_totals
     WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND day BETWEEN $3 AND $4
 """
 _QUARTERS = """
-    SELECT date_trunc('quarter', day)::date AS quarter, sum(fraud_cents) AS fraud, sum(cents) AS total
+    SELECT date_trunc('quarter', day)::date AS quarter, sum(fraud_cents) AS fraud,
+           COALESCE(sum(cents) FILTER (WHERE basis <> 'none'), 0) AS total
     FROM payment_totals
     WHERE client_id = $1 AND payment_type = $2 AND context = 'remote' AND day < $3
     GROUP BY 1 ORDER BY 1
@@ -65,11 +71,16 @@ _LEAVES_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class FraudReportRow:
-    """A payment that turned out to be fraudulent: the report's id, the payment's assessment, and what it was."""
+    """A payment that turned out to be fraudulent: the report's id, the payment's assessment, and what it was.
+
+    `psu` is the payer's pseudonym; `is_new` claims that nobody had reported it before.
+    """
 
     id: str
     assessment: str
     kind: str
+    psu: str
+    is_new: bool = field(compare=False)
 
 
 class FraudStore:
@@ -136,10 +147,10 @@ class FraudStore:
                 await connection.execute(_ADD_TO_TOTAL, *_columns(row))
                 await insert_events(connection, [fraud_event(row, report_id, kind, occurrence)])
             (kept,) = await connection.fetch(_ONE, assessment)
-            return FraudReportRow(kept["id"], kept["assessment"], kept["kind"])
+            return FraudReportRow(kept["id"], kept["assessment"], kept["kind"], row.psu, added is not None)
 
 
 def _columns(row: AssessmentRow) -> tuple[object, ...]:
     slot = int(row.psu[:2], 16) % SLOTS
     cents = Decimal(row.cents or 0)
-    return (row.client, row.payment_type, row.context, row.executed_on, row.basis, slot, cents)
+    return (row.client, row.payment_type, row.context, row.executed_on, row.basis, slot, row.payments, cents)

@@ -68,6 +68,17 @@ def test_contactless(
     assert contactless(facts, policy(mode=mode, counting=counting), history) == expected
 
 
+@pytest.mark.parametrize("counting", Counting)
+def test_a_batch_is_no_single_payment_of_five_in_a_row(counting: Counting) -> None:
+    """Art. 11(c) and 16(c) count individual payments: two payees are two; by amount a batch is its total."""
+    batch = payment("2.00", payees=("payee-a", "payee-b"))
+    assert low_value(batch, policy(mode=COUNT, counting=counting), History()) == (Obstacle.CONSECUTIVE_COUNT,)
+    assert low_value(batch, policy(mode=AMOUNT, counting=counting), History()) == ()
+    terminal = payment("2.00", payees=("a", "b"), context=Context.CONTACTLESS, instrument="card-1")
+    rules = policy(mode=COUNT, counting=counting)
+    assert contactless(terminal, rules, History()) == (Obstacle.CONSECUTIVE_COUNT,)
+
+
 def test_neither_counter_looks_at_the_other() -> None:
     """What was paid at a terminal is no remote payment, and the other way round."""
     full = Counter(10**9, 10**9)

@@ -62,6 +62,7 @@ def test_a_rate_in_per_cent(fraud: int, total: int, percent: str | None) -> None
         ((OVER, OVER, OVER), True),
         ((OVER, EMPTY, OVER), True),
         ((OVER, OVER, EMPTY), True),
+        ((OVER, FraudRate(1, 0)), True),
         ((UNDER, UNDER), False),
         ((EMPTY, EMPTY), False),
     ],

@@ -15,6 +15,7 @@ from sca_service.exemptions.model import (
     PaymentType,
     Risk,
 )
+from sca_service.policy.risk import Decision
 from tests.exemption_cases import ALL_EXCLUDED, LOW_RATE, POLICY, access, payment
 
 CARD, TRANSFER = PaymentType.CARD, PaymentType.CREDIT_TRANSFER
@@ -74,6 +75,13 @@ def test_a_condition_that_is_not_known_cannot_be_excluded(condition: Condition) 
     known = {one: False for one in Condition if one is not condition}
     assert judged("10", risk=Risk(known)) == (Obstacle.FACT_MISSING,)
     assert judged("10", risk=Risk({**known, condition: None})) == (Obstacle.FACT_MISSING,)
+
+
+@pytest.mark.parametrize("decision", [one for one in Decision if one is not Decision.ALLOW])
+def test_a_score_that_asks_for_more_is_no_low_risk(decision: Decision) -> None:
+    """Art. 18(1): a compromised element or a screen that is shared is none of the six conditions, and no low risk."""
+    assert judged("10", risk=replace(ALL_EXCLUDED, decision=decision)) == (Obstacle.RISK_SCORE,)
+    assert judged("10", risk=replace(ALL_EXCLUDED, decision=None)) == (Obstacle.FACT_MISSING,)
 
 
 def test_without_any_risk_analysis_nothing_is_exempt() -> None:

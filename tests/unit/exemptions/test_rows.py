@@ -56,6 +56,7 @@ ROW = AssessmentRow(
     executed_on=None,
 )
 TRUSTED = Assessment(exempt=True, article=Article.TRUSTED_BENEFICIARY, reasons=())
+ANALYSED = Assessment(exempt=True, article=Article.RISK_ANALYSIS, reasons=())
 REFUSED = Assessment(exempt=False, article=None, reasons=())
 OPEN, LAPSED, CANCELLED = AssessmentState.OPEN, AssessmentState.LAPSED, AssessmentState.CANCELLED
 
@@ -70,6 +71,9 @@ OPEN, LAPSED, CANCELLED = AssessmentState.OPEN, AssessmentState.LAPSED, Assessme
         (replace(ROW, state=CANCELLED), False, False, "none"),
         (replace(ROW, assessment=TRUSTED, counter=None, state=LAPSED), False, False, "13"),
         (replace(ROW, assessment=TRUSTED, counter=None, state=CANCELLED), False, False, "13"),
+        (replace(ROW, assessment=ANALYSED, counter=None), False, False, "18"),
+        (replace(ROW, assessment=ANALYSED, counter=None, state=LAPSED), False, True, "none"),
+        (replace(ROW, assessment=ANALYSED, counter=None, state=CANCELLED), False, True, "none"),
         (replace(ROW, assessment=REFUSED, counter=None), False, True, "none"),
         (replace(ROW, assessment=REFUSED, counter=None), True, True, "sca"),
     ],

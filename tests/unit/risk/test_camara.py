@@ -213,10 +213,32 @@ async def test_what_is_no_answer_is_a_fact_of_its_own(
     assert answers == dict.fromkeys(LineQuestion, NO) | {LineQuestion.SIM_SWAP: NO_ANSWER}
 
 
+async def test_one_silent_line_leaves_the_others_asked(desk: OperatorDesk, gateway: Gateway) -> None:
+    """Whoever owns a number that nobody answers for would else blind the question about everybody's SIM."""
+    victim = "+4915112345679"
+    gateway.lines[victim] = dict.fromkeys(OPERATIONS, False) | {SIM_SWAP: True}
+    odd = dict.fromkeys(OPERATIONS, Answer(500, ""))
+    for silent in range(camara.SILENT_LINES - 1):
+        gateway.odd = odd
+        answers = await desk.ask(PhoneNumber.parse(f"+491511234560{silent}"), known_since=SINCE)
+        assert set(answers.values()) == {NO_ANSWER}
+    gateway.odd = {}
+    assert (await desk.ask(PhoneNumber.parse(victim), known_since=SINCE))[LineQuestion.SIM_SWAP] == YES
+    gateway.odd = odd  # who was answered in between has broken the row
+    await desk.ask(PhoneNumber.parse("+4915112345610"), known_since=SINCE)
+    gateway.odd = {}
+    assert set((await desk.ask(NUMBER, known_since=SINCE)).values()) == {NO}
+
+
 async def test_an_operator_who_is_late_is_not_waited_for(
-    desk: OperatorDesk, gateway: Gateway, server: RudeServer, memory: Memory
+    desk: OperatorDesk,
+    gateway: Gateway,
+    server: RudeServer,
+    memory: Memory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All questions end at the rule's time-out, and the next ones are not asked at once."""
+    monkeypatch.setattr(camara, "SILENT_LINES", 1)
     server.delay_next(HANGS_SECONDS)
     async with asyncio.timeout(HANGS_SECONDS / 2):
         answers = await desk.ask(NUMBER, known_since=SINCE)

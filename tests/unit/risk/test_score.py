@@ -24,7 +24,7 @@ RISKY: list[tuple[str, dict[str, Any], Factor]] = [
     ("payee-does-not-match", {"payee_check": "no_match"}, Factor.KNOWN_SCENARIO),
     ("payee-reported", {"payee_reports": 1}, Factor.KNOWN_SCENARIO),
     ("origin-reported", {"device_reports": 1}, Factor.KNOWN_SCENARIO),
-    ("origin-reported", {"ip_reports": 1}, Factor.KNOWN_SCENARIO),
+    ("origin-reported", {"ip_reports": 3}, Factor.KNOWN_SCENARIO),
     ("payer-reported", {"payer_reports": 1}, Factor.KNOWN_SCENARIO),
     (
         "payee-collects",
