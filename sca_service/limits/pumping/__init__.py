@@ -1,0 +1,1 @@
+"""SMS pumping: messages that nobody answers, stopped before they are paid for."""

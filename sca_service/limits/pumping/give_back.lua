@@ -1,0 +1,9 @@
+-- A message that was counted is not sent after all.
+--
+-- KEYS  the line's own count, then the counters of each subject it was counted under
+-- ARGV  the hour in which it was counted
+
+for at = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[at]) == 1 then add(KEYS[at], tonumber(ARGV[1]), -1, 0, 0) end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEYS[1]) end

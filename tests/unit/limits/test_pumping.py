@@ -1,0 +1,197 @@
+"""The pumping guard's decisions: budgets, the mark for conversion, what is counted by which name, and the promise."""
+
+from dataclasses import replace
+
+import pytest
+
+from sca_service.kernel.keyring import Keyring, create_keyring_text
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.limits.pumping.counters import MemoryCounters
+from sca_service.limits.pumping.model import (
+    DAY_SECONDS,
+    Asked,
+    Counts,
+    PumpingReason,
+    Subject,
+    address_name,
+    asked_of,
+    budget,
+    is_never_sent_to,
+    reason_against,
+)
+from sca_service.limits.pumping.simulation import Cell, simulate
+from sca_service.limits.pumping.traffic import Kind
+from sca_service.policy.load import load
+from sca_service.policy.pumping import AtBlock, BudgetRule, PumpingScope
+from sca_service.settings import shipped_policies
+from sca_service.simulate_command import simulate as simulate_command
+
+POLICY = load(shipped_policies()).pumping
+RULE = BudgetRule(floor=4, best_day_percent=30, day_percent=40, hour_percent=50, least_sent=20)
+KEYRING = Keyring.parse(create_keyring_text())
+NOW = 1_790_000_000
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (Counts(), 4),
+        (Counts(best_day=13), 4),
+        (Counts(best_day=17), 5),
+        (Counts(verified_day=13), 5),
+        (Counts(verified_hour=11), 5),
+        (Counts(best_day=100, verified_day=100, verified_hour=100), 50),
+        (Counts(best_day=1_000, verified_day=100, verified_hour=10), 300),
+    ],
+)
+def test_the_budget_is_the_largest_of_floor_and_shares(counts: Counts, expected: int) -> None:
+    """Shares are rounded down."""
+    assert budget(counts, RULE) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        (Counts(sent=3), None),
+        (Counts(sent=4), PumpingReason.BUDGET),
+        (Counts(sent=104, answered=101), None),
+        (Counts(sent=105, answered=101), PumpingReason.BUDGET),
+        (Counts(sent=3, answered=9), None),
+        (Counts(sent=20, answered=6, best_day=100), PumpingReason.CONVERSION),
+        (Counts(sent=20, answered=7, best_day=100), None),
+        (Counts(sent=19, answered=0, best_day=100), None),
+    ],
+)
+def test_the_reason_is_the_budget_or_the_mark(counts: Counts, reason: PumpingReason | None) -> None:
+    """At the budget, and under 35 % from twenty messages on; exactly 35 % is enough."""
+    assert reason_against(counts, RULE, 35) is reason
+
+
+def test_a_number_is_counted_under_every_scope() -> None:
+    """Hundred, prefix, country, address, client; spellings of one number are one, and nothing names the number."""
+    asked = asked_of(PhoneNumber.parse("+49 151 12345678"), ip="203.0.113.7", client="bank", keyring=KEYRING)
+    assert [one.scope for one in asked.subjects] == list(PumpingScope)
+    names = {one.scope: one.name for one in asked.subjects}
+    assert names[PumpingScope.PREFIX] == "+491511234"
+    assert (names[PumpingScope.COUNTRY], names[PumpingScope.CLIENT]) == ("DE", "bank")
+    assert names[PumpingScope.NEIGHBOURS].startswith("+491511234-")
+    assert asked.line not in ("+4915112345678", "15112345678")
+    again = asked_of(
+        PhoneNumber.parse("0049 (0)151-12345678"), ip="203.0.113.7", client="bank", keyring=KEYRING
+    )
+    assert again == asked
+    neighbour = asked_of(PhoneNumber.parse("+4915112345699"), ip="", client="bank", keyring=KEYRING)
+    assert neighbour.subjects[0] == asked.subjects[0]
+    other = asked_of(PhoneNumber.parse("+4915112345700"), ip="", client="bank", keyring=KEYRING)
+    assert other.subjects[0] != asked.subjects[0]
+    assert [one.scope for one in other.subjects] == [
+        scope for scope in PumpingScope if scope is not PumpingScope.IP
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("203.0.113.7", "203.0.113.8", False),
+        ("203.0.113.7", "::ffff:203.0.113.7", True),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+    ],
+)
+def test_an_address_is_one_or_its_network(one: str, other: str, is_same: bool) -> None:
+    """IPv4 by address, also where it is written as IPv6; IPv6 by its /64."""
+    first, second = (address_name(text, client="bank", keyring=KEYRING) for text in (one, other))
+    assert first
+    assert (first == second) is is_same
+    assert address_name(one, client="other-bank", keyring=KEYRING) != first
+
+
+@pytest.mark.parametrize("text", ["", "nowhere", "203.0.113", "203.0.113.7/32", "2001:db8::1%eth0%1"])
+def test_what_is_no_address_has_no_name(text: str) -> None:
+    """It is not counted."""
+    assert address_name(text, client="bank", keyring=KEYRING) == ""
+
+
+def test_ranges_of_the_policy_are_never_sent_to() -> None:
+    """By their beginning; none where the policy has none."""
+    assert is_never_sent_to("+447012345678", POLICY.never_sent_to)
+    assert not is_never_sent_to("+447512345678", POLICY.never_sent_to)
+    assert not is_never_sent_to("+447012345678", ())
+
+
+def test_the_sandbox_has_a_word_of_its_own() -> None:
+    """What holds depends on whether messages cost anything."""
+    policy = replace(POLICY, at_block=AtBlock.REFUSE, at_block_in_sandbox=AtBlock.OBSERVE)
+    assert policy.at_block_where(sandbox=True) is AtBlock.OBSERVE
+    assert policy.at_block_where(sandbox=False) is AtBlock.REFUSE
+
+
+def one_line(at: int) -> Asked:
+    """A message to one line of one prefix."""
+    subjects = (
+        Subject(PumpingScope.NEIGHBOURS, f"p-{at}"),
+        Subject(PumpingScope.PREFIX, "p"),
+        Subject(PumpingScope.COUNTRY, "DE"),
+        Subject(PumpingScope.CLIENT, "bank"),
+    )
+    return Asked(str(at), "DE", subjects)
+
+
+def test_a_slow_attack_stays_in_the_window() -> None:
+    """One message every five hours reaches the budget of a day all the same; after the block it begins again."""
+    memory = MemoryCounters(POLICY)
+    verdicts = [memory.ask(one_line(at), NOW + at * 5 * 3_600) for at in range(5)]
+    assert verdicts == [None] * 4 + [(Subject(PumpingScope.PREFIX, "p"), PumpingReason.BUDGET)]
+    later = NOW + 4 * 5 * 3_600 + POLICY.block_seconds
+    assert memory.ask(one_line(9), later - 1) is not None
+    assert memory.ask(one_line(9), later + 2 * DAY_SECONDS) is None
+
+
+def cells() -> list[Cell]:
+    """The table that is promised, at the sizes that are quick; the others are in docs/pumping.md."""
+    return list(simulate(POLICY, (100, 1_000, 10_000), seed=1))
+
+
+def test_the_shipped_policy_keeps_its_promise_in_every_cell() -> None:
+    """95 % of each attack stopped, less than 0.5 % of the honest messages lost; the days are what they should be."""
+    found = cells()
+    broken = [cell for cell in found if cell.kind.is_promised and not cell.keeps_the_promise]
+    assert broken == []
+    assert len(found) == len(Kind) * 3
+    for cell in found:
+        assert cell.honest >= 10_000
+        assert cell.new * 50 > cell.honest
+        assert cell.pumped == (cell.size * cell.days if cell.kind.attack_seconds else 0)
+
+
+@pytest.mark.parametrize(
+    ("weaker", "kind"),
+    [
+        ({PumpingScope.PREFIX: {"floor": 60, "least_sent": 1_000}}, Kind.FAST_AT_HOME),
+        ({PumpingScope.CLIENT: {"floor": 1, "day_percent": 0, "best_day_percent": 0}}, Kind.CAMPAIGN),
+    ],
+    ids=["too generous", "too strict"],
+)
+def test_a_worse_policy_breaks_the_promise(weaker: dict[PumpingScope, dict[str, int]], kind: Kind) -> None:
+    """The table tells a policy that lets attacks through, and one that loses honest payers, from the shipped one."""
+    budgets = {scope: replace(rule, **weaker.get(scope, {})) for scope, rule in POLICY.budgets.items()}
+    (cell,) = simulate(replace(POLICY, budgets=budgets), (1_000,), seed=1, kinds=(kind,))
+    assert not cell.keeps_the_promise
+
+
+def test_the_same_seed_makes_the_same_days() -> None:
+    """A figure that is printed can be had again."""
+    kinds = (Kind.FAST_ABROAD,)
+    first = list(simulate(POLICY, (10_000,), seed=7, kinds=kinds))
+    assert list(simulate(POLICY, (10_000,), seed=7, kinds=kinds)) == first
+    assert list(simulate(POLICY, (10_000,), seed=8, kinds=kinds)) != first
+
+
+def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each kind of day, with what got through, what was lost and what it cost."""
+    simulate_command(sizes=(10_000,), cents=10)
+    told = capsys.readouterr().out
+    for kind in Kind:
+        assert kind in told
+    row = next(line.split() for line in told.splitlines() if "slow attack abroad" in line)
+    assert row[-5:] == ["10000", "25", "99.75", "2.50", "997.50"]
