@@ -5,6 +5,14 @@ from types import MappingProxyType
 
 from sca_service.policy.bounds import RENDERINGS, bound_for, payee_spoken_mistakes, text_mistakes
 from sca_service.policy.model import Autofill, LanguageTexts, Occasion, OccasionTexts, Texts
+from sca_service.policy.notices import (
+    LINE_REPLACED,
+    NOTICE_RENDERINGS,
+    Notice,
+    NoticeText,
+    is_notice_name,
+    mistakes_in_notice,
+)
 from sca_service.policy.reader import Table
 from sca_service.policy.replies import Meaning, Replies, bare_word
 from sca_service.policy.template import Placeholder, Template, mistakes_in, parse
@@ -15,6 +23,9 @@ _HOST = re.compile(rf"(?:{_HOST_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?", 
 _ANDROID_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 _EMPTY = Template(())
 
+Variables = dict[str, frozenset[str]]
+"""What each notice leaves open, by its name: the same in every text and every language."""
+
 
 def read_texts(table: Table) -> Texts:
     """Every text of the file; notes at the table what is wrong with them."""
@@ -23,9 +34,12 @@ def read_texts(table: Table) -> Texts:
     autofill = _autofill(table.table("autofill")) if table.may_hold("autofill") else Autofill()
     tags = [key for key in table.keys if _LANGUAGE.fullmatch(key)]
     words: dict[str, Meaning] = {}
-    languages = tuple(
-        _language(table.table(tag, "the texts of a language", pattern="*"), tag, words) for tag in tags
-    )
+    variables: Variables = {}
+    tables = [table.table(tag, "the texts of a language", pattern="*") for tag in tags]
+    languages = tuple(_language(held, tag, words, variables) for held, tag in zip(tables, tags, strict=True))
+    for held, language in zip(tables, languages, strict=True):
+        if missing := sorted(variables.keys() - language.notices.keys()):
+            held.note("notices", f"lacks {', '.join(missing)}; allowed: the same notices in every language")
     table.close()
     if table.is_sound("default_language") and default not in tags:
         allowed = ", ".join(tags) or "a language that has texts in this file"
@@ -85,7 +99,34 @@ def _replies(table: Table, words: dict[str, Meaning]) -> None:
     table.close()
 
 
-def _language(table: Table, tag: str, words: dict[str, Meaning]) -> LanguageTexts:
+def _notices(table: Table, variables: Variables) -> dict[str, Notice]:
+    """A language's notices. Each leaves open what it did in the language that had it first."""
+    read = {}
+    for name in dict.fromkeys((LINE_REPLACED, *table.keys)):
+        section = table.table(name, f"a table with {', '.join(NOTICE_RENDERINGS)}", pattern="*")
+        if not is_notice_name(name):
+            table.note(name, "is no name for a notice; allowed: small letters, digits and _, at most 32")
+        texts = {rendering: _notice_text(section, name, rendering) for rendering in NOTICE_RENDERINGS}
+        section.close()
+        for rendering, text in texts.items():
+            if section.is_sound(rendering) and text.variables != variables.setdefault(name, text.variables):
+                wanted = ", ".join(f"{{{one}}}" for one in sorted(variables[name])) or "no variable"
+                section.note(rendering, f"leaves open something else than the others; allowed: {wanted}")
+        read[name] = Notice(**texts)
+    table.close()
+    return read
+
+
+def _notice_text(table: Table, name: str, rendering: str) -> NoticeText:
+    text = table.bounded_text(rendering, "*")
+    if not table.is_sound(rendering):
+        return NoticeText()
+    for mistake in (found := mistakes_in_notice(name, text)):
+        table.note(rendering, mistake)
+    return NoticeText() if found else NoticeText.parse(text)
+
+
+def _language(table: Table, tag: str, words: dict[str, Meaning], variables: Variables) -> LanguageTexts:
     warning = table.bounded_text("warning", "warning")
     if table.is_sound("warning") and ("{" in warning or "}" in warning):
         table.note("warning", "holds a brace; allowed: a sentence without placeholders")
@@ -99,6 +140,7 @@ def _language(table: Table, tag: str, words: dict[str, Meaning]) -> LanguageText
         for occasion in Occasion
     }
     texts = {occasion: _occasion(section, occasion) for occasion, section in sections.items()}
+    notices = _notices(table.table("notices", "a table of notices by their names"), variables)
     table.close()
     for occasion, section in sections.items():
         _note_read_alike(section, occasion, texts)
@@ -108,7 +150,7 @@ def _language(table: Table, tag: str, words: dict[str, Meaning]) -> LanguageText
         )
         for occasion, held in texts.items()
     }
-    return LanguageTexts(tag, spoken, MappingProxyType(warned))
+    return LanguageTexts(tag, spoken, MappingProxyType(warned), MappingProxyType(notices))
 
 
 def _occasion(table: Table, occasion: Occasion) -> dict[str, Template]:
