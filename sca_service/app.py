@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
+from sca_service.alerts.book import LANE, Rounds
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
@@ -41,6 +42,9 @@ KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
 """The log role's statements work on thousands of rows; nobody waits for an answer from it."""
+
+_ALERT_CONNECTIONS = 2
+"""What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
 
 log = structlog.get_logger()
 
@@ -88,7 +92,7 @@ async def run_worker(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings))
         book = core.book("worker")
-        surroundings = core.surroundings(core.receipts(book))
+        surroundings = core.surroundings(core.receipts(core.deliveries("worker")))
         suppliers = await stack.enter_async_context(open_suppliers(core.supply, surroundings))
         due = RedisDueSignal(core.redis)
         partitions = range(PARTITIONS)
@@ -96,9 +100,21 @@ async def run_worker(settings: Settings) -> None:
             book=book,
             suppliers=suppliers,
             routes=core.router,
+            limits=core.sending_limits(),
             notes=core.sent_texts(),
             signal=due,
             partitions=partitions,
+        )
+        alert_pool = await connect_postgres(settings.postgres_url, most_connections=_ALERT_CONNECTIONS)
+        stack.push_async_callback(alert_pool.close)
+        alert_dispatcher = Dispatcher(
+            book=core.alert_book("worker", alert_pool),
+            suppliers=suppliers,
+            routes=core.router,
+            limits=core.sending_limits(),
+            notes=core.sent_texts(),
+            signal=Rounds(),
+            partitions=(LANE,),
         )
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
         resealer = Resealer(
@@ -111,6 +127,7 @@ async def run_worker(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(due.listen(stop))
             tasks.create_task(dispatcher.run(stop))
+            tasks.create_task(alert_dispatcher.run(stop))
             tasks.create_task(drain.run(stop))
             tasks.create_task(announcer.keep_measuring(stop))
             tasks.create_task(resealer.run(stop))

@@ -47,6 +47,13 @@ for group, name, place, what in (
     (keys, "wrap", "keys_commands:put_into", "Put the keyring into an envelope of an HSM or a key service."),
     (keys, "unwrap", "keys_commands:take_out", "Take the keyring out of its envelope."),
     (risk, "backtest", "risk_command:backtest", "Try the risk policy on requests whose end is known."),
+    (risk, "explain", "risk_command:explain", "Show why a challenge or a payment was decided as it was."),
+    (
+        risk,
+        "simulate",
+        "simulate_command:simulate",
+        "Play made-up days and attacks against the pumping guard.",
+    ),
     (routes, "explain", "routes_command:explain", "Show who could carry a message, at which price, and why."),
     (audit, "export", "audit_commands:export", "Write the audit log as JSON Lines, CSV or Parquet."),
     (audit, "reconcile", "audit_commands:reconcile", "Say what is missing from the log, or doubled."),

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from sca_service.alerts.book import AlertBook
+from sca_service.alerts.deliveries import Deliveries
+from sca_service.alerts.desk import AlertDesk
+from sca_service.alerts.postgres_store import AlertStore
+from sca_service.alerts.replaced_lines import ReplacedLines
 from sca_service.audit.announce import Announcer
 from sca_service.audit.export.postgres_store import connect_reader
 from sca_service.audit.log.checkpoint import origin_of
@@ -32,21 +37,26 @@ from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.evidence import EvidenceMaker
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.pumping import PumpingGuard
+from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.sending_limits import SendingLimits
 from sca_service.delivery.channels.push.postgres_store import SubscriptionStore
 from sca_service.delivery.channels.push.subscriptions import PushSubscriptions
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.inbox import Inbox
 from sca_service.delivery.postgres_store import OptOutStore
-from sca_service.delivery.receipts import Receipts
+from sca_service.delivery.receipts import DeliveryBook, Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
+from sca_service.policy.pumping import AtBlock
 from sca_service.policy.supply import SupplyPolicy
 from sca_service.risk.assessor import Assessor
 from sca_service.risk.camara import OperatorClient, line_desk
@@ -88,7 +98,31 @@ class Core:
             actor=actor,
         )
 
-    def receipts(self, book: ChallengeBook) -> Receipts:
+    def sending_limits(self) -> SendingLimits:
+        """What counts messages and their money."""
+        return SendingLimits(
+            policy=self.policy,
+            supply=self.supply,
+            keyring=self.settings.keyring,
+            limits=LimitStore(self.redis),
+        )
+
+    def alert_book(self, actor: str, pool: asyncpg.Pool | None = None) -> AlertBook:
+        """The deliveries of alerts, kept by a role; over a pool of its own where it sends them."""
+        postgres = pool or self.postgres
+        return AlertBook(
+            policy=self.policy,
+            keyring=self.settings.keyring,
+            store=AlertStore(postgres),
+            opt_outs=OptOutStore(postgres),
+            actor=actor,
+        )
+
+    def deliveries(self, actor: str) -> Deliveries:
+        """All deliveries, as suppliers' words are put down."""
+        return Deliveries(challenges=self.book(actor), alerts=self.alert_book(actor))
+
+    def receipts(self, book: DeliveryBook) -> Receipts:
         """Where suppliers' words are put into."""
         return Receipts(book=book, inbox=self.inbox(book), scores=self.router)
 
@@ -103,7 +137,7 @@ class Core:
             http=self.http,
         )
 
-    def inbox(self, book: ChallengeBook) -> Inbox:
+    def inbox(self, book: DeliveryBook) -> Inbox:
         """What understands payers' replies to texts."""
         return Inbox(
             policy=self.policy,
@@ -113,6 +147,10 @@ class Core:
             keyring=self.settings.keyring,
             clock=self.clock,
         )
+
+    def alert_desk(self) -> AlertDesk:
+        """What queues alerts and tells how they stand."""
+        return AlertDesk(policy=self.policy, keyring=self.settings.keyring, store=AlertStore(self.postgres))
 
     def readings(self) -> ReadingRecord:
         """What puts down who read the log."""
@@ -160,7 +198,7 @@ class Core:
             policy=policy,
             keyring=keyring,
             authenticators=AuthenticatorStore(self.postgres),
-            store=EnrolmentStore(self.postgres),
+            store=EnrolmentStore(self.postgres, ReplacedLines(self.policy, keyring)),
             contents=Contents(policy=policy, keyring=keyring, pins=self.pin_hasher, site=site),
             proofs=Proofs(policy=policy, keyring=keyring, pins=self.pin_hasher, site=site, clock=self.clock),
             clock=self.clock,
@@ -194,6 +232,24 @@ class Core:
         """What is learned of payers, devices, payees and addresses."""
         return RiskStore(self.redis, self.policy.risk.memory)
 
+    def pumping_guard(self) -> PumpingGuard | None:
+        """What is asked before a message is paid for; None where the policy has it off."""
+        at_block = self.policy.pumping.at_block_where(sandbox=self.settings.sandbox_folder is not None)
+        if at_block is AtBlock.OFF:
+            return None
+        return PumpingGuard(
+            policy=self.policy.pumping,
+            at_block=at_block,
+            keyring=self.settings.keyring,
+            store=PumpingStore(self.redis, self.policy.pumping),
+            recorder=self.recorder,
+        )
+
+    def pumping_desk(self) -> PumpingDesk:
+        """Where its blocks are seen and lifted."""
+        store = PumpingStore(self.redis, self.policy.pumping)
+        return PumpingDesk(policy=self.policy, store=store, recorder=self.recorder, clock=self.clock)
+
     def assessor(self) -> Assessor:
         """What assesses requests."""
         settings = self.settings
@@ -210,7 +266,13 @@ class Core:
             keyring=settings.keyring,
             clock=self.clock,
         )
-        return Assessor(self.policy, store=self.risk_store(), desk=desk, keyring=settings.keyring)
+        return Assessor(
+            self.policy,
+            store=self.risk_store(),
+            failures=self.store,
+            desk=desk,
+            keyring=settings.keyring,
+        )
 
     def asker(self) -> Asker:
         """What asks payers' authenticators."""

@@ -16,6 +16,7 @@ A file (`--config`, TOML)::
     host = "127.0.0.1"
     port = 8080
     public_url = "https://sca.bank.example"   # where suppliers reach the api's /receipts
+    trusted_proxies = ["10.0.0.0/8"]    # whose X-Forwarded-For is believed; left out: nobody's
     [metrics]                           # of the worker and the log role; the api serves its own at /metrics
     host = "127.0.0.1"
     port = 9090
@@ -51,6 +52,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from sca_service.kernel.addresses import Network, read_networks
 from sca_service.kernel.custody.envelope import unwrap
 from sca_service.kernel.custody.model import CustodySettings
 from sca_service.kernel.errors import ConfigurationError
@@ -78,7 +80,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     ),
     "redis": frozenset({"url"}),
     "postgres": frozenset({"url"}),
-    "api": frozenset({"host", "port", "public_url"}),
+    "api": frozenset({"host", "port", "public_url", "trusted_proxies"}),
     "metrics": frozenset({"host", "port"}),
     "log": frozenset({"origin", "witnesses"}),
     "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
@@ -137,6 +139,7 @@ class Settings:
     camara_client_id: str = ""
     camara_client_secret: Secret[str] | None = field(default=None, repr=False)
     site: Site | None = None
+    trusted_proxies: tuple[Network, ...] = ()
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -188,6 +191,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
     witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
+    proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
     site = read_site(sections["passkeys"], mistakes)
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
@@ -210,6 +214,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         witnesses=witnesses,
         **_given_secretly(environ),
         site=site,
+        trusted_proxies=proxies,
     )
 
 

@@ -8,9 +8,12 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
+from sca_service.alerts.deliveries import Deliveries
+from sca_service.api import alerts as alert_routes
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
+from sca_service.api import blocks as block_routes
 from sca_service.api import challenge_events as challenge_event_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import devices as device_routes
@@ -41,7 +44,6 @@ from sca_service.challenges.authentication_code import (
     AuthenticationCodeSigner,
     public_keys,
 )
-from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.device_answers import DeviceAnswers
 from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.issue import Issuer
@@ -63,6 +65,7 @@ from sca_service.exemptions.desk import ExemptionDesk
 from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
+from sca_service.kernel.addresses import Proxies
 from sca_service.limits.redis_store import LimitStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
@@ -79,6 +82,7 @@ def issuer(core: Core) -> Issuer:
         recorder=core.recorder,
         asker=core.asker(),
         assessor=core.assessor(),
+        guard=core.pumping_guard(),
     )
 
 
@@ -102,6 +106,8 @@ def verifier(core: Core) -> Verifier:
         ),
         uses=core.generators(),
         assessor=core.assessor(),
+        limits=LimitStore(core.redis),
+        guard=core.pumping_guard(),
         clock=core.clock,
     )
 
@@ -129,6 +135,8 @@ def authenticator_operations(core: Core) -> AuthenticatorOperations:
         follower=core.follower(),
         lines=PhoneLines(issuer(core), verifier(core)),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+        limits=LimitStore(core.redis),
+        keyring=keyring,
         policy=core.policy,
         device_url=core.settings.device_url,
         clock=core.clock,
@@ -159,7 +167,7 @@ def device_operations(core: Core) -> device_routes.DeviceOperations:
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     challenges, devices = challenge_operations(core), device_operations(core)
-    book = core.book("api")
+    book = core.deliveries("api")
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
@@ -172,11 +180,13 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *challenge_routes.ROUTES,
         *challenge_event_routes.ROUTES,
         *payer_routes.ROUTES,
+        *block_routes.ROUTES,
         *push_subscription_routes.ROUTES,
         *authenticator_routes.ROUTES,
         *device_routes.ROUTES,
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
+        *alert_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -206,7 +216,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     return Front(framework, directory, challenges, devices)
 
 
-def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
+def _dependencies(core: Core, book: Deliveries) -> dict[str, object]:
     """What the framework's routes ask for, by name."""
     keyring = core.settings.keyring
     receipts = core.receipts(book)
@@ -215,12 +225,18 @@ def _dependencies(core: Core, book: ChallengeBook) -> dict[str, object]:
         "payers": PayerOperations(
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
+        "blocks": block_routes.BlockOperations(core.pumping_desk(), core.policy, keyring),
         "authenticators": authenticator_operations(core),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
+        ),
+        "alerts": alert_routes.AlertOperations(
+            desk=core.alert_desk(),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
         ),
         "audit": audit_routes.AuditOperations(
             EventReader(core.reader), keyring, core.log_reader, core.readings()
@@ -241,7 +257,9 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
     keyring = core.settings.keyring
     sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
     return {
-        "door": console_routes.Door(sessions, LimitStore(core.redis), keyring),
+        "door": console_routes.Door(
+            sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)
+        ),
         "desk": Desk(
             log=core.log_reader,
             events=EventReader(core.reader),
@@ -259,12 +277,17 @@ def _exemptions(core: Core) -> dict[str, object]:
     """What the routes of exemptions ask for, by name."""
     keyring = core.settings.keyring
     idempotency = Idempotency(IdempotencyStore(core.redis), keyring)
-    figures = FraudFigures(policy=core.policy.exemptions, store=FraudStore(core.postgres), clock=core.clock)
+    figures = FraudFigures(
+        policy=core.policy.exemptions,
+        store=FraudStore(core.postgres),
+        clock=core.clock,
+        memory=core.risk_store(),
+    )
     desk = ExemptionDesk(
         policy=core.policy,
         keyring=keyring,
         store=AssessmentStore(core.postgres),
-        risk=RiskAnalysis(core.assessor(), core.store, keyring),
+        risk=RiskAnalysis(core.assessor(), keyring),
         fraud=figures,
         clock=core.clock,
     )

@@ -160,4 +160,10 @@ def _asker(pool: asyncpg.Pool, keyring: Keyring, redis: RedisConnection) -> Aske
 
 def _assessor(keyring: Keyring, redis: RedisConnection) -> Assessor:
     policy = load(shipped_policies())
-    return Assessor(policy, store=RiskStore(redis, policy.risk.memory), desk=NobodyAsked(), keyring=keyring)
+    return Assessor(
+        policy,
+        store=RiskStore(redis, policy.risk.memory),
+        failures=ChallengeStore(redis),
+        desk=NobodyAsked(),
+        keyring=keyring,
+    )

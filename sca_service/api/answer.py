@@ -1,6 +1,6 @@
 """One HTTP answer, before anything sends it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 JSON = "application/json"
 
@@ -13,3 +13,7 @@ class HttpAnswer:
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
     media_type: str = JSON
+
+    def with_headers(self, more: tuple[tuple[str, str], ...]) -> "HttpAnswer":
+        """The same answer with further headers."""
+        return replace(self, headers=(*self.headers, *more)) if more else self

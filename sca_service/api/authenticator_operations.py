@@ -42,8 +42,11 @@ from sca_service.challenges.follow import Follower
 from sca_service.challenges.model import ChallengeId, Outcome
 from sca_service.challenges.phone_lines import PhoneLines
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound, TooEarly
-from sca_service.policy.model import Policy, Purpose
+from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable, TooEarly
+from sca_service.kernel.keyring import Keyring
+from sca_service.limits.redis_store import LimitStore
+from sca_service.limits.subjects import Subjects, limits_on
+from sca_service.policy.model import LimitedAction, Policy, Purpose
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,10 +62,14 @@ class AuthenticatorOperations:
         follower: Follower,
         lines: PhoneLines,
         idempotency: Idempotency,
+        limits: LimitStore,
+        keyring: Keyring,
         policy: Policy,
         device_url: str,
         clock: Clock,
     ) -> None:
+        self._limits = limits
+        self._keyring = keyring
         self._lines = lines
         self._device_url = device_url
         self._enrolment = enrolment
@@ -83,9 +90,7 @@ class AuthenticatorOperations:
         made: list[Enrolled] = []
 
         async def enrol(unique: str | None) -> HttpAnswer:
-            enrolled = await self._enrolment.enrol(self._whose(call, psu), replace(wish, unique=unique))
-            if wish.phone is not None:
-                await self._send_or_forget(call, psu, wish, enrolled)
+            enrolled = await self._enrol_within_limits(call, psu, replace(wish, unique=unique))
             made.append(enrolled)
             # What is kept for a repetition is without the seed or key: that leaves once.
             return HttpAnswer(201, _encode(self._enrolled_body(enrolled)))
@@ -103,6 +108,25 @@ class AuthenticatorOperations:
             activation_code=activation_code.reveal() if activation_code else None,
         )
         return HttpAnswer(201, _encode(told), (("Cache-Control", "no-store"),))
+
+    async def _enrol_within_limits(self, call: Call, psu: str, wish: Wish) -> Enrolled:
+        """Enrol one, unless the payer or the client did so too often; what comes to nothing is not counted."""
+        client = call.client.id
+        subjects = Subjects(client=client, payer=self._keyring.pseudonym("payer", client, psu))
+        limits = limits_on(self._policy, self._keyring, LimitedAction.ENROL, subjects)
+        spent = await self._limits.spend(limits)
+        try:
+            enrolled = await self._enrolment.enrol(self._whose(call, psu), wish)
+            if wish.phone is not None:
+                await self._send_or_forget(call, psu, wish, enrolled)
+        except StoreUnavailable:
+            raise  # it may have been enrolled
+        except ScaError:
+            self._limits.give_back(spent.limits)
+            raise
+        if not enrolled.is_new:
+            self._limits.give_back(spent.limits)
+        return enrolled
 
     async def _send_or_forget(self, call: Call, psu: str, wish: Wish, enrolled: Enrolled) -> None:
         """Send a new line its code, or let it be as if it had not been enrolled: its authorisation is not used."""
@@ -172,6 +196,8 @@ class AuthenticatorOperations:
         """Let a suspended one answer again: 200. Raises NotFound, InvalidInput, StoreUnavailable."""
         psu = psu_id_of(psu_id, "/psu_id")
         resumed = await self._enrolment.resume(self._whose(call, psu), authenticator_id)
+        if resumed.state is AuthenticatorState.ACTIVE:
+            await self._follower.readmit(call.client.id, psu, authenticator_id)
         return HttpAnswer(200, _encode(authenticator_body(resumed)))
 
     async def resynchronise(

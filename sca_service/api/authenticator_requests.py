@@ -53,7 +53,9 @@ def wish_of(
         label=mistakes.read("/label", lambda: clean_text(form.label, pointer="", most=_LONGEST_LABEL)) or "",
         authorisation=authorisation,
         pin=mistakes.read("/pin", lambda: _chosen(form.pin, pin_shortest)) if "pin" in own else None,
-        suite=mistakes.read("/suite", lambda: parse_suite(suite)) if suite and "suite" in own else None,
+        suite=mistakes.read("/suite", lambda: parse_suite(suite))
+        if suite is not None and "suite" in own
+        else None,
         key=mistakes.read("/key", lambda: parse_key(key)) if key is not None and "key" in own else None,
         unlocked_by=form.unlocked_by,
         for_payments=bool(form.for_payments),

@@ -40,7 +40,7 @@ AuthenticatorIdParameter = Annotated[str, Meta(description="The authenticator's 
         "one an `authorisation`. Accepts an `Idempotency-Key`: sent again, the answer is the same but for the URI "
         "or key, which is told once."
     ),
-    responses=problems(409, 413, 415, 422),
+    responses=problems(409, 413, 415, 422, 429),
 )
 async def enrol_authenticator(
     request: Request[Any, Any, Any],
@@ -61,7 +61,7 @@ async def enrol_authenticator(
     summary="Prove that the payer has it",
     description="A wrong code is a 200 with its `outcome`. After five wrong codes it is revoked.",
     status_code=200,
-    responses=problems(404, 409, 413, 415, 422),
+    responses=problems(404, 409, 413, 415, 422, 429),
 )
 async def activate_authenticator(
     request: Request[Any, Any, Any],

@@ -6,6 +6,7 @@ device's approval is told by the same words as a `GET`, whichever role changed i
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ from sca_service.kernel.telemetry import CHALLENGE_STREAMS
 
 MOST_STREAMS = 1_000
 """Of one process; who comes then is told to read instead."""
+MOST_OF_A_CLIENT = MOST_STREAMS // 2
+"""So that no client's forgotten streams turn all the others away."""
 LOOK_SECONDS = 0.5
 HEARTBEAT_LOOKS = 30
 """Every quarter of a minute a comment, so that nothing between us and the client takes it for idle."""
@@ -48,14 +51,14 @@ class ChallengeStreams:
 
     def __init__(self, challenges: Readings) -> None:
         self._challenges = challenges
-        self._open = 0
+        self._open: Counter[str] = Counter()
 
     async def follow(self, call: Call, challenge_id: str, last_seen: str) -> AsyncIterator[bytes]:
         """Events from now on, the last of which is final; what has `last_seen` as its id is not told again.
 
-        Raises NotFound, StoreUnavailable, and Overloaded when too many listen.
+        Raises NotFound, StoreUnavailable, and Overloaded when too many listen, in all or of this client's.
         """
-        if self._open >= MOST_STREAMS:
+        if self._is_full_for(call):
             raise Overloaded
         first = await self._challenges.get(call, challenge_id)
         return self._events(call, challenge_id, first.body, last_seen)
@@ -63,7 +66,9 @@ class ChallengeStreams:
     async def _events(
         self, call: Call, challenge_id: str, body: bytes, last_seen: str
     ) -> AsyncIterator[bytes]:
-        self._open += 1
+        if self._is_full_for(call):  # many came at once, and were let in before any of them was counted
+            return
+        self._open[call.client.id] += 1
         CHALLENGE_STREAMS.inc()
         try:
             quiet = 0
@@ -83,8 +88,11 @@ class ChallengeStreams:
                 except ScaError:  # the client connects anew, and hears then what is the matter
                     return
         finally:
-            self._open -= 1
+            self._open[call.client.id] -= 1
             CHALLENGE_STREAMS.dec()
+
+    def _is_full_for(self, call: Call) -> bool:
+        return self._open.total() >= MOST_STREAMS or self._open[call.client.id] >= MOST_OF_A_CLIENT
 
 
 def _name(body: bytes) -> str:

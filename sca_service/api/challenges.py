@@ -61,7 +61,7 @@ async def create_challenge(
         "with its `outcome`. For a payment the transaction is required again: any difference voids the challenge."
     ),
     status_code=200,
-    responses=problems(404, 413, 415, 422),
+    responses=problems(404, 413, 415, 422, 429),
 )
 async def verify_challenge(
     request: Request[Any, Any, Any],

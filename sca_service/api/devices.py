@@ -1,5 +1,6 @@
 """What a payer's device calls, over HTTP: `/device/v1/…`. No API key: each request is signed by the device's key."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from sca_service.api.routes import StrictRequest, problems, refuse_unknown_param
 from sca_service.authenticators.device_key.devices import Devices, SignedRequest
 from sca_service.authenticators.enrolment.enrolment import Enrolment
 from sca_service.authenticators.enrolment.model import HeldKey
+from sca_service.authenticators.model import ActivationOutcome
 from sca_service.challenges.device_answers import DeviceAnswers
 from sca_service.challenges.model import ChallengeId, Outcome, Status
 from sca_service.challenges.view import ChallengeView
@@ -25,6 +27,9 @@ from sca_service.policy.model import Purpose
 
 _TAGS = ["devices"]
 _BASE = "/device/v1"
+
+_NOT_KEPT = (("Cache-Control", "no-store"),)
+"""A cache on the way knows nothing of proofs: it would answer another device with what it has for the URL."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -112,24 +117,31 @@ class DeviceOperations:
     async def activate(
         self, signed: SignedRequest, request_id: str, form: DeviceActivationForm
     ) -> HttpAnswer:
-        """Activate by the key that signed: 200 with the outcome. Raises InvalidProof, what `activate_device` raises."""
-        key = await self._devices.shown_key(signed)
+        """Activate by the key that signed: 200 with the outcome. Raises InvalidProof, what `activate_device` raises.
+
+        Who does not know the code is told nothing of the payer's: neither label nor times.
+        """
+        key = await self._devices.shown_key(signed, form.authenticator)
         held = HeldKey(key, Secret(form.activation_code))
         origin = {"actor": "device", "request": request_id}
         tried = await self._enrolment.activate_device(form.authenticator, held, origin)
-        body = ActivationBody(tried.outcome, tried.tries_left, authenticator_body(tried.authenticator))
+        told = tried.authenticator
+        if tried.outcome is not ActivationOutcome.ACTIVATED:
+            told = replace(told, label="", activated_at_ms=0, used_at_ms=0, unlocked_by=None)
+        body = ActivationBody(tried.outcome, tried.tries_left, authenticator_body(told))
         return HttpAnswer(200, _encode(body))
 
     async def pending(self, signed: SignedRequest) -> HttpAnswer:
         """What the device is asked now. Raises InvalidProof, StoreUnavailable."""
         device = await self._devices.authenticate(signed)
         views = await self._answers.pending(device)
-        return HttpAnswer(200, _encode(DeviceChallengeListBody(tuple(map(self._body, views)))))
+        return HttpAnswer(200, _encode(DeviceChallengeListBody(tuple(map(self._body, views)))), _NOT_KEPT)
 
     async def get(self, signed: SignedRequest, challenge_id: str) -> HttpAnswer:
         """What the device is or was asked. Raises InvalidProof, NotFound, StoreUnavailable."""
         device = await self._devices.authenticate(signed)
-        return HttpAnswer(200, _encode(self._body(await self._answers.get(device, _parsed(challenge_id)))))
+        view = await self._answers.get(device, _parsed(challenge_id))
+        return HttpAnswer(200, _encode(self._body(view)), _NOT_KEPT)
 
     async def answer(
         self, signed: SignedRequest, request_id: str, challenge_id: str, form: DeviceAnswerForm

@@ -10,6 +10,7 @@ from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import Call
 from sca_service.api.forms import AnswerForm, CreateChallenge, UnblockForm
 from sca_service.api.idempotency import Idempotency
+from sca_service.api.limit_headers import limit_headers
 from sca_service.api.requests import answer_of, order_of, psu_id_of
 from sca_service.api.responses import ChallengeListBody, PayerBody, VerifyBody, challenge_body
 from sca_service.challenges.authentication_code import LIFETIME_SECONDS, AuthenticationCodeSigner
@@ -56,15 +57,19 @@ class ChallengeOperations:
     async def create(self, call: Call, form: CreateChallenge) -> HttpAnswer:
         """Issue a challenge: 201 with its place. Raises what `Issuer.issue` and `Idempotency.once` raise."""
         order = order_of(form)
+        made: list[ChallengeView] = []
 
         async def issue(unique: str | None) -> HttpAnswer:
             view = await self._issuer.issue(call.caller, order, unique=unique)
+            made.append(view)
             place = ("Location", f"/v1/challenges/{view.state.id}")
             return HttpAnswer(201, self._body(view), (place,))
 
-        return await self._idempotency.once(
+        answer = await self._idempotency.once(
             call.caller, call.idempotency_key, call.path.encode() + b"\0" + call.body, issue
         )
+        # How limits stood then is not kept for a repetition.
+        return answer.with_headers(limit_headers(made[0].allowances)) if made else answer
 
     async def verify(self, call: Call, challenge_id: str, form: AnswerForm) -> HttpAnswer:
         """Answer a challenge: 200 with the outcome. Raises what `Verifier.verify` raises."""
@@ -77,7 +82,7 @@ class ChallengeOperations:
             authentication_code=verified.authentication_code,
             challenge=challenge_body(verified.view, self._clock.now_ms()),
         )
-        return HttpAnswer(200, _encode(body))
+        return HttpAnswer(200, _encode(body), limit_headers(verified.allowances))
 
     async def get(self, call: Call, challenge_id: str) -> HttpAnswer:
         """Read a challenge. Raises NotFound, StoreUnavailable."""

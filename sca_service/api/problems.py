@@ -15,6 +15,7 @@ from litestar.exceptions import (
 from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.limit_headers import limit_headers
 from sca_service.exemptions.beneficiaries.trusted import BeneficiaryAuthorisationRequired
 from sca_service.kernel import errors
 from sca_service.kernel.telemetry import REQUESTS_FAILED
@@ -154,7 +155,10 @@ def _query_mistakes(error: ValidationException) -> list[errors.Mistake]:
 
 def _headers(error: errors.ScaError) -> tuple[tuple[str, str], ...]:
     match error:
-        case errors.TooEarly() | errors.StoreUnavailable() | errors.Overloaded():
+        case errors.TooEarly():
+            wait = ("Retry-After", str(max(error.retry_after_seconds, 1)))
+            return (wait, *limit_headers(error.allowances))
+        case errors.StoreUnavailable() | errors.Overloaded():
             return (("Retry-After", str(max(error.retry_after_seconds, 1))),)
         case errors.Unauthorized():
             return (("WWW-Authenticate", 'Bearer realm="sca"'),)

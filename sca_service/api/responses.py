@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sca_service.challenges.model import Element, Method, Outcome, Status
+from sca_service.challenges.pumping import STOPPED
 from sca_service.challenges.risk import REFUSED
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.model import DeliveryState, DeliveryStatus, RouteRecord
@@ -310,8 +311,8 @@ def transaction_body(view: ChallengeView) -> TransactionBody | None:
 
 def _risk(view: ChallengeView) -> RiskBody:
     fixed, why = view.fixed, view.state.why
-    if view.state.status is Status.REFUSED and why != REFUSED:  # by something else: the payer is blocked
-        return RiskBody("refuse", fixed.risk_score, (why,))
+    if view.state.status is Status.REFUSED and why not in (REFUSED, STOPPED):
+        return RiskBody("refuse", fixed.risk_score, (why,))  # by something else: the payer is blocked
     return RiskBody(fixed.risk_decision, fixed.risk_score, fixed.risk_reasons)
 
 

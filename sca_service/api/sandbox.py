@@ -1,6 +1,5 @@
 """The sandbox's endpoints: read what suppliers received, script them, send a receipt by hand. Loopback only, no key."""
 
-import ipaddress
 from collections.abc import Collection
 from typing import Annotated, Any, Protocol
 
@@ -11,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import Parameter
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.loopback import is_on_loopback
 from sca_service.api.routes import problems, refuse_unknown_parameters, respond
 from sca_service.delivery.model import DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.supplier import ReceiptStatus
@@ -21,7 +21,6 @@ from sca_service.sandbox.mailbox import AsyncMailbox, Behaviour, ReceivedMessage
 from sca_service.sandbox.supplier.settings import supplier_named
 
 _TAGS = ["sandbox"]
-_OWN_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 class ScriptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,10 +98,7 @@ class SandboxOperations:
 
 
 def _on_loopback(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    host = connection.client.host if connection.client else ""
-    if not host or not ipaddress.ip_address(host).is_loopback:
-        raise NotFound
-    if connection.base_url.hostname not in _OWN_NAMES:  # a page elsewhere whose name was made to point here
+    if not is_on_loopback(connection):
         raise NotFound
     refuse_unknown_parameters(connection, handler)
 

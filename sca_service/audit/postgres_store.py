@@ -44,6 +44,14 @@ _STORY = """
     LIMIT $3
 """
 
+# By the payer, whose events have an index: an assessment's id has none.
+_ASSESSMENT = """
+    SELECT event.id, event.body, leaf.index
+    FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
+    WHERE event.psu = (SELECT psu FROM exemption_assessments WHERE id = $1)
+      AND event.type = 'exemption.assessed' AND event.body::jsonb->>'assessment' = $1
+"""
+
 # A payer who came back after an erasure has values again: only an erasure after the event explains that they are gone.
 _ERASED_SINCE = """
     SELECT event.id FROM audit_events AS event
@@ -125,6 +133,11 @@ class StoryReader:
         """
         rows = await in_time(self._pool.fetch(_STORY, challenge_id, client, most))
         return [StoryRow(row["id"], row["body"], row["index"]) for row in rows]
+
+    async def assessment(self, assessment_id: str) -> StoryRow | None:
+        """The event of an assessment of an exemption, None when there is none. Raises StoreUnavailable."""
+        row = await in_time(self._pool.fetchrow(_ASSESSMENT, assessment_id))
+        return StoryRow(row["id"], row["body"], row["index"]) if row else None
 
     async def erased_since(self, event_ids: Sequence[str]) -> frozenset[str]:
         """Those of the events after which the erasure of their payer is on record. Raises StoreUnavailable."""

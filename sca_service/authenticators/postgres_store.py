@@ -116,6 +116,7 @@ class AuthenticatorRow:
     created_at: datetime
     activated_at: datetime | None
     used_at: datetime | None
+    revoked_at: datetime | None = None
 
 
 class AuthenticatorStore:
@@ -237,4 +238,5 @@ def row_of(found: asyncpg.Record) -> AuthenticatorRow:
         created_at=found["created_at"],
         activated_at=found["activated_at"],
         used_at=found["used_at"],
+        revoked_at=found["revoked_at"],
     )

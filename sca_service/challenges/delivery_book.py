@@ -210,7 +210,11 @@ def _speaks(locale: str, language: str) -> bool:
     return locale.replace("_", "-").lower().split("-")[0] == language.lower().split("-")[0]
 
 
-_NO_ROUTE = {RouteReason.SENDER_UNREGISTERED: FailureReason.SENDER_UNREGISTERED}
+_NO_ROUTE = {
+    RouteReason.SENDER_UNREGISTERED: FailureReason.SENDER_UNREGISTERED,
+    RouteReason.SEND_LIMIT: FailureReason.SEND_LIMIT,
+    RouteReason.SPEND_LIMIT: FailureReason.SPEND_LIMIT,
+}
 
 
 def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:

@@ -119,7 +119,10 @@ class DeviceAnswers:
             digest=approval.transaction,
             answer_key="",
             lockout=self._policy.lockout,
+            device=device.row.id,
         )
+        if reply.word == "withdrawn":  # since it was asked for
+            raise InvalidProof
         if reply.state is None:
             return _final(await self._state(device, challenge))
         outcome = await self._recorder.commit_answer(challenge, reply)

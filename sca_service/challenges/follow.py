@@ -23,6 +23,9 @@ from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import LimitedAction, LimitScope, Policy
 
+_ON_ITS_WAY_SECONDS = 300
+"""Longer than any process stands still between asking whether a device is active and telling what it answered."""
+
 
 class Follower:
     """Follows challenges after they were issued. A class because it holds the stores."""
@@ -76,7 +79,7 @@ class Follower:
             await self.get(caller.client, challenge)
             raise NotPending
         limits = limits_for(self._policy, LimitedAction.RESEND, LimitScope.PAYER, state.payer)
-        await self._limits.spend(observing(limits))
+        observed = await self._limits.spend(observing(limits))
         reply = await self._store.step(
             challenge,
             caller.event_members(self._policy),
@@ -84,6 +87,8 @@ class Follower:
             resend=self._policy.resend,
             limits=refusing(limits),
         )
+        if reply.word != "stepped":
+            self._limits.give_back(observed.limits)
         if reply.wait_ms:
             seconds = -(-reply.wait_ms // 1000)
             if reply.word == "cooldown":
@@ -114,6 +119,8 @@ class Follower:
         that a phone line received, which is void from here on. Raises StoreUnavailable, SealBroken.
         """
         payer = self._keyring.pseudonym("payer", caller.client, psu_id)
+        if isinstance(withdrawn, Withdrawn) and withdrawn.type is AuthenticatorType.DEVICE_KEY:
+            await self._store.withdraw(payer, withdrawn.id, seconds=_ON_ITS_WAY_SECONDS)
         for challenge in await self._store.pending_of(payer):
             state = await self._store.get(challenge)
             if state is None or not self._rests_on(state, withdrawn):
@@ -126,6 +133,11 @@ class Follower:
             )
             if reply.word == "cancelled":
                 await self._recorder.commit(challenge.partition, reply)
+
+    async def readmit(self, client: str, psu_id: str, authenticator: str) -> None:
+        """For after a payer's authenticator was resumed: its answers count again. Raises StoreUnavailable."""
+        payer = self._keyring.pseudonym("payer", client, psu_id)
+        await self._store.withdraw(payer, authenticator, seconds=0)
 
     async def _as_recorded(self, state: ChallengeState) -> ChallengeState:
         """An approved challenge as it is on record: by this answer, by an earlier one (decision 6), or not approved."""
@@ -153,7 +165,10 @@ class Follower:
             return _is_only_for(state, withdrawn)
         if state.details.method is not Method.ONE_TIME_CODE:
             return False
-        return ChallengeView.open(state, self._keyring).private.phone == withdrawn.number
+        phone = ChallengeView.open(state, self._keyring).private.phone
+        if not withdrawn.number:  # nobody knows any more which of those from before went there
+            return phone is not None and state.created_at <= withdrawn.revoked_at_ms
+        return phone == withdrawn.number
 
 
 def _is_only_for(state: ChallengeState, withdrawn: Withdrawn) -> bool:

@@ -5,8 +5,9 @@
 -- ARGV  1 event id  2 head  3 members of the issued event  4 state without times (MessagePack)  5 lifetime in ms
 --       6 most pending  7 most failures  8 most pushes without an approval (0: none is counted)  9 for how many ms
 --       10 why nothing may be sent ('' for: it may)  11… ms each and burst of the limits
--- Returns {'issued'|'refused', state, event…}, {'superseding', state, superseded state, event…}, {'exists', state} when this id was issued before,
---         {'limited'|'unanswered', ms to wait}
+-- Returns {'issued'|'refused', limits, state, event…}, {'superseding', limits, state, superseded state, event…},
+--         {'exists', '', state} when this id was issued before, {'limited'|'unanswered', limits, ms to wait};
+--         `limits` is how many ms ahead of the clock each limit is spent, between spaces
 
 local event_id, head, members = ARGV[1], ARGV[2], ARGV[3]
 local lifetime_ms, most_pending = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -14,17 +15,17 @@ local most_failures = tonumber(ARGV[7])
 local most_pushes, counted_ms = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local before = redis.call('GET', challenge_key)
-if before then return {'exists', before} end
+if before then return {'exists', '', before} end
 
 local state = cmsgpack.unpack(ARGV[4])
 
 -- Whoever is asked again and again approves at last.
 if most_pushes > 0 and tonumber(redis.call('GET', pushes_key(state)) or 0) >= most_pushes then
-  return {'unanswered', math.max(redis.call('PTTL', pushes_key(state)), 1)}
+  return {'unanswered', '', math.max(redis.call('PTTL', pushes_key(state)), 1)}
 end
 
-local wait_ms = spend_limits(4, 11)
-if wait_ms > 0 then return {'limited', wait_ms} end
+local wait_ms, ahead = spend_limits(4, 11)
+if wait_ms > 0 then return {'limited', ahead, wait_ms} end
 
 state.created_at = now
 state.expires_at = now + lifetime_ms
@@ -37,7 +38,7 @@ if blocked > 0 or ARGV[10] ~= '' then
   state.attempts_left = 0
   local packed = save_state(challenge_key, state)
   emit(event_id, head, 'challenge.refused', state, members .. member('reason', state.why))
-  return {'refused', packed, unpack(events)}
+  return {'refused', ahead, packed, unpack(events)}
 end
 
 if most_pushes > 0 and redis.call('INCR', pushes_key(state)) == 1 then
@@ -80,5 +81,5 @@ else -- nothing is sent: the payer's own authenticator shows the code
   wait_until(state, state.expires_at)
 end
 local packed = save_state(challenge_key, state)
-if superseded then return {'superseding', packed, superseded, unpack(events)} end
-return {'issued', packed, unpack(events)}
+if superseded then return {'superseding', ahead, packed, superseded, unpack(events)} end
+return {'issued', ahead, packed, unpack(events)}

@@ -26,9 +26,10 @@ from sca_service.challenges.model import (
 )
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.personal import personal_values
+from sca_service.challenges.pumping import Destination, PumpingGuard
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge
-from sca_service.challenges.risk import Assessor, RiskMembers, order_at_issue, verdict_of
+from sca_service.challenges.risk import Assessor, RiskVerdict, order_at_issue, verdict_of
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown
@@ -36,10 +37,13 @@ from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
-from sca_service.limits.model import limits_for, observing, refusing
+from sca_service.limits.model import Limit, Spent, allowances
+from sca_service.limits.pumping.model import Passed
 from sca_service.limits.redis_store import LimitStore
-from sca_service.policy.model import LadderStep, LimitedAction, LimitScope, Policy, Reach
+from sca_service.limits.subjects import Subjects, limits_on
+from sca_service.policy.model import LadderStep, LimitedAction, Policy, Reach
 from sca_service.risk.facts import Marks, RiskOrder
+from sca_service.risk.record import RiskMembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,12 @@ _TOO_EARLY = {
 }
 
 
+_ISSUED = ("issued", "refused")
+"""What a challenge comes of, on record: its limits stay spent."""
+_SENT = ("issued", "superseding")
+"""Of these a message follows, where the ladder has one."""
+
+
 class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
     purpose: str
     method: str
@@ -73,7 +83,7 @@ class _IssuedMembers(msgspec.Struct, frozen=True, omit_defaults=True):
 class Issuer:
     """Issues challenges. A class because it holds what it issues with."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the use case holds all that it decides with
         self,
         *,
         policy: Policy,
@@ -83,7 +93,10 @@ class Issuer:
         recorder: Recorder,
         asker: Asker,
         assessor: Assessor,
+        guard: PumpingGuard | None = None,
     ) -> None:
+        """`guard` is None where no message is worth pumping."""
+        self._guard = guard
         self._asker = asker
         self._assessor = assessor
         self._policy = policy
@@ -105,11 +118,12 @@ class Issuer:
         line = await self._asker.line(payer, order)
         wanted = steps_of(order, self._policy.ladder(order.purpose), line)
         lifetime_seconds = self._lifetime(order)
-        lockout = await self._store.lockout(payer)
-        request = order_at_issue(caller.client, payer, order, line, lockout.failures)
-        risk = verdict_of(await self._assessor.assess(request), order.method, wanted)
+        request = order_at_issue(caller.client, payer, order, line)
+        assessed, asks_pin = await asyncio.gather(
+            self._assessor.assess(request), self._asker.asks_pin(payer, order)
+        )
+        risk = verdict_of(assessed, order.method, wanted)
         steps = risk.steps
-        asks_pin = await self._asker.asks_pin(payer, order)
         challenge = self._id(payer, order, asks_pin=asks_pin, unique=unique)
         if unique and (known := await self._issued_otherwise(challenge)):
             return known
@@ -119,6 +133,9 @@ class Issuer:
         assert personal is not None  # noqa: S101 - it was given a seed
         commitments = personal.commitments
         reached = self._reached(order, question, steps)
+        payer_limits, shared = self._limits_on(caller, payer, order, _called(line, steps))
+        spent = await self._limits.spend(shared)
+        risk, counted = await self._guarded(caller, order, line, risk)
         fixed = Fixed(
             purpose=order.purpose,
             method=order.method,
@@ -133,11 +150,8 @@ class Issuer:
             risk_score=risk.score,
             risk_decision=risk.decision,
         )
-        state = self._state(caller, order, challenge, steps, fixed)
+        state = self._state(caller, order, challenge, risk.steps, fixed)
         state.transaction = commitments.get("transaction", "")
-        payer_limits = limits_for(self._policy, LimitedAction.ISSUE, LimitScope.PAYER, payer)
-        await self._spend_shared_limits(caller, line)
-        await self._limits.spend(observing(payer_limits))
         reply = await self._store.add(
             challenge,
             NewChallenge(
@@ -146,14 +160,16 @@ class Issuer:
                 lifetime_ms=lifetime_seconds * 1000,
                 most_pending=self._policy.most_pending,
                 most_failures=self._policy.lockout.most_failures,
-                limits=refusing(payer_limits),
+                limits=payer_limits,
                 pushes=self._pushes(order),
                 refused_for=risk.refused_for,
             ),
             caller.event_members(self._policy),
         )
+        told = (*allowances(payer_limits if reply.ahead_ms else (), reply.ahead_ms), *spent.allowances)
+        await self._give_back(reply.word, spent, counted)
         if reply.word in _TOO_EARLY:
-            raise TooEarly(_TOO_EARLY[reply.word], -(-reply.wait_ms // 1000))
+            raise TooEarly(_TOO_EARLY[reply.word], -(-reply.wait_ms // 1000), told)
         assert reply.state is not None  # noqa: S101 - every other word comes with the state
         if reply.word == "exists":
             await self._recorder.expect(reply.state)
@@ -163,7 +179,43 @@ class Issuer:
             self._recorder.commit(challenge.partition, reply, private=(kept,)), self._count(request)
         )
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
-        return ChallengeView(reply.state, fixed, private)
+        stands = await self._unless_withdrawn(caller, order, line, reply.state)
+        return ChallengeView(stands, fixed, private, told)
+
+    async def _unless_withdrawn(
+        self, caller: Caller, order: ChallengeOrder, line: PhoneNumber | None, state: ChallengeState
+    ) -> ChallengeState:
+        """The state, cancelled when the line was revoked since it was looked at: whoever did that may not have seen the
+        challenge, and nobody has been told of it yet (RTS Art. 27).
+        """
+        if line is None or state.status is not Status.PENDING:
+            return state
+        if await self._asker.line(state.payer, order) == line:
+            return state
+        challenge, members = ChallengeId.parse(state.id), caller.event_members(self._policy)
+        assert challenge is not None  # noqa: S101 - it was issued just now
+        reply = await self._store.cancel(
+            challenge, members, client=caller.client, why="authenticator_revoked"
+        )
+        if reply.word == "cancelled":
+            await self._recorder.commit(challenge.partition, reply)
+        return reply.state or state
+
+    async def _give_back(self, word: str, spent: Spent, counted: Passed | None) -> None:
+        """Give back what was counted for nothing: of a challenge that was not issued, of a message that is not sent."""
+        if word not in _ISSUED:
+            self._limits.give_back(spent.limits)
+        if self._guard and word not in _SENT:
+            await self._guard.give_back(counted)
+
+    async def _guarded(
+        self, caller: Caller, order: ChallengeOrder, line: PhoneNumber | None, risk: RiskVerdict
+    ) -> tuple[RiskVerdict, Passed | None]:
+        """What is left of the ladder when nobody is to earn by it, and what was counted. Raises StoreUnavailable."""
+        if self._guard is None or line is None:
+            return risk, None
+        to = Destination(caller.client, line, order.marks.ip or "")
+        return await self._guard.heed(risk, to, caller.event_members(self._policy))
 
     async def _count(self, request: RiskOrder) -> None:
         """What cannot be counted is worth no failure: the challenge is on its way."""
@@ -275,12 +327,20 @@ class Issuer:
         session = (order.signals or {}).get("session_id")
         return self._keyring.pseudonym("session", caller.client, session) if session else ""
 
-    async def _spend_shared_limits(self, caller: Caller, line: PhoneNumber | None) -> None:
-        subjects = [(LimitScope.CLIENT, self._keyring.pseudonym("client", caller.client))]
-        if line:
-            subjects.append((LimitScope.PHONE, self._keyring.pseudonym("phone", line.e164)))
-        for scope, subject in subjects:
-            await self._limits.spend(limits_for(self._policy, LimitedAction.ISSUE, scope, subject))
+    def _limits_on(
+        self, caller: Caller, payer: str, order: ChallengeOrder, line: PhoneNumber | None
+    ) -> tuple[tuple[Limit, ...], tuple[Limit, ...]]:
+        """The payer's own limits that refuse, spent in the step that issues; and all others, spent before it."""
+        signals = order.signals or {}
+        subjects = Subjects(caller.client, payer, line, signals.get("ip", ""), signals.get("device_id", ""))
+        limits = limits_on(self._policy, self._keyring, LimitedAction.ISSUE, subjects)
+        own = tuple(limit for limit in limits if limit.subject == payer and limit.refuses)
+        return own, tuple(limit for limit in limits if limit not in own)
+
+
+def _called(line: PhoneNumber | None, steps: Sequence[LadderStep]) -> PhoneNumber | None:
+    """The number that a message may go to, None where none does: whoever sends nothing there does not count there."""
+    return line if any(step.channel.needs_phone for step in steps) else None
 
 
 def _issued_members(

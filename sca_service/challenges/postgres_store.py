@@ -15,11 +15,17 @@ from sca_service.policy.model import Purpose
 
 # A final status is never replaced by another one, an older revision never replaces a newer one of the same status. A
 # final status replaces `pending` whatever the revisions: they fall back when Redis loses its tail, what is final stays.
-# Nothing replaces what was erased: a state that was read before would bring back what was personal.
+# Nothing replaces what was erased: a state that was read before would bring back what was personal. And a state that
+# holds another approval than the accepted one (Redis had lost its tail) is none: it would make a second authentication
+# code.
 _SAVE = """
     INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-                         $7::timestamptz[], $8::int[], $9::bytea[])
+    SELECT id, client_id, psu, purpose, status, created_at, expires_at, revision, state
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
+                $7::timestamptz[], $8::int[], $9::bytea[], $10::text[])
+        AS new (id, client_id, psu, purpose, status, created_at, expires_at, revision, state, approval)
+    WHERE new.status <> 'approved'
+       OR NOT EXISTS (SELECT FROM acceptances WHERE challenge_id = new.id AND event_id <> new.approval)
     ON CONFLICT (id) DO UPDATE
         SET status = excluded.status, revision = excluded.revision, state = excluded.state
         WHERE NOT challenges.erased
@@ -78,6 +84,7 @@ class ChallengeArchive:
             [_moment(state.expires_at) for state in states],
             [state.revision for state in states],
             [msgspec.msgpack.encode(state) for state in states],
+            [state.answer_event for state in states],
         )
 
     async def get(self, challenge_id: str, client: str) -> ChallengeState | None:

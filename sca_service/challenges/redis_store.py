@@ -5,7 +5,7 @@ All keys of a payer carry the hash tag of the payer's partition, so each call ru
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Reply:
     places: tuple[bytes, ...] = ()
     wait_ms: int = 0
     superseded: ChallengeState | None = None
+    ahead_ms: tuple[int, ...] = ()  # how far ahead of the clock each limit is spent that it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +133,15 @@ class ChallengeStore:
                 *_numbers(limits),
             ),
         )
-        word = reply[0]
+        word, ahead, *rest = reply
+        ahead_ms = tuple(map(int, ahead.split()))
         if word in (b"limited", b"unanswered"):
-            return Reply(word.decode(), wait_ms=reply[1])
-        if word == b"superseding":
-            return _reply([b"issued", reply[1], *reply[3:]], superseded=decode_state(reply[2]))
-        return _reply(reply)
+            return Reply(word.decode(), wait_ms=rest[0], ahead_ms=ahead_ms)
+        superseded = decode_state(rest.pop(1)) if word == b"superseding" else None
+        decided = _reply([b"issued" if superseded else word, *rest], superseded=superseded)
+        return replace(decided, ahead_ms=ahead_ms)
 
-    async def answer(
+    async def answer(  # noqa: PLR0913 - one for each thing that the script weighs
         self,
         challenge: ChallengeId,
         head: EventMembers,
@@ -149,8 +151,9 @@ class ChallengeStore:
         digest: str,
         answer_key: str,
         lockout: LockoutPolicy,
+        device: str = "",
     ) -> Reply:
-        """Answer. The reply's word is the outcome, or `not_found` for an unknown or another client's challenge."""
+        """Answer: the outcome, `not_found` (unknown, or another client's), or `withdrawn` for a `device` that is."""
         blocks = " ".join(str(seconds * 1000) for seconds in lockout.block_seconds)
         reply = await self._redis.call(
             _VERIFY,
@@ -165,6 +168,7 @@ class ChallengeStore:
                 lockout.most_failures,
                 lockout.window_seconds * 1000,
                 blocks,
+                device,
             ),
         )
         return _reply(reply)
@@ -203,6 +207,11 @@ class ChallengeStore:
         return _reply(
             await self._redis.call(_CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client, why))
         )
+
+    async def withdraw(self, payer: str, device: str, *, seconds: int) -> None:
+        """Let no answer of a payer's device through for so long, 0: let them again. Raises StoreUnavailable."""
+        key = f"{{p{partition_of(payer):02d}}}:withdrawn:{device}"
+        await self._redis.command(*(("SET", key, 1, "EX", seconds) if seconds else ("DEL", key)))
 
     async def pending_of(self, payer: str) -> list[ChallengeId]:
         """A payer's challenges that are pending, or were a moment ago; the oldest first."""
@@ -324,17 +333,19 @@ class ChallengeStore:
     async def lockout(self, payer: str) -> Lockout:
         """Where a payer stands (a block that is over counts as none)."""
         partition = partition_of(payer)
-        failures, blocked_until = await self._redis.command(
-            "HMGET", _lockout_key(partition, payer), "failures", "blocked_until"
+        (failures, blocked_until), (seconds, microseconds) = await asyncio.gather(
+            self._redis.command("HMGET", _lockout_key(partition, payer), "failures", "blocked_until"),
+            self._redis.command("TIME"),
         )
-        seconds, microseconds = await self._redis.command("TIME")
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         until = int(blocked_until or 0)
         return Lockout(int(failures or 0), until if until > now_ms else 0)
 
     async def failures_of(self, payer: str) -> int:
         """How many wrong answers a payer gave in a row. Raises StoreUnavailable."""
-        return (await self.lockout(payer)).failures
+        return int(
+            await self._redis.command("HGET", _lockout_key(partition_of(payer), payer), "failures") or 0
+        )
 
     async def unblock(self, payer: str, members: bytes) -> Reply:
         """Lift a payer's block; `members` are the event's, as JSON without braces."""

@@ -4,8 +4,8 @@
 -- KEYS  the three of state.lua
 -- ARGV  1 event id  2 head  3 client  4 '1' when the code matches  5 digest of the transaction presented ('' for none)
 --       6 answer key: names this answer among its repetitions ('' for none)  7 most failures  8 window in ms
---       9 block lengths in ms, growing, separated by spaces
--- Returns {outcome, state, event…} or {'not_found'}
+--       9 block lengths in ms, growing, separated by spaces  10 the device that answers ('' for a client that does)
+-- Returns {outcome, state, event…}, {'not_found'}, or {'withdrawn'} for a device that was revoked or suspended just now
 
 local event_id, head, client = ARGV[1], ARGV[2], ARGV[3]
 local code_matches, digest, answer_key = ARGV[4] == '1', ARGV[5], ARGV[6]
@@ -18,6 +18,7 @@ local OUTCOME_OF_FINAL = {
 
 local state = load_state(challenge_key)
 if not state or state.client ~= client then return {'not_found'} end
+if ARGV[10] ~= '' and redis.call('EXISTS', partition .. 'withdrawn:' .. ARGV[10]) == 1 then return {'withdrawn'} end
 
 local outcome
 local changed = false

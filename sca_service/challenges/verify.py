@@ -12,25 +12,33 @@ from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import OUTCOME_OF_FINAL, ChallengeId, ChallengeState, Outcome, Status
 from sca_service.challenges.postgres_store import ChallengeArchive
+from sca_service.challenges.pumping import PumpingGuard
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
+from sca_service.kernel.errors import InvalidInput, NotFound, Overloaded, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.quota import Allowance
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
-from sca_service.policy.model import Policy, Purpose
+from sca_service.limits.redis_store import LimitStore
+from sca_service.limits.subjects import Subjects, limits_on
+from sca_service.policy.model import LimitedAction, Policy, Purpose
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What the answer came to; `authentication_code` only when approved."""
+    """What the answer came to; `authentication_code` only when approved.
+
+    `allowances` is what the client may be told of the limits on its answers.
+    """
 
     outcome: Outcome
     view: ChallengeView
     authentication_code: str | None = None
+    allowances: tuple[Allowance, ...] = ()
 
 
 class Uses(Protocol):
@@ -75,8 +83,12 @@ class Verifier:
         evaluator: Evaluator,
         uses: Uses,
         assessor: Assessor,
+        limits: LimitStore,
         clock: Clock,
+        guard: PumpingGuard | None = None,
     ) -> None:
+        self._limits = limits
+        self._guard = guard
         self._assessor = assessor
         self._evaluator = evaluator
         self._uses = uses
@@ -92,9 +104,23 @@ class Verifier:
     async def verify(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
         """Decide one answer: on record before it is told.
 
-        Raises InvalidInput when a transaction is missing or not wanted, NotFound for an unknown or another client's
-        challenge, StoreUnavailable.
+        Answers that come to nothing count against the client's limits, so that no code is tried on one payer after
+        another. Raises InvalidInput when a transaction is missing or not wanted, NotFound for an unknown or another
+        client's challenge, TooEarly at a limit, StoreUnavailable.
         """
+        limits = limits_on(self._policy, self._keyring, LimitedAction.VERIFY, Subjects(client=caller.client))
+        spent = await self._limits.spend(limits)
+        try:
+            verified = await self._decide(caller, challenge, answer)
+        except (InvalidInput, Overloaded):  # nothing was tried
+            self._limits.give_back(spent.limits)
+            raise
+        if verified.outcome is Outcome.APPROVED:
+            self._limits.give_back(spent.limits)
+            return verified
+        return replace(verified, allowances=spent.allowances)
+
+    async def _decide(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
         if (challenge.purpose is Purpose.PAYMENT) != (answer.transaction is not None):
             needed = "is required: it is compared with the one the code was issued for (RTS Art. 5)"
             raise InvalidInput.at(
@@ -143,6 +169,8 @@ class Verifier:
         """
         state = view.state
         await learn(self._assessor, view)
+        if self._guard:
+            await self._guard.approved(view)
         if carried := state.newest_arrived:
             self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:

@@ -6,17 +6,22 @@ import msgspec
 
 from sca_service.challenges.model import ChallengeState, Fixed, Private
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.quota import Allowance
 
 _decode_private = msgspec.json.Decoder(Private).decode
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeView:
-    """State, what was fixed at issue, and what is personal. Never holds a code."""
+    """State, what was fixed at issue, and what is personal. Never holds a code.
+
+    `allowances` is what its client may be told of the limits that were spent for it just now.
+    """
 
     state: ChallengeState
     fixed: Fixed
     private: Private
+    allowances: tuple[Allowance, ...] = ()
 
     @classmethod
     def open(cls, state: ChallengeState, keyring: Keyring) -> "ChallengeView":

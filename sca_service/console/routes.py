@@ -22,6 +22,7 @@ from sca_service.console.desk import Desk, Visit
 from sca_service.console.filters import Filters
 from sca_service.console.session import COOKIE, SESSION_SECONDS, Sessions, check_form
 from sca_service.console.sign_in_page import fault_page, sign_in_page
+from sca_service.kernel.addresses import Proxies, site_of
 from sca_service.kernel.errors import (
     Forbidden,
     InvalidInput,
@@ -67,18 +68,22 @@ class Door:
     sessions: Sessions
     limits: LimitStore
     keyring: Keyring
+    proxies: Proxies
 
     async def visit(self, request: Request[Any, Any, Any]) -> Visit:
         """The auditor whose request it is. Raises Unauthorized, StoreUnavailable."""
         session = await self.sessions.read(request.cookies.get(COOKIE))
         return Visit(session, cast("dict[str, str]", request.scope)[REQUEST_ID_KEY])
 
-    async def slow_down(self, address: str) -> None:
-        """Count a failed sign-in. Raises TooEarly when there were too many from there.
+    async def slow_down(self, request: Request[Any, Any, Any]) -> None:
+        """Count a failed sign-in. Raises TooEarly when there were too many from that address.
 
-        Only failures count, so that nobody's noise keeps an auditor out; 256 bits are not guessed either way.
+        Behind proxies of ours it is the address that they heard; what else a header says counts for nothing. Only
+        failures count, so that nobody's noise keeps an auditor out; 256 bits are not guessed either way.
         """
-        subject = self.keyring.pseudonym("desk address", address)
+        peer = request.client.host if request.client else ""
+        address = self.proxies.sender_behind(peer, request.headers.getall("x-forwarded-for", []))
+        subject = self.keyring.pseudonym("desk address", site_of(address) or "")
         await self.limits.spend([Limit("desk_sign_in", subject, _SIGN_IN_SECONDS * 1000, _SIGN_IN_BURST)])
 
 
@@ -182,9 +187,8 @@ async def sign_in(request: StrictRequest, door: Door) -> Response[Any]:
     try:
         cookie = door.sessions.begin(form.get("key", ""))
     except (Unauthorized, Forbidden):
-        address = request.client.host if request.client else ""
         try:
-            await door.slow_down(address)
+            await door.slow_down(request)
         except TooEarly as wait:
             headers = {"Retry-After": str(wait.retry_after_seconds)}
             told = f"Too many attempts. Wait {wait.retry_after_seconds} seconds, then try again."

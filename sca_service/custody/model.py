@@ -11,7 +11,7 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 class Place(StrEnum):
     """What holds texts that the keyring sealed, or codes that it derives.
 
-    The first five are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
+    The first six are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
     themselves: challenges an hour after their time is over, answers under an Idempotency-Key within a day.
     """
 
@@ -19,6 +19,7 @@ class Place(StrEnum):
     PUSH_SUBSCRIPTIONS = "push_subscriptions"
     PAYER_KEYS = "payer_keys"
     TRUSTED_BENEFICIARIES = "trusted_beneficiaries"
+    ALERTS = "alerts"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -29,6 +30,7 @@ TABLES = (
     Place.PUSH_SUBSCRIPTIONS,
     Place.PAYER_KEYS,
     Place.TRUSTED_BENEFICIARIES,
+    Place.ALERTS,
     Place.CHALLENGES,
 )
 

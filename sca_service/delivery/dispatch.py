@@ -17,7 +17,7 @@ from sca_service.delivery.supplier import Accepted, FailureReason, Message, Supp
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Channel, Occasion, Purpose
-from sca_service.routing.model import Route, RouteChoice, SendOutcome
+from sca_service.routing.model import Route, RouteChoice, RouteReason, SendOutcome
 
 SEND_DEADLINE_SECONDS = 10.0
 RETRY_MS = 1_000
@@ -33,6 +33,10 @@ _LEAST_ROOM = 64
 log = structlog.get_logger()
 
 Due = TypeVar("Due")
+Taken = TypeVar("Taken")
+
+_UNSURE = (FailureReason.TIMEOUT, FailureReason.WORKER_LOST)
+"""Nobody knows whether such a message was sent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +83,7 @@ class Book(Protocol[Due]):
 class Routes(Protocol):
     """Chooses who carries a message, and learns how that went. Never raises, never waits for long."""
 
-    async def choose(
+    async def choose(  # noqa: PLR0913 - all that is known of one message
         self,
         channel: Channel,
         number: PhoneNumber | None,
@@ -89,11 +93,25 @@ class Routes(Protocol):
         segments: int,
         tried: tuple[str, ...],
         prefer: str = "",
+        spent: tuple[str, ...] = (),
     ) -> RouteChoice:
-        """The route for one message."""
+        """The route for one message, with none of the suppliers whose money is spent."""
 
     def observe(self, route: Route, outcome: SendOutcome, latency_ms: int) -> None:
         """What came of handing it over."""
+
+
+class SendingLimits(Protocol[Taken]):
+    """Counts messages and their money. `Taken` is its own word for what was counted."""
+
+    async def take(self, plan: Plan) -> tuple[Taken, ...] | None:
+        """Count a message before its route is chosen; None when no more may be sent. Raises StoreUnavailable."""
+
+    async def take_money(self, route: Route) -> tuple[Taken, ...] | None:
+        """Count what a route costs; None when no more may be spent with its supplier. Raises StoreUnavailable."""
+
+    def give_back(self, taken: tuple[Taken, ...]) -> None:
+        """The message was surely not sent. Never raises and never waits."""
 
 
 class SentNote(Protocol):
@@ -110,7 +128,7 @@ class DueSignal(Protocol):
         """The partitions that were signalled, at the latest after so many seconds. Raises StoreUnavailable."""
 
 
-class Dispatcher(Generic[Due]):
+class Dispatcher(Generic[Due, Taken]):
     """Sends what is due. A class because it holds what is under way."""
 
     def __init__(
@@ -119,6 +137,7 @@ class Dispatcher(Generic[Due]):
         book: Book[Due],
         suppliers: Mapping[str, Supplier],
         routes: Routes,
+        limits: SendingLimits[Taken],
         notes: SentNote,
         signal: DueSignal,
         partitions: Iterable[int],
@@ -127,6 +146,7 @@ class Dispatcher(Generic[Due]):
         self._book = book
         self._suppliers = suppliers
         self._routes = routes
+        self._limits = limits
         self._notes = notes
         self._signal = signal
         self._partitions = frozenset(partitions)
@@ -204,17 +224,51 @@ class Dispatcher(Generic[Due]):
     async def _deliver_one(self, due: Due) -> None:
         try:
             plan = self._book.plan(due)
-            choice = await self._choose(plan) if plan else None
-            outbound = await self._book.advance(due, plan, choice)
+            choice, taken = await self._choose_within_limits(plan) if plan else (None, ())
+            outbound = await self._advanced(due, plan, choice, taken)
             if plan and outbound:
                 if outbound.message.channel.needs_phone:
                     await self._note(outbound)
                 settlement = await self._send(plan, outbound)
+                if settlement.status is DeliveryStatus.FAILED and settlement.reason not in _UNSURE:
+                    self._limits.give_back(taken)
                 await self._put_down(outbound.message.delivery_id, settlement)
         except StoreUnavailable as away:
             log.warning("delivery.postponed", reason=away.detail)  # its timer brings it up again
         except Exception as error:  # the worker loop lives on (style, rule 10); the lease brings it back
             log.error("delivery.stumbled", exc=error)
+
+    async def _choose_within_limits(self, plan: Plan) -> tuple[RouteChoice, tuple[Taken, ...]]:
+        """The route, and what was counted for it; a supplier whose money is spent is passed over."""
+        taken = await self._limits.take(plan)
+        if taken is None:
+            return RouteChoice(None, (("", RouteReason.SEND_LIMIT),)), ()
+        spent: tuple[str, ...] = ()
+        while True:
+            choice = await self._choose(plan, spent=spent)
+            if choice.route is None:
+                self._limits.give_back(taken)
+                return choice, ()
+            try:
+                money = await self._limits.take_money(choice.route)
+            except StoreUnavailable:
+                self._limits.give_back(taken)
+                raise
+            if money is not None:
+                return choice, (*taken, *money)
+            spent = (*spent, choice.route.supplier)
+
+    async def _advanced(
+        self, due: Due, plan: Plan | None, choice: RouteChoice | None, taken: tuple[Taken, ...]
+    ) -> Outbound | None:
+        """What is to be sent now, on record; what was counted for a message that is not, is given back."""
+        outbound = None
+        try:
+            outbound = await self._book.advance(due, plan, choice)
+        finally:
+            if outbound is None:
+                self._limits.give_back(taken)
+        return outbound
 
     async def _note(self, outbound: Outbound) -> None:
         """Without the note a payer's reply is not understood; without the message there is nothing to reply to."""
@@ -223,7 +277,7 @@ class Dispatcher(Generic[Due]):
         except StoreUnavailable as away:
             log.warning("sent_text.not_noted", reason=away.detail)
 
-    async def _choose(self, plan: Plan, also_tried: str = "") -> RouteChoice:
+    async def _choose(self, plan: Plan, also_tried: str = "", spent: tuple[str, ...] = ()) -> RouteChoice:
         return await self._routes.choose(
             plan.message.channel,
             plan.number,
@@ -232,6 +286,7 @@ class Dispatcher(Generic[Due]):
             segments=plan.segments,
             tried=(*plan.tried, also_tried) if also_tried else plan.tried,
             prefer=also_tried or plan.began_with,  # asking who could follow must claim no probe
+            spent=spent,
         )
 
     async def _put_down(self, delivery: str, settlement: Settlement) -> None:

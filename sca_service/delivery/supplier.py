@@ -71,6 +71,8 @@ class FailureReason(StrEnum):
     SENDER_UNREGISTERED = (
         "sender_unregistered"  # no sender may be shown in that country: not sent, nothing charged
     )
+    SEND_LIMIT = "send_limit"  # a limit on messages to such numbers is spent: not sent
+    SPEND_LIMIT = "spend_limit"  # the day's money of every supplier that could is spent: not sent
     WORKER_LOST = "worker_lost"  # the worker ended or stumbled while sending: nobody knows
 
 

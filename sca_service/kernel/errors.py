@@ -6,6 +6,8 @@ A wrong code or a blocked payer is no error: that is an outcome, and a value. St
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sca_service.kernel.quota import Allowance
+
 
 class ScaError(Exception):
     """Root of the tree.
@@ -205,15 +207,16 @@ class InvalidProof(ScaError):
 
 
 class TooEarly(ScaError):
-    """A limit or a cool-down says: not yet. `retry_after_seconds` says when."""
+    """A limit or a cool-down says: not yet. `retry_after_seconds` says when, `allowances` how limits stand."""
 
     code = "rate-limited"
     title = "Too many requests"
     meaning = "A limit of the policy is spent; `Retry-After` says in how many seconds one more is allowed."
 
-    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+    def __init__(self, detail: str, retry_after_seconds: int, allowances: tuple[Allowance, ...] = ()) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+        self.allowances = allowances
 
 
 class ResendCooldown(TooEarly):

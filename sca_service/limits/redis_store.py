@@ -1,36 +1,124 @@
-"""Limits that span payers, in Redis: one script call per subject, by Redis `TIME`."""
+"""Limits that span payers, in Redis: one script call per subject, by Redis `TIME`, all calls in one pipeline."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from sca_service.kernel.connections import RedisConnection, Script
-from sca_service.kernel.errors import TooEarly
-from sca_service.limits.model import Limit
+from sca_service.kernel.errors import ScaError, TooEarly
+from sca_service.limits.model import Limit, Spent, allowances
 
-_SPEND = Script.read(Path(__file__).parent / "spend.lua")
+_HERE = Path(__file__).parent
+_SPEND, _GIVE_BACK = (Script.read(_HERE / f"{name}.lua") for name in ("spend", "give_back"))
+_NOTED_EVERY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one subject's script decided; `refusing` is None when all was well."""
+
+    limits: tuple[Limit, ...]
+    refusing: Limit | None
+    wait_ms: int
+    spent: tuple[bool, ...]
+    ahead_ms: tuple[int, ...]
+
+    @classmethod
+    def of(cls, limits: tuple[Limit, ...], reply: Sequence[int]) -> "_Answer":
+        refusing = limits[reply[0] - 1] if reply[0] else None
+        return cls(limits, refusing, reply[1], tuple(map(bool, reply[2::2])), tuple(reply[3::2]))
+
+    @property
+    def were_spent(self) -> tuple[Limit, ...]:
+        return tuple(limit for limit, spent in zip(self.limits, self.spent, strict=True) if spent)
+
+
 class LimitStore:
-    """Spends limits. A class because it holds the connection."""
+    """Spends limits. A class because it holds the connection, and when it logged a limit last."""
 
     def __init__(self, redis: RedisConnection) -> None:
         self._redis = redis
+        self._note_at: dict[str, float] = {}
 
-    async def spend(self, limits: Sequence[Limit]) -> None:
-        """Spend one of each of one subject's limits, or none.
+    async def spend(self, limits: Sequence[Limit]) -> Spent:
+        """Spend one of each limit, of whatever subjects, or none.
 
-        Raises TooEarly with the seconds to wait when a limit that refuses is spent; one that observes is logged.
+        Raises TooEarly with the seconds to wait when a limit that refuses is spent, StoreUnavailable; what was spent of
+        the others is given back then. A limit that observes is logged, at most once a second. Never do more pass than a
+        limit allows; of limits on several subjects that are spent in the same moment, fewer may, for as long as that
+        takes.
         """
         if not limits:
-            return
-        keys = [f"{{limit:{limit.subject}}}:{limit.name}" for limit in limits]
-        numbers = [number for one in limits for number in (one.interval_ms, one.burst, int(one.refuses))]
-        refusing, wait_ms, observed = await self._redis.call(_SPEND, keys, numbers)
-        if observed:
-            log.info("limit.observed", limit=limits[observed - 1].name)
-        if refusing:
-            raise TooEarly(f"the limit {limits[refusing - 1].name} is spent", -(-wait_ms // 1000))
+            return Spent()
+        groups = _by_subject(limits)
+        replies = await asyncio.gather(*map(self._ask, groups), return_exceptions=True)
+        answers = []
+        faults = []
+        for group, reply in zip(groups, replies, strict=True):
+            if isinstance(reply, BaseException):
+                faults.append(reply)
+            else:
+                answers.append(_Answer.of(group, reply))
+        spent = tuple(limit for answer in answers for limit in answer.were_spent)
+        if faults:
+            self.give_back(spent)
+            raise faults[0]
+        told = [one for answer in answers for one in allowances(answer.limits, answer.ahead_ms)]
+        refusals = [answer for answer in answers if answer.refusing]
+        if refusals:
+            self.give_back(spent)
+            worst = max(refusals, key=lambda answer: answer.wait_ms)
+            assert worst.refusing is not None  # noqa: S101 - asked above
+            detail = f"the limit {worst.refusing.name} is spent"
+            raise TooEarly(detail, -(-worst.wait_ms // 1000), tuple(told))
+        for limit in limits:
+            if limit not in spent:
+                self._note(limit)
+        return Spent(spent, tuple(told))
+
+    def give_back(self, limits: Iterable[Limit]) -> None:
+        """Give back what was spent, for nothing came of it. Never raises and never waits.
+
+        What Redis does not take stays spent: a limit errs by allowing less.
+        """
+        for group in _by_subject(limits):
+            try:
+                given = self._redis.submit(_GIVE_BACK, _keys(group), [limit.spent_ms for limit in group])
+            except ScaError:
+                log.warning("limit.not_given_back")
+            else:
+                given.add_done_callback(_looked_at)
+
+    def _note(self, limit: Limit) -> None:
+        """Log that a limit is spent which only observes; a flood of requests is no flood of lines."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._note_at.get(limit.name, 0.0):
+            self._note_at[limit.name] = now + _NOTED_EVERY_SECONDS
+            log.info("limit.observed", limit=limit.name)
+
+    async def _ask(self, group: Sequence[Limit]) -> Any:
+        numbers = [number for one in group for number in (one.spent_ms, one.room_ms, int(one.refuses))]
+        return await self._redis.call(_SPEND, _keys(group), numbers)
+
+
+def _by_subject(limits: Iterable[Limit]) -> list[tuple[Limit, ...]]:
+    """The limits of each subject: those lie on one slot."""
+    groups: dict[str, list[Limit]] = {}
+    for limit in limits:
+        groups.setdefault(limit.subject, []).append(limit)
+    return [tuple(group) for group in groups.values()]
+
+
+def _keys(group: Sequence[Limit]) -> list[str]:
+    return [f"{{limit:{limit.subject}}}:{limit.name}" for limit in group]
+
+
+def _looked_at(given: "asyncio.Future[Any]") -> None:
+    if not given.cancelled() and given.exception() is not None:
+        log.warning("limit.not_given_back")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sca_service.policy.bound import Bound
 from sca_service.policy.exemption_bounds import EXEMPTION_BOUNDS
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
+from sca_service.policy.pumping_bounds import PUMPING_BOUNDS
 from sca_service.policy.template import Placeholder, Template
 
 __all__ = ["Bound"]
@@ -155,6 +156,7 @@ BOUNDS = (
         "what nobody knew may be known soon",
     ),
     Bound("networks.toml", "network entries", 0, 20_000, "more belong into a look-up"),
+    *PUMPING_BOUNDS,
     Bound(
         "retention.toml",
         "years",
@@ -204,6 +206,7 @@ BOUNDS = (
         "suppliers.toml", "breaker.open_seconds", 1, 3_600, "a supplier that is back is found within an hour"
     ),
     Bound("texts.toml", "*.*.* characters", 1, 480, "longer messages are split, cut or hung up on"),
+    Bound("texts.toml", "*.notices.*.* characters", 1, 480, "as any other message"),
     Bound("texts.toml", "*.warning characters", 1, 160, "a warning is one sentence"),
     Bound("texts.toml", "*.payee_spoken characters", 1, 160, "a payee is spoken in one breath"),
     Bound("texts.toml", "*.replies.* entries", 1, 50, "a payer has to be able to say it"),

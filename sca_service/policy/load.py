@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
-from sca_service.policy.bounds import NEEDED_LIMITS, REFUSED_CHANNELS
+from sca_service.policy.bounds import REFUSED_CHANNELS
 from sca_service.policy.elements_reader import read_elements
 from sca_service.policy.exemptions_reader import read_exemptions
+from sca_service.policy.limits_reader import read_limits
 from sca_service.policy.model import (
-    AtLimit,
     AuthenticatorPolicy,
     Channel,
     CodePolicy,
@@ -20,9 +19,6 @@ from sca_service.policy.model import (
     GeneratorPolicy,
     Ladder,
     LadderStep,
-    LimitedAction,
-    LimitRule,
-    LimitScope,
     LockoutPolicy,
     OcraPolicy,
     Policy,
@@ -32,6 +28,7 @@ from sca_service.policy.model import (
     StepReason,
     Until,
 )
+from sca_service.policy.pumping_reader import read_pumping
 from sca_service.policy.reader import Table, read_file
 from sca_service.policy.risk import RiskPolicy
 from sca_service.policy.risk_reader import read_risk
@@ -47,6 +44,7 @@ FILES = (
     "limits.toml",
     "lockout.toml",
     "networks.toml",
+    "pumping.toml",
     "retention.toml",
     "risk.toml",
     "senders.toml",
@@ -59,7 +57,6 @@ NEXT = "next"
 
 _RISK = "risk.toml"
 _CODE_CHANNELS = tuple(channel for channel in Channel if channel.carries_codes)
-_LIMIT_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
 
 class PolicyError(ConfigurationError):
@@ -113,12 +110,13 @@ def _read(folder: Path) -> Policy | list[str]:
     ladders, resend = _ladders(
         tables["ladder.toml"], code if tables["code.toml"].is_sound("lifetime_seconds") else None
     )
-    limits, most_pending = _limits(tables["limits.toml"])
+    limits, most_pending = read_limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
     exemptions = read_exemptions(tables["exemptions.toml"])
+    pumping = read_pumping(tables["pumping.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     risk = _risk(folder, tables["risk.toml"], contents["risk.toml"])
@@ -136,6 +134,7 @@ def _read(folder: Path) -> Policy | list[str]:
         authenticators=authenticators,
         elements=elements,
         exemptions=exemptions,
+        pumping=pumping,
         texts=texts,
         supply=supply,
         risk=replace(risk, digest=digest_of({_RISK: contents[_RISK]})),
@@ -286,48 +285,3 @@ def _step(table: Table, *, is_last: bool) -> LadderStep:
         )
     table.close()
     return LadderStep(channel, timeout_seconds, until)
-
-
-def _limits(table: Table) -> tuple[tuple[LimitRule, ...], int]:
-    most_pending = table.integer("most_pending")
-    rows = table.tables("limit", named_by="name")
-    limits = tuple(_limit(row) for row in rows)
-    table.close()
-    for at, (row, limit) in enumerate(zip(rows, limits, strict=True)):
-        if row.is_sound("name") and limit.name in (earlier.name for earlier in limits[:at]):
-            row.note("name", f'"{limit.name}" is the name of another limit too; allowed: a name of its own')
-    if table.is_sound("limit") and all(row.is_sound("on", "scope", "at_limit") for row in rows):
-        refusing = {(limit.on, limit.scope) for limit in limits if limit.at_limit is AtLimit.REFUSE}
-        for action, scope in NEEDED_LIMITS:
-            if (action, scope) not in refusing:
-                wanted = f'on = "{action}", scope = "{scope}" and at_limit = "refuse"'
-                table.note("limit", f"needs at least one with {wanted} (OWASP ASVS 5.0 2.4.1 and 6.6.3)")
-    return limits, most_pending
-
-
-def _limit(table: Table) -> LimitRule:
-    limit = LimitRule(
-        name=table.text("name", "lower-case letters, digits and hyphens, at most 40"),
-        on=table.choice("on", LimitedAction),
-        scope=table.choice("scope", LimitScope),
-        count=table.integer("count"),
-        per_seconds=table.integer("per_seconds"),
-        burst=table.integer("burst"),
-        at_limit=table.choice("at_limit", AtLimit),
-    )
-    table.close()
-    if table.is_sound("name") and not _LIMIT_NAME.fullmatch(limit.name):
-        table.note(
-            "name", "is no name for a limit; allowed: lower-case letters, digits and hyphens, at most 40"
-        )
-    if (
-        table.is_sound("on", "scope")
-        and limit.on is LimitedAction.RESEND
-        and limit.scope is not LimitScope.PAYER
-    ):
-        table.note("scope", 'does not fit on = "resend"; allowed: "payer"')
-    if table.is_sound("count", "burst") and limit.burst > limit.count:
-        table.note("burst", f"{limit.burst} is more than count; allowed: 1 to {limit.count}")
-    if table.is_sound("count", "per_seconds") and limit.count > limit.per_seconds * 1000:
-        table.note("count", f"is more than one per millisecond; allowed: 1 to {limit.per_seconds * 1000}")
-    return limit

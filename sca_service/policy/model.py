@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sca_service.policy.exemptions import ExemptionPolicy
+from sca_service.policy.notices import Notice
+from sca_service.policy.pumping import PumpingPolicy
 from sca_service.policy.replies import Replies
 from sca_service.policy.risk import RiskPolicy
 from sca_service.policy.supply import SupplyPolicy
@@ -40,8 +42,11 @@ class StepReason(StrEnum):
 class LimitedAction(StrEnum):
     """What a limit counts."""
 
-    ISSUE = "issue"
-    RESEND = "resend"
+    ISSUE = "issue"  # a new challenge
+    RESEND = "resend"  # the next message of one, at request
+    SEND = "send"  # each message that is handed to a supplier
+    VERIFY = "verify"  # an answer that was not approved
+    ENROL = "enrol"  # a new authenticator
 
 
 class LimitScope(StrEnum):
@@ -50,12 +55,20 @@ class LimitScope(StrEnum):
     PAYER = "payer"
     PHONE = "phone"
     CLIENT = "client"
+    DEVICE = "device"  # as the client names it
+    IP = "ip"  # IPv4, or the /64 of an IPv6 address
+    PREFIX = "prefix"  # the number without its last four digits
+    COUNTRY = "country"  # of the number
+    SUPPLIER = "supplier"  # in money: `count` is units of the bank's own currency
 
 
 class AtLimit(StrEnum):
     """What happens when a limit is spent."""
 
     REFUSE = "refuse"
+    NEXT_CHANNEL = (
+        "next_channel"  # this message is not sent this way: another supplier, else the next channel
+    )
     OBSERVE = "observe"  # let through, but counted and logged: how a new limit is tried out
 
 
@@ -227,6 +240,11 @@ class LimitRule:
     burst: int
     at_limit: AtLimit
 
+    @property
+    def is_of_sending(self) -> bool:
+        """Whether it keeps a message from being sent, rather than a request from being answered."""
+        return self.on is LimitedAction.SEND and self.at_limit is AtLimit.NEXT_CHANNEL
+
 
 @dataclass(frozen=True, slots=True)
 class OccasionTexts:
@@ -252,11 +270,15 @@ class OccasionTexts:
 
 @dataclass(frozen=True, slots=True)
 class LanguageTexts:
-    """All texts of one language (a BCP 47 tag such as `de`); `payee_spoken` is one payee for the ear."""
+    """All texts of one language (a BCP 47 tag such as `de`); `payee_spoken` is one payee for the ear.
+
+    Every language has every occasion, and the same notices.
+    """
 
     language: str
     payee_spoken: Template
     occasions: Mapping[Occasion, OccasionTexts]
+    notices: Mapping[str, Notice]
 
     def about(self, occasion: Occasion) -> OccasionTexts:
         """The texts for an occasion; every language has every occasion."""
@@ -319,6 +341,7 @@ class Policy:
     authenticators: AuthenticatorPolicy
     elements: ElementsPolicy
     exemptions: ExemptionPolicy
+    pumping: PumpingPolicy
     texts: Texts
     supply: SupplyPolicy
     risk: RiskPolicy

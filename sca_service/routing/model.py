@@ -53,6 +53,8 @@ class RouteReason(StrEnum):
     NO_PRICE = "no_price"
     BREAKER_OPEN = "breaker_open"
     SENDER_UNREGISTERED = "sender_unregistered"
+    SEND_LIMIT = "send_limit"  # a limit on messages to such numbers is spent: nobody carries it
+    SPEND_LIMIT = "spend_limit"  # what may be spent with it within the policy's time is spent
 
 
 @dataclass(frozen=True, slots=True)

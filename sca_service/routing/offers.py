@@ -42,6 +42,13 @@ class Offers:
     offers: tuple[Offer, ...]
     passed_over: tuple[tuple[str, RouteReason], ...]
 
+    def without(self, spent: tuple[str, ...]) -> "Offers":
+        """The same but for suppliers whose money is spent."""
+        if not spent:
+            return self
+        left = tuple(offer for offer in self.offers if offer.supplier not in spent)
+        return Offers(left, (*self.passed_over, *((name, RouteReason.SPEND_LIMIT) for name in spent)))
+
 
 def offers_for(request: RouteRequest, supply: SupplyPolicy) -> Offers:
     """What the policy says of every supplier of the request's channel. An unregistered sender is refused first."""

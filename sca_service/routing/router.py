@@ -62,7 +62,7 @@ class Router:
         self._is_known = False
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def choose(
+    async def choose(  # noqa: PLR0913 - all that is known of one message
         self,
         channel: Channel,
         number: PhoneNumber | None,
@@ -72,15 +72,17 @@ class Router:
         segments: int,
         tried: tuple[str, ...],
         prefer: str = "",
+        spent: tuple[str, ...] = (),
     ) -> RouteChoice:
         """The route for one message to a number (None: the channel knows none). Never raises.
 
+        `spent` are suppliers whose money is spent: they are passed over.
         Waits for a look-up of the number's network (bounded by the policy), and for the claim of a probe.
         """
         await self._be_current()
         destination = await self._portability.destination(number) if number else _NOWHERE
         request = RouteRequest(channel, destination, purpose, occasion, segments, tried, prefer)
-        offers = self._offers_for(request)
+        offers = self._offers_for(request).without(spent)
         scores = await self._with_probe(offers, request)
         rule = rule_for(request, self._supply)
         choice = choose_among(offers, request, rule, scores, volumes=self._volumes)

@@ -56,7 +56,10 @@ def check_sight(desk: Desk, whose: Whose, psu: str, book: Book) -> None:
 def check_log(desk: Desk, psus: Sequence[str], book: Book) -> None:
     """Each was enrolled first, activated at most once, paused in turn, and nothing follows its end."""
     query = "SELECT body FROM audit_events WHERE psu = ANY($1) ORDER BY txid, position"
-    events = [json.loads(row["body"]) for row in desk.rows(query, psus)]
+    told = [json.loads(row["body"]) for row in desk.rows(query, psus)]
+    events = [
+        one for one in told if one["type"].startswith("authenticator.")
+    ]  # notices are told of beside them
     lives = defaultdict(list)
     for one in events:
         lives[one["authenticator"]].append((one["type"], one.get("reason", "")))

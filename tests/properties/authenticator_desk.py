@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from sca_service.alerts.replaced_lines import ReplacedLines
 from sca_service.authenticators.enrolment.contents import Contents
 from sca_service.authenticators.enrolment.enrolment import Enrolment
 from sca_service.authenticators.enrolment.postgres_store import EnrolmentStore
@@ -71,7 +72,7 @@ class Desk:
             policy=policy,
             keyring=keyring,
             authenticators=store,
-            store=EnrolmentStore(self.pool),
+            store=EnrolmentStore(self.pool, ReplacedLines(load(shipped_policies()), keyring)),
             contents=Contents(policy=policy, keyring=keyring, pins=self._hashers[0], site=None),
             proofs=Proofs(policy=policy, keyring=keyring, pins=self._hashers[0], site=None, clock=self.clock),
             clock=self.clock,

@@ -9,14 +9,22 @@ from hypothesis import strategies as st
 
 import sca_service.limits
 from sca_service.kernel.connections import Script
-from sca_service.limits.model import Limit, spend
+from sca_service.limits.model import Limit, give_back, spend
 from tests.properties.line import Line
 from tests.storeroom import HEAD, new_challenge, new_payer
 
-SPEND = Script.read(Path(sca_service.limits.__file__).parent / "spend.lua")
+_HERE = Path(sca_service.limits.__file__).parent
+SPEND, GIVE_BACK = (Script.read(_HERE / f"{name}.lua") for name in ("spend", "give_back"))
 INTERVALS = st.integers(1, 100_000)
 WAITS = st.lists(st.integers(0, 200_000), min_size=1, max_size=12)
 SHAPES = st.lists(st.tuples(INTERVALS, st.integers(1, 4), st.booleans()), min_size=1, max_size=3)
+COSTS = st.integers(0, 150_000)
+
+
+def numbers_of(limits: Sequence[Limit]) -> list[int]:
+    """The limits as the script takes them."""
+    return [number for one in limits for number in (one.spent_ms, one.room_ms, int(one.refuses))]
+
 
 Outcome = tuple[int, list[int]]
 """Milliseconds to wait (0: allowed), and what each limit keeps."""
@@ -81,12 +89,47 @@ def test_the_script_for_shared_limits_decides_as_the_model(
     subject = secrets.token_hex(16)
     limits = limits_of(shapes, subject)
     keys = [f"{{limit:{subject}}}:{limit.name}" for limit in limits]
-    numbers = [number for one in limits for number in (one.interval_ms, one.burst, int(one.refuses))]
     for wait_ms in waits:
         line.let_pass(wait_ms)
         before = line.now_ms(), kept(line, keys)
-        _, told_ms, _ = line.run(line.redis.call(SPEND, keys, numbers))
+        refusing, told_ms, *each = line.run(line.redis.call(SPEND, keys, numbers_of(limits)))
         assert_agreed(line, limits, keys, before, told_ms)
+        assert bool(refusing) == (told_ms > 0)
+        after, answered_ms = kept(line, keys), line.now_ms()
+        for spent, tat_before, tat in zip(each[::2], before[1], after, strict=True):
+            assert tat <= tat_before or spent  # what was spent may be whole again by now
+        for ahead_ms, tat in zip(each[1::2], after, strict=True):
+            assert tat == 0 or tat - answered_ms <= ahead_ms <= max(tat - before[0], 0)
+    line.command("DEL", *keys)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(INTERVALS, st.integers(2, 5), COSTS),
+    st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=10),
+)
+def test_what_is_given_back_was_never_spent(
+    line: Line, shape: tuple[int, int, int], steps: list[tuple[int, bool]]
+) -> None:
+    """Giving back is the model's, whatever came in between, and never makes room for more than there was."""
+    interval_ms, burst, cost_ms = shape
+    limit = Limit("limit", secrets.token_hex(16), interval_ms, burst, cost_ms=cost_ms)
+    keys = [f"{{limit:{limit.subject}}}:{limit.name}"]
+    for wait_ms, gives_back in steps:
+        line.let_pass(wait_ms)
+        asked_ms, (tat_ms,) = line.now_ms(), kept(line, keys)
+        if gives_back:
+            line.run(line.redis.call(GIVE_BACK, keys, [limit.spent_ms]))
+        else:
+            line.run(line.redis.call(SPEND, keys, numbers_of([limit])))
+        answered_ms, (found_ms,) = line.now_ms(), kept(line, keys)
+        moments = range(asked_ms, answered_ms + 1)
+        agreed = (
+            give_back(limit, tat_ms, now_ms) if gives_back else spend(limit, tat_ms, now_ms).tat_ms
+            for now_ms in moments
+        )
+        assert found_ms in agreed or (found_ms == 0 and tat_ms <= answered_ms + limit.spent_ms)
+        assert found_ms <= answered_ms + limit.room_ms
     line.command("DEL", *keys)
 
 

@@ -85,15 +85,16 @@ class _Still:
 async def test_one_too_many_is_turned_away_and_who_leaves_makes_room() -> None:
     """A process follows so many at once: the next is told so at once, until one has gone."""
     streams = ChallengeStreams(_Still())
-    call = Call(Client("bank", frozenset()), "req_12345678", "/", b"", None)
-    opened = [await streams.follow(call, "chl_1", "") for _ in range(MOST_STREAMS)]
+    clients = [Client(name, frozenset()) for name in ("bank", "other-bank", "third-bank")]
+    calls = [Call(client, "req_12345678", "/", b"", None) for client in clients]
+    opened = [await streams.follow(calls[number % 2], "chl_1", "") for number in range(MOST_STREAMS)]
     for stream in opened:
         assert await anext(stream)
     with pytest.raises(Overloaded):
-        await streams.follow(call, "chl_1", "")
+        await streams.follow(calls[2], "chl_1", "")
     for stream in opened:
         await stream.aclose()  # type: ignore[attr-defined]
-    again = await streams.follow(call, "chl_1", "")
+    again = await streams.follow(calls[2], "chl_1", "")
     assert await anext(again)
     await again.aclose()  # type: ignore[attr-defined]
 

@@ -128,12 +128,39 @@ CALLS = {
         ("GET", "/v1/psus/nobody/push-subscriptions"),
         ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),
     ),
-    "admin": (("POST", "/v1/psus/nobody/unblock"),),
+    "alerts": (("POST", "/v1/alerts"), ("GET", "/v1/alerts/alt_1")),
+    "exemptions": (
+        ("POST", "/v1/exemptions/assess"),
+        ("GET", "/v1/exemptions/ass_1"),
+        ("POST", "/v1/exemptions/ass_1/executed"),
+        ("POST", "/v1/exemptions/ass_1/cancel"),
+        ("POST", "/v1/fraud-reports"),
+        ("GET", "/v1/reports/fraud-rates"),
+        ("GET", "/v1/reports/quarterly?quarter=2026Q4"),
+        ("POST", "/v1/psus/nobody/trusted-beneficiaries"),
+        ("GET", "/v1/psus/nobody/trusted-beneficiaries"),
+        ("POST", "/v1/psus/nobody/trusted-beneficiaries/tbn_1/remove"),
+    ),
+    "admin": (
+        ("POST", "/v1/psus/nobody/unblock"),
+        ("GET", "/v1/blocks"),
+        ("POST", "/v1/blocks/blk_1/lift"),
+        ("GET", "/v1/allow-list"),
+        ("POST", "/v1/allow-list"),
+        ("POST", "/v1/allow-list/alw_1/remove"),
+    ),
     "audit": (("GET", "/v1/audit/events"), ("GET", "/v1/audit/export?format=jsonl")),
 }
 """The calls of each scope."""
 SCOPED = [(scope, method, path) for scope, calls in CALLS.items() for method, path in calls]
-HOLDERS = {"challenges": "bank", "authenticators": "bank", "admin": "operator", "audit": "auditor"}
+HOLDERS = {
+    "challenges": "bank",
+    "authenticators": "bank",
+    "alerts": "issuer",
+    "exemptions": "bank",
+    "admin": "operator",
+    "audit": "auditor",
+}
 
 
 @pytest.mark.parametrize(("scope", "method", "path"), SCOPED)

@@ -26,6 +26,7 @@ from sca_service.settings import read_settings
 from tests.device import Device, asked, enrolled, one_more
 from tests.generator import path
 from tests.harness import Bank, Deployment, Role, order, unique_psu
+from tests.service.situations import partition_tag
 from tests.service.test_races import ReadThenWriteStore, UnguardedRecorder
 
 ROUNDS = 3
@@ -169,7 +170,7 @@ async def test_a_device_that_was_withdrawn_after_its_proof_approves_nothing(
 ) -> None:
     """RTS Art. 27: its request was let in, then it was withdrawn; the challenge is open for the payer's other device.
 
-    The version that does not ask again approves.
+    Whoever stood still for longer than the store remembers it asks again; the version that does not approves.
     """
     psu = unique_psu()
     device = await enrolled(bank, psu)
@@ -181,6 +182,9 @@ async def test_a_device_that_was_withdrawn_after_its_proof_approves_nothing(
     async with _answers(service, keeps=keeps) as (answers, core):
         known = await _known(core, device)
         await withdraw(bank, psu, device, verb)
+        async with Redis.from_url(service.servers.valkey.url) as redis:
+            tag = partition_tag(issued["id"])
+            assert await redis.delete(f"{tag}:withdrawn:{device.id}") == 1
         if keeps:
             with pytest.raises(InvalidProof):
                 await answers.answer(known, new_id("req"), challenge, signed)

@@ -47,6 +47,7 @@ HOLDERS = {
     "challenges": "bank",
     "authenticators": "bank",
     "exemptions": "bank",
+    "alerts": "issuer",
     "admin": "operator",
     "audit": "auditor",
 }
@@ -59,7 +60,9 @@ OPERATIONS = (
     "device_activate", "device_challenges", "device_challenge", "device_answer",
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
+    "create_alert", "get_alert",
     "prove_audit_event", "log_checkpoint", "log_tile",
+    "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",
     "healthz", "readyz", "metrics", "jwks", "sandbox_messages", "sandbox_script", "sandbox_receipt",
 )  # fmt: skip

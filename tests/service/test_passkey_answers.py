@@ -22,6 +22,7 @@ from sca_service.challenges.verify import Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
+from sca_service.limits.redis_store import LimitStore
 from sca_service.settings import read_settings
 from tests.generator import path
 from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu
@@ -351,6 +352,7 @@ async def _answered_brokenly(service: Deployment, challenge: dict[str, Any], ans
             evaluator=evaluator,
             uses=core.generators(),
             assessor=core.assessor(),
+            limits=LimitStore(core.redis),
             clock=core.clock,
         )
 

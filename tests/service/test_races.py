@@ -29,6 +29,7 @@ from sca_service.challenges.verify import Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
+from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import LockoutPolicy
 from sca_service.settings import read_settings
 from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu, wrong
@@ -229,6 +230,7 @@ class ReadThenWriteStore(ChallengeStore):
         digest: str,
         answer_key: str,
         lockout: LockoutPolicy,
+        device: str = "",
     ) -> Reply:
         state = await self.get(challenge)
         assert state is not None
@@ -289,6 +291,7 @@ async def _broken_verifier(
             ),
             uses=core.generators(),
             assessor=core.assessor(),
+            limits=LimitStore(core.redis),
             clock=core.clock,
         )
         yield verifier, store

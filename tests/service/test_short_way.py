@@ -29,6 +29,7 @@ _ANSWER = {"code": "693554", "transaction": MARKED}
 _CHANGING = re.compile(
     r"(chl|dlv|evt|req|cust)_[0-9a-f]+|\d{4}-\d\d-\d\dT[\d:.]+Z|\+\d+…\d{4}|device …[0-9a-f]{4}"
     r"|ey[\w-]+\.ey[\w-]+\.[\w-]+"
+    r"|r=\d+;t=\d+"
 )
 
 

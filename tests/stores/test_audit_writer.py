@@ -24,9 +24,11 @@ def writer(pool: asyncpg.Pool, archive: ChallengeArchive, keyring: Keyring) -> A
 
 
 def approval(challenge: ChallengeId, state: ChallengeState | None = None) -> Record:
-    """The record of a right answer."""
+    """The record of a right answer, whose event the state names, as the script has it."""
     event = an_event(client=CLIENT, challenge=challenge.text, outcome="approved", attempts_left=4)
     snapshots: Sequence[ChallengeState] = [state] if state else []
+    for snapshot in snapshots:
+        snapshot.answer_event = event.head.id
     return Record((event,), Acceptance(challenge.text, event.head.id), tuple(snapshots))
 
 

@@ -1,14 +1,17 @@
 """Limits that span payers, on the real Redis: all of a subject's or none, and what only observes lets through."""
 
 import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
 from sca_service.kernel.connections import RedisConnection
-from sca_service.kernel.errors import TooEarly
-from sca_service.limits.model import Limit
+from sca_service.kernel.errors import StoreUnavailable, TooEarly
+from sca_service.limits.model import Limit, Spent, spend
 from sca_service.limits.redis_store import LimitStore
+from tests.harness import free_port
 from tests.storeroom import new_payer
 
 HOUR_MS = 3_600_000
@@ -34,6 +37,147 @@ async def test_of_many_at_once_exactly_the_limit_passes(limits: LimitStore) -> N
     wanted = [Limit("calls", new_payer(), HOUR_MS, 7)]
     results = await asyncio.gather(*(passed(limits, wanted) for _ in range(100)))
     assert results.count(True) == 7
+
+
+class ReadThenWrite(LimitStore):
+    """The same decision as two commands, by the clock of whoever asks: what the script is there to prevent."""
+
+    def __init__(self, redis: RedisConnection, now_ms: Callable[[], int]) -> None:
+        super().__init__(redis)
+        self._connection = redis
+        self._now_ms = now_ms
+
+    async def spend(self, limits: Sequence[Limit]) -> Spent:
+        """Read, decide, write."""
+        for limit in limits:
+            key = f"{{limit:{limit.subject}}}:{limit.name}"
+            decision = spend(limit, int(await self._connection.command("GET", key) or 0), self._now_ms())
+            if not decision.allowed:
+                raise TooEarly("spent", 1)
+            await self._connection.command("SET", key, decision.tat_ms, "PX", HOUR_MS)
+        return Spent(tuple(limits))
+
+
+def clock_ms(ahead_seconds: float = 0.0) -> Callable[[], int]:
+    """A clock that goes ahead of the others."""
+    return lambda: int((time.time() + ahead_seconds) * 1000)
+
+
+async def test_read_then_write_lets_more_pass(redis: RedisConnection) -> None:
+    """What is asserted above does not hold without the script."""
+    wanted = [Limit("calls", new_payer(), HOUR_MS, 7)]
+    broken = ReadThenWrite(redis, clock_ms())
+    results = await asyncio.gather(*(passed(broken, wanted) for _ in range(100)))
+    assert results.count(True) > 7
+
+
+async def two_processes(monkeypatch: pytest.MonkeyPatch, here: LimitStore, there: LimitStore) -> int:
+    """How many of two pass a limit of one in twenty seconds, of two processes whose clocks are 30 seconds apart."""
+    wanted = [Limit("calls", new_payer(), 20_000, 1)]
+    first = await passed(here, wanted)
+    with monkeypatch.context() as ahead:
+        now = time.time
+        ahead.setattr(time, "time", lambda: now() + 30)
+        second = await passed(there, wanted)
+    return first + second
+
+
+async def test_clocks_that_are_apart_make_no_difference(
+    redis: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis `TIME` decides; by their own clocks the second process would take the limit for whole again."""
+    assert await two_processes(monkeypatch, LimitStore(redis), LimitStore(redis)) == 1
+    broken = ReadThenWrite(redis, clock_ms())
+    assert await two_processes(monkeypatch, broken, broken) == 2
+
+
+async def test_a_limit_is_whole_again_at_the_edge_of_its_window(
+    limits: LimitStore, redis: RedisConnection
+) -> None:
+    """One more passes when its interval is over, and not a burst: there is no window to straddle."""
+    limit = Limit("calls", new_payer(), HOUR_MS, 5)
+    key = f"{{limit:{limit.subject}}}:{limit.name}"
+    assert [await passed(limits, [limit]) for _ in range(6)] == [True] * 5 + [False]
+
+    async def let_pass(ms: int) -> None:
+        left = int(await redis.command("GET", key)) - ms
+        await redis.command("SET", key, left, "PXAT", left)
+
+    await let_pass(HOUR_MS - 30_000)
+    assert not await passed(limits, [limit])
+    await let_pass(30_000)
+    assert [await passed(limits, [limit]) for _ in range(3)] == [True, False, False]
+
+
+async def test_limits_of_several_subjects_are_spent_all_or_none(
+    limits: LimitStore, redis: RedisConnection
+) -> None:
+    """They lie on slots of their own: what was spent beside the one that refuses is given back."""
+    narrow, wide = Limit("narrow", new_payer(), HOUR_MS, 1), Limit("wide", new_payer(), HOUR_MS, 10)
+    await limits.spend([narrow])
+    for _ in range(30):
+        assert not await passed(limits, [wide, narrow])
+    assert await redis.command("EXISTS", f"{{limit:{wide.subject}}}:wide") == 0
+    assert [await passed(limits, [wide]) for _ in range(11)] == [True] * 10 + [False]
+
+
+async def test_without_giving_back_a_refused_flood_spends_what_is_others(redis: RedisConnection) -> None:
+    """What is asserted above does not hold where nothing is given back."""
+
+    class Keeps(LimitStore):
+        def give_back(self, limits: Iterable[Limit]) -> None:
+            """Keep it."""
+
+    narrow, wide = Limit("narrow", new_payer(), HOUR_MS, 1), Limit("wide", new_payer(), HOUR_MS, 10)
+    broken = Keeps(redis)
+    await broken.spend([narrow])
+    for _ in range(30):
+        await passed(broken, [wide, narrow])
+    assert not await passed(broken, [wide])
+
+
+async def test_what_came_to_nothing_is_given_back(limits: LimitStore) -> None:
+    """Once for each time that it was spent; an observed limit that was not spent is not given back either."""
+    subject = new_payer()
+    wanted = [Limit("calls", subject, HOUR_MS, 2), Limit("tried-out", subject, HOUR_MS, 1, refuses=False)]
+    first, second = await limits.spend(wanted), await limits.spend(wanted)
+    assert ([one.name for one in first.limits], [one.name for one in second.limits]) == (
+        ["calls", "tried-out"],
+        ["calls"],
+    )
+    limits.give_back(second.limits)
+    assert [await passed(limits, wanted) for _ in range(2)] == [True, False]
+    limits.give_back(wanted)
+    limits.give_back(wanted)
+    limits.give_back(wanted)  # once more than was spent makes no room that there never was
+    assert [await passed(limits, wanted) for _ in range(3)] == [True, True, False]
+
+
+async def test_what_an_action_costs_is_counted(limits: LimitStore) -> None:
+    """In money: three at 0.30 of one, and then one at 0.10."""
+    subject = new_payer()
+
+    def cents(cost: int) -> list[Limit]:
+        return [Limit("money", subject, HOUR_MS, 1, cost_ms=HOUR_MS * cost // 100)]
+
+    assert [await passed(limits, cents(cost)) for cost in (30, 30, 30, 30, 10, 10)] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+async def test_without_redis_nothing_is_allowed() -> None:
+    """A limit that cannot be asked refuses: 503, and giving back raises nothing."""
+    away = RedisConnection(f"redis://127.0.0.1:{free_port()}/0")
+    limits, wanted = LimitStore(away), [Limit("calls", new_payer(), HOUR_MS, 7)]
+    with pytest.raises(StoreUnavailable):
+        await limits.spend(wanted)
+    limits.give_back(wanted)
+    await away.close()
 
 
 async def test_a_refusal_says_when_one_more_is_allowed(limits: LimitStore) -> None:
@@ -64,7 +208,7 @@ async def test_a_limit_that_observes_is_logged_and_lets_through(limits: LimitSto
         assert [await passed(limits, wanted) for _ in range(5)] == [True] * 5
     assert [line for line in logs if line["event"] == "limit.observed"] == [
         {"event": "limit.observed", "limit": "tried-out", "log_level": "info"}
-    ] * 3
+    ], "once a second at most: a flood of requests is no flood of lines"
 
 
 async def test_each_subject_has_a_limit_of_its_own(limits: LimitStore) -> None:

@@ -16,6 +16,7 @@ from sca_service.sandbox.servers import PostgresProcess
 TABLES = {
     "acceptances",
     "alembic_version",
+    "alerts",
     "api_keys",
     "authenticators",
     "beneficiary_authorisations",

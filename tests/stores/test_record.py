@@ -75,6 +75,7 @@ class Bench:
                 ),
                 uses=core.generators(),
                 assessor=core.assessor(),
+                limits=limits,
                 clock=core.clock,
             ),
             follower=Follower(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from sca_service.alerts.content import opened as opened_alert
+from sca_service.alerts.postgres_store import AlertStore
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.model import ChallengeId
@@ -30,6 +32,7 @@ from sca_service.kernel.connections import RedisConnection, connect_postgres
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, add_root, create_keyring_text, remove_root, use_newest_root
+from tests.alerts import new_alert
 from tests.erasure_office import Office, cancel, on_record, open_office
 from tests.harness import Deployment
 from tests.storeroom import CLIENT, new_payer, values_of
@@ -127,6 +130,12 @@ async def add_beneficiary(pool: asyncpg.Pool) -> str:
     return beneficiary
 
 
+async def add_alert(pool: asyncpg.Pool) -> str:
+    """A notice that waits to be sent; its id."""
+    alert = await AlertStore(pool).add(new_alert(OLD), {"actor": f"client:{CLIENT}"})
+    return alert.id
+
+
 async def add_payer_key(pool: asyncpg.Pool) -> str:
     """A payer with a key and a value under it; the event that the value belongs to."""
     private = values_of(new_payer())
@@ -156,10 +165,10 @@ async def passes_on_record(pool: asyncpg.Pool) -> int:
 
 
 async def test_everything_opens_without_the_old_root(office: Office, pool: asyncpg.Pool) -> None:
-    """A seed, a device, a payee, values, a challenge, and one that was erased: each under the new root alone."""
+    """A seed, a device, a payee, a notice, values, a challenge, and one that was erased: under the new root alone."""
     authenticator = await add_authenticator(pool)
     (device,) = await add_subscriptions(pool, 1)
-    beneficiary = await add_beneficiary(pool)
+    beneficiary, alert = await add_beneficiary(pool), await add_alert(pool)
     event = await add_payer_key(pool)
     challenge = await add_challenge(office, pool)
     erased, _ = await office.challenged(payer := f"cust_{secrets.token_hex(6)}")
@@ -178,6 +187,8 @@ async def test_everything_opens_without_the_old_root(office: Office, pool: async
     assert NEW_ONLY.open(address, device) == b"address"
     payee = await pool.fetchval("SELECT sealed FROM trusted_beneficiaries")
     assert NEW_ONLY.open(payee, beneficiary) == b"name"
+    held = await pool.fetchval("SELECT sealed FROM alerts WHERE id = $1", alert)
+    assert opened_alert(NEW_ONLY, held, alert).number
     opened = await Vault(pool, NEW_ONLY).disclosures([event])
     assert [one.name for one in opened[event]] == ["phone"]
     view = ChallengeView.open(await on_record(office, challenge), NEW_ONLY)

@@ -251,3 +251,12 @@ def test_settings_do_not_show_what_is_secret(write: Write) -> None:
     assert "password" not in shown
     assert "keyring" not in shown.lower()
     assert isinstance(read_settings(write(), {}), Settings)
+
+
+def test_proxies_of_ours_are_named_by_their_networks(write: Write) -> None:
+    """Nobody is believed without it, and a typing mistake is told."""
+    assert read_settings(write(), {}).trusted_proxies == ()
+    settings = read_settings(write(api__trusted_proxies='["10.0.0.0/8", "2001:db8::7"]'), {})
+    assert [str(one) for one in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::7/128"]
+    wrong = mistakes(write(api__trusted_proxies='["10.0.0.1/8"]'))
+    assert wrong == ["api.trusted_proxies: must list addresses and networks such as 10.0.0.0/8"]

@@ -77,10 +77,19 @@ _KNOWS = """
         OR EXISTS (SELECT FROM push_subscriptions WHERE psu = $1)
         OR EXISTS (SELECT FROM exemption_assessments WHERE psu = $1)
         OR EXISTS (SELECT FROM trusted_beneficiaries WHERE psu = $1)
+        OR EXISTS (SELECT FROM alerts WHERE psu = $1)
 """
 
 # What was paid stays in the figures and in the counters, which an erasure must not set back; to whom is forgotten.
 _BARE_PAYMENTS = "UPDATE exemption_assessments SET payee = NULL, series = NULL WHERE psu = $1"
+
+# What waits is not sent any more. That there was an alert stays, so that its key sends no second one.
+_BARE_ALERTS = """
+    UPDATE alerts SET sealed = '', due_at = NULL,
+        reason = CASE WHEN status = 'queued' THEN 'erased' ELSE reason END,
+        status = CASE WHEN status = 'queued' THEN 'suppressed' ELSE status END
+    WHERE psu = $1
+"""
 
 # Behind the payer's key, as commits take them, so that neither waits for the other for good; in one order.
 _LOCK_CHALLENGES = "SELECT id, state FROM challenges WHERE psu = $1 ORDER BY id FOR UPDATE"
@@ -253,6 +262,7 @@ class ErasureStore:
             for table in ("trusted_beneficiaries", "exemption_series", "exemption_accesses"):
                 await _delete(connection, f"{table} WHERE psu = $1", psu)
             await connection.execute(_BARE_PAYMENTS, psu)
+            await connection.execute(_BARE_ALERTS, psu)
             rows = await connection.fetch(_LOCK_CHALLENGES, psu)
             bared = bare({row["id"]: row["state"] for row in rows})
             await connection.executemany(_BARE, list(bared.items()))

@@ -11,7 +11,7 @@ from sca_service.authenticators.model import Asked, AuthenticatorState, Authenti
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
 from sca_service.authenticators.sealed import device_of
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidProof
+from sca_service.kernel.errors import InvalidProof, NotFound
 from sca_service.kernel.keyring import Keyring
 
 
@@ -79,10 +79,11 @@ class Devices:
         await self._first_time(key, proof.jti)
         return Device(row, key)
 
-    async def shown_key(self, request: SignedRequest) -> DeviceKey:
-        """The key of a device that is not known yet, which signed this request. Raises InvalidProof, StoreUnavailable.
+    async def shown_key(self, request: SignedRequest, authenticator_id: str) -> DeviceKey:
+        """The key of a device that is not known yet, which signed this request, to be this authenticator's.
 
-        Whose device it is must be told by something else.
+        Whose device it is must be told by something else. Raises InvalidProof, StoreUnavailable; NotFound where there
+        is no such device, before the proof is remembered: anybody can make a key and sign proofs without end.
         """
         try:
             key, proof = verify_enrolment(
@@ -94,6 +95,9 @@ class Devices:
             )
         except BadSignature:
             raise InvalidProof from None
+        row = await self._store.of_anybody(authenticator_id)
+        if row is None or row.type is not AuthenticatorType.DEVICE_KEY:
+            raise NotFound
         await self._first_time(key, proof.jti)
         return key
 

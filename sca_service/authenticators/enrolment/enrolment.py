@@ -245,7 +245,9 @@ class Enrolment:
 
     async def _withdrawal(self, row: AuthenticatorRow) -> Withdrawal:
         if row.type is AuthenticatorType.PHONE:
-            return WithdrawnLine(sealed.line_of(self._keyring, row).number if row.sealed else "")
+            if row.revoked_at:  # by an earlier request
+                return WithdrawnLine("", int(row.revoked_at.timestamp() * 1000))
+            return WithdrawnLine(sealed.line_of(self._keyring, row).number)
         remaining = await self._authenticators.active(row.psu, row.type)
         return Withdrawn(row.id, row.type, frozenset(one.id for one in remaining))
 

@@ -67,9 +67,13 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawnLine:
-    """A phone line that is revoked or suspended: its number (E.164), "" where that is not kept any more."""
+    """A phone line that is revoked or suspended: its number (E.164), "" where that is not kept any more.
+
+    Then it was revoked by an earlier request, at `revoked_at_ms`: that may have been cut off before it voided anything.
+    """
 
     number: str = field(repr=False)
+    revoked_at_ms: int = field(default=0, compare=False)
 
 
 Withdrawal = Withdrawn | WithdrawnLine

@@ -5,17 +5,17 @@ is looked at.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 
-from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
+from sca_service.authenticators.enrolment.events import event_of
+from sca_service.authenticators.enrolment.replaced import Replaced
 from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation
 from sca_service.authenticators.postgres_store import AuthenticatorRow, row_of
 from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import KeyAlreadyEnrolled
-from sca_service.kernel.ids import new_id
 
 _LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 
@@ -80,11 +80,15 @@ _REVOKE_PENDING = """
     RETURNING *
 """
 
-# A payer knows one PIN, and is called on one line: the new one puts out the old.
+# A payer knows one PIN, and is called on one line: the new one puts out the old. `held` is what was sealed of that.
 _REPLACE_OTHERS = """
-    UPDATE authenticators SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
-    WHERE psu = $1 AND type = $3 AND state IN ('active', 'suspended') AND id <> $2
-    RETURNING *
+    WITH other AS MATERIALIZED (
+        SELECT id, sealed AS held FROM authenticators
+        WHERE psu = $1 AND type = $3 AND state IN ('active', 'suspended') AND id <> $2 FOR UPDATE
+    )
+    UPDATE authenticators AS one SET state = 'revoked', sealed = '', revoked_at = clock_timestamp()
+    FROM other WHERE one.id = other.id
+    RETURNING one.*, other.held
 """
 _ONE_OF_A_KIND = (AuthenticatorType.PIN, AuthenticatorType.PHONE)
 
@@ -120,7 +124,6 @@ _TRY_ACTIVE = """
     WHERE id = $1 AND psu = $2 AND state = 'active' AND type = $3 AND tries < $4
     RETURNING *
 """
-
 
 _ONE = "SELECT * FROM authenticators WHERE id = $1 AND psu = $2"
 
@@ -168,8 +171,10 @@ class Occurrence:
 class EnrolmentStore:
     """The table `authenticators`, for what changes it. A class because it holds the pool."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, notices: Replaced) -> None:
+        """`notices` hears of replaced phone lines."""
         self._pool = pool
+        self._notices = notices
 
     async def enrol(
         self, row: NewRow, *, most: int, pending_seconds: int, occurrence: Occurrence
@@ -295,10 +300,12 @@ class EnrolmentStore:
                 return None
             await _tell(connection, "authenticator.activated", row_of(found), occurrence)
             if row.type in _ONE_OF_A_KIND:
-                for replaced in await connection.fetch(_REPLACE_OTHERS, row.psu, row.id, row.type):
-                    await _tell(
-                        connection, "authenticator.revoked", row_of(replaced), occurrence, reason="replaced"
-                    )
+                for other in await connection.fetch(_REPLACE_OTHERS, row.psu, row.id, row.type):
+                    revoked = row_of(other)
+                    await _tell(connection, "authenticator.revoked", revoked, occurrence, reason="replaced")
+                    if row.type is AuthenticatorType.PHONE:
+                        before = replace(revoked, sealed=other["held"])
+                        await self._notices.replaced(connection, before, row_of(found), occurrence.origin)
             return row_of(found)
 
     async def _resynchronise(
@@ -383,17 +390,6 @@ def _parts(authorisation: Authorisation | None) -> tuple[str | None, int | None]
 async def _tell(
     connection: Connection, kind: str, row: AuthenticatorRow, occurrence: Occurrence, **members: str
 ) -> None:
-    event = AuditEvent.create(
-        event_id=new_id("evt"),
-        kind=kind,
-        at_ms=occurrence.at_ms,
-        members={
-            "client": row.client,
-            "psu": row.psu,
-            **occurrence.origin,
-            "authenticator": row.id,
-            "authenticator_type": row.type,
-            **members,
-        },
-    )
+    at_ms, origin = occurrence.at_ms, occurrence.origin
+    event = event_of(kind, row, at_ms=at_ms, origin=origin, members=members)
     await insert_events(connection, [event])

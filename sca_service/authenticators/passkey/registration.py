@@ -60,7 +60,7 @@ _STATEMENTS: Final = {"none": set(), "packed": {"alg", "sig"}}
 """What a browser may return that was asked for no attestation: nothing, or the passkey's own signature
 (WebAuthn section 5.1.3). So no certificate of anybody is ever parsed here."""
 
-_UNREADABLE: Final = (WebAuthnException, LookupError, RecursionError, TypeError, ValueError)
+_UNREADABLE: Final = (WebAuthnException, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the library raises on CBOR that holds something else than it expects, or holds it too deep."""
 
 

@@ -1,30 +1,15 @@
 """Who may have the sandbox's page: a browser on this machine, and of its pages only our own."""
 
-import ipaddress
 from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from sca_service.api.loopback import is_on_loopback
 from sca_service.api.routes import refuse_unknown_parameters
 from sca_service.kernel.errors import Forbidden, NotFound
 
-PAGE_HOST = "localhost"
-"""The one name that a browser both takes for this machine and binds passkeys to (WebAuthn section 5.1.2)."""
-
-_OWN_NAMES = ("127.0.0.1", PAGE_HOST, "::1")
 _OWN_SITES = ("same-origin", "none")
-
-
-def is_on_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
-    """Whether the peer is this machine and asked for it by a name of its own.
-
-    The name is looked at for the sake of a page elsewhere whose own name was made to point here.
-    """
-    host = connection.client.host if connection.client else ""
-    return (
-        bool(host) and ipaddress.ip_address(host).is_loopback and connection.base_url.hostname in _OWN_NAMES
-    )
 
 
 def on_loopback(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

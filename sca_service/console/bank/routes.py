@@ -9,7 +9,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from sca_service.console.bank.guards import PAGE_HOST, from_own_page, is_on_loopback, on_loopback
+from sca_service.api.loopback import PAGE_HOST, is_on_loopback
+from sca_service.console.bank.guards import from_own_page, on_loopback
 from sca_service.console.bank.keys import SandboxKeys
 from sca_service.console.bank.page import STATIC_PATH, bank_page
 from sca_service.kernel.errors import NotFound

@@ -19,6 +19,7 @@ SEALED_BY = {
     "delivery/channels/push/subscriptions.py": Place.PUSH_SUBSCRIPTIONS,
     "audit/private/vault.py": Place.PAYER_KEYS,
     "exemptions/beneficiaries/trusted.py": Place.TRUSTED_BENEFICIARIES,
+    "alerts/content.py": Place.ALERTS,
     "challenges/issue.py": Place.CHALLENGES,
     "challenges/erasure.py": Place.CHALLENGES,
     "challenges/code.py": Place.HOT_CHALLENGES,

@@ -21,6 +21,7 @@ from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
 from sca_service.policy.model import Channel, Occasion, Purpose
 from sca_service.routing.model import Route, RouteChoice, RouteReason, SendOutcome
+from tests.sending import Unlimited
 
 MESSAGE = Message(
     delivery_id="dlv_1",
@@ -71,6 +72,7 @@ class Routes:
         segments: int,
         tried: tuple[str, ...],
         prefer: str = "",
+        spent: tuple[str, ...] = (),
     ) -> RouteChoice:
         """The route; a probe is given to a message that nobody may have yet."""
         assert (purpose, occasion, segments) == (Purpose.LOGIN, None, 1)
@@ -157,6 +159,7 @@ async def work(book: Book, routes: Routes, *carriers: Supplier) -> list[Settleme
         book=book,
         suppliers={one.name: one for one in carriers},
         routes=routes,
+        limits=Unlimited(),
         notes=Notes(),
         signal=Signal(),
         partitions=[0],
@@ -274,6 +277,7 @@ async def test_a_text_goes_out_though_it_cannot_be_noted() -> None:
         book=book,
         suppliers={"one": carrier},
         routes=Routes(["one"]),
+        limits=Unlimited(),
         notes=NotesAway(),
         signal=Signal(),
         partitions=[0],

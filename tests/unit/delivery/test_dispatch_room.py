@@ -7,6 +7,7 @@ from sca_service.delivery.dispatch import Dispatcher, Outbound, Plan
 from sca_service.delivery.model import SettledDelivery, Settlement
 from sca_service.policy.model import Channel, Occasion, Purpose
 from sca_service.routing.model import Route, RouteChoice, SendOutcome
+from tests.sending import Unlimited
 from tests.unit.delivery.test_dispatch import Notes
 
 PARTITIONS = range(64)
@@ -63,6 +64,7 @@ class NoRoutes:
         segments: int,
         tried: tuple[str, ...],
         prefer: str = "",
+        spent: tuple[str, ...] = (),
     ) -> RouteChoice:
         """Nobody asks."""
         raise AssertionError(channel, purpose, occasion, segments, tried, prefer)
@@ -92,6 +94,7 @@ async def test_a_backlog_is_leased_no_faster_than_it_is_worked_on() -> None:
         book=book,
         suppliers={},
         routes=NoRoutes(),
+        limits=Unlimited(),
         notes=Notes(),
         signal=OneSignal(),
         partitions=PARTITIONS,
@@ -116,6 +119,7 @@ async def test_a_backlog_of_one_partition_does_not_hold_up_another() -> None:
         book=book,
         suppliers={},
         routes=NoRoutes(),
+        limits=Unlimited(),
         notes=Notes(),
         signal=OneSignal(),
         partitions=PARTITIONS,

@@ -31,8 +31,11 @@ def test_the_shipped_policy_is_what_the_documentation_says(shipped: Path) -> Non
         (LimitedAction.ISSUE, LimitScope.PAYER, 30, 600, 30),
         (LimitedAction.ISSUE, LimitScope.PHONE, 30, 600, 30),
         (LimitedAction.RESEND, LimitScope.PAYER, 10, 600, 10),
+        (LimitedAction.ENROL, LimitScope.PAYER, 60, 3_600, 60),
+        (LimitedAction.SEND, LimitScope.PREFIX, 600, 3_600, 600),
     }
-    assert {limit.at_limit for limit in policy.limits} == {AtLimit.REFUSE}
+    refusing = {limit.on for limit in policy.limits if limit.at_limit is AtLimit.REFUSE}
+    assert refusing == {LimitedAction.ISSUE, LimitedAction.RESEND, LimitedAction.ENROL}
     assert [texts.language for texts in policy.texts.languages] == ["en", "de", "it", "hi"]
 
 
@@ -278,8 +281,8 @@ def test_a_purpose_without_a_ladder_is_a_mistake(edit: Edit) -> None:
         ('name = "issue-per-phone"', "name = 7", "limit[2].name: is a whole number; allowed: lower-case"),
         (
             'scope = "phone"',
-            'scope = "ip"',
-            'limit[issue-per-phone].scope: "ip" is not allowed; allowed: payer',
+            'scope = "iban"',
+            'limit[issue-per-phone].scope: "iban" is not allowed; allowed: payer',
         ),
         (
             'scope = "phone"',

@@ -70,7 +70,7 @@ def test_a_language_without_an_occasion_is_a_mistake(edit: Edit) -> None:
     assert found == [
         "texts.toml:it.batch: missing; allowed: a table with shown, sms, voice, push",
         "texts.toml:it.bach: unknown key; allowed: warning, payee_spoken, replies, login, account_access, payment, "
-        "preauthorisation, batch, enrolment, other",
+        "preauthorisation, batch, enrolment, other, notices",
     ]
 
 

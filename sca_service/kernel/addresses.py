@@ -1,0 +1,83 @@
+"""Network addresses: whose a request is behind proxies, and what counts as one address."""
+
+import ipaddress
+from collections.abc import Sequence
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_ONE_SITE = 64
+"""Bits of an IPv6 address that one connection has at least (RFC 6177): whoever has it chooses the others at will."""
+
+
+def site_of(address: str) -> str | None:
+    """What an address is counted as: IPv4 as it is, IPv6 by its /64; None for what is no address.
+
+    An IPv4 address in IPv6 (`::ffff:192.0.2.1`) is the IPv4 address; a zone (`%eth0`) makes no difference.
+    """
+    found = _parsed(address)
+    if found is None:
+        return None
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(ipaddress.IPv6Network((int(found), _ONE_SITE), strict=False))
+
+
+def sender_of(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """The address that a request came from: the peer's, or what proxies of ours say of it.
+
+    `forwarded` are the values of `X-Forwarded-For` in their order. Each proxy adds whom it heard from at the end, so
+    they are read from there, and no further than proxies of ours have written: what stands before that anybody can
+    write. What cannot be read as an address ends the reading.
+    """
+    told = [address.strip() for value in forwarded for address in value.split(",")]
+    sender = peer
+    while told and _is_within(sender, trusted):
+        before = _parsed(told.pop())
+        if before is None:
+            break
+        sender = str(before)
+    return sender
+
+
+class Proxies:
+    """The proxies that are ours, whose word on addresses counts. A class because it holds their networks."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self._networks = networks
+
+    def sender_behind(self, peer: str, forwarded: Sequence[str]) -> str:
+        """The address that a request came from, see `sender_of`."""
+        return sender_of(peer, forwarded, self._networks)
+
+
+def read_networks(content: object, setting: str, mistakes: list[str]) -> tuple[Network, ...]:
+    """The networks that a setting lists, as `10.0.0.0/8` or a single address. Notes what is wrong with it."""
+    if not isinstance(content, list):
+        mistakes.append(f"{setting}: must be a list")
+        return ()
+    found = []
+    for text in content:
+        try:
+            if not isinstance(text, str):
+                raise ValueError(text)
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            mistakes.append(f"{setting}: must list addresses and networks such as 10.0.0.0/8")
+            return ()
+    return tuple(found)
+
+
+def _is_within(address: str, networks: Sequence[Network]) -> bool:
+    found = _parsed(address)
+    return found is not None and any(found in network for network in networks)
+
+
+def _parsed(text: str) -> _Address | None:
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        return found.ipv4_mapped
+    return found

@@ -1,0 +1,70 @@
+"""Whose actions are counted together: every scope of a limit, and the pseudonym it is counted under.
+
+A phone number, its prefix and its country are counted over all clients: they name what is paid for and who is woken,
+whichever bank asked. Payers, devices and addresses are counted within a client: a bank's word on them counts for that
+bank only, and none can use up what is another's.
+"""
+
+from dataclasses import dataclass
+
+from sca_service.kernel.addresses import site_of
+from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.limits.model import Limit
+from sca_service.policy.model import LimitedAction, LimitScope, Policy
+
+_PREFIX_LEAVES_OUT = 4
+"""Digits at the end of a number: a prefix is a block of ten thousand, as operators are given and sell them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What is known of an action; a limit on what is not known does not count it.
+
+    `payer` is a pseudonym, `ip` and `device` are as the client names them.
+    """
+
+    client: str = ""
+    payer: str = ""
+    line: PhoneNumber | None = None
+    ip: str = ""
+    device: str = ""
+
+    def pseudonym(self, scope: LimitScope, keyring: Keyring) -> str | None:
+        """The name that this scope is counted under, None where it is not known."""
+        match scope:
+            case LimitScope.PAYER:
+                return self.payer or None
+            case LimitScope.CLIENT:
+                return keyring.pseudonym("client", self.client) if self.client else None
+            case LimitScope.DEVICE:
+                return keyring.pseudonym("limited device", self.client, self.device) if self.device else None
+            case LimitScope.IP:
+                site = site_of(self.ip)
+                return keyring.pseudonym("limited address", self.client, site) if site else None
+            case LimitScope.SUPPLIER:
+                return None
+            case _:
+                return self._of_line(scope, keyring)
+
+    def _of_line(self, scope: LimitScope, keyring: Keyring) -> str | None:
+        line = self.line
+        if line is None:
+            return None
+        if scope is LimitScope.PHONE:
+            return keyring.pseudonym("phone", line.e164)
+        if scope is LimitScope.PREFIX:
+            return keyring.pseudonym("number prefix", line.e164[:-_PREFIX_LEAVES_OUT])
+        return keyring.pseudonym("number country", line.country)
+
+
+def limits_on(
+    policy: Policy, keyring: Keyring, action: LimitedAction, subjects: Subjects
+) -> tuple[Limit, ...]:
+    """Every limit of the policy that counts this action, with the subject that it is counted for."""
+    found = []
+    for rule in policy.limits_on(action):
+        subject = subjects.pseudonym(rule.scope, keyring)
+        if subject:
+            found.append(Limit.of(rule, subject))
+    return tuple(found)
