@@ -36,8 +36,8 @@ test: $(VENV)/installed-dev $(VENV)/peers ## check style, types and import rules
 	@$(VENV)/bin/mypy --no-error-summary
 	$(SAY) 'Import rules (import-linter)'
 	@$(VENV)/bin/lint-imports >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
-	$(SAY) 'Tests (pytest, in two processes)'
-	@exec $(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
+	$(SAY) 'Tests (pytest, in three processes)'
+	@exec $(VENV)/bin/pytest -n 3 --dist loadfile $(ARGS)
 
 bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
 	@exec $(VENV)/bin/python -m loadtests $(ARGS)
