@@ -58,6 +58,7 @@ async def test_each_change_is_told_until_it_is_over(bank: Bank) -> None:
 async def test_what_was_heard_before_is_not_told_again(bank: Bank) -> None:
     """A client that was cut off after the end goes on from its last event, and hears nothing more."""
     challenge = (await bank.issue())["id"]
+    await bank.settled(challenge)  # nothing is on its way any more, whose end would be told
     await bank.http.post(f"/v1/challenges/{challenge}/cancel")
     async with following(bank, challenge) as response:
         [event] = [event async for event in events_in(response.aiter_lines())]

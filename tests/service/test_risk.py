@@ -14,6 +14,7 @@ from sca_service.risk_command import explain
 from sca_service.settings import shipped_policies
 from tests import device
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
+from tests.storeroom import eventually
 
 _CALM = {"decision": "challenge", "score": 0, "reasons": []}
 SECRETS = ("203.0.113.66", "d-risk-77", "Mozilla/risk")
@@ -153,8 +154,13 @@ async def test_the_record_explains_a_challenge(
     assert next(line for line in lines if line[:1] == ["malware"])[1] == "not_supplied"
     assert SECRETS[1] not in told
     async with service.bank(client="auditor") as auditor:
-        read = await auditor.http.get("/v1/audit/events", params={"type": "audit.read", "limit": "200"})
-    assert challenge["id"] in [one.get("subject") for one in read.json()["data"]]
+
+        async def is_on_record() -> bool:
+            since = {"type": "audit.read", "limit": "200", "from": challenge["created_at"]}
+            read = await auditor.http.get("/v1/audit/events", params=since)
+            return challenge["id"] in [one.get("subject") for one in read.json()["data"]]
+
+        await eventually(is_on_record)
 
 
 async def test_the_record_explains_an_exemption(
