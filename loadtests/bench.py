@@ -37,7 +37,9 @@ class Bench:
         measure("echo", place.echo.pid, lambda: place.put_echo(ECHO, seconds))
         measure("issue", place.api.pid, lambda: place.put(self._orders(seconds), seconds))
         answers = asyncio.run(self._answers())
-        while len(answers) < MOST_VERIFIED * seconds:  # or the verify would end before its time, and read too slow
+        while (
+            len(answers) < MOST_VERIFIED * seconds
+        ):  # or the verify would end before its time, and read too slow
             place.put(self._orders(seconds), 2 * seconds)
             answers += asyncio.run(self._answers())
         measure("verify", place.api.pid, lambda: place.put_and_count(answers, seconds))
