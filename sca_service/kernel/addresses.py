@@ -75,9 +75,9 @@ def _is_within(address: str, networks: Sequence[Network]) -> bool:
 
 def _parsed(text: str) -> _Address | None:
     try:
-        found = ipaddress.ip_address(text.partition("%")[0])
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        return found.ipv4_mapped
-    return found
+    if isinstance(found, ipaddress.IPv4Address):
+        return found
+    return found.ipv4_mapped or ipaddress.IPv6Address(int(found))  # without its zone

@@ -1,12 +1,12 @@
 """The facts of a request: from the order, the bank's marks, what is remembered, and what operators say."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import msgspec
 
+from sca_service.kernel.addresses import site_of
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import MICROS, MINOR_DIGITS, Amount
 from sca_service.kernel.phone import PhoneNumber
@@ -84,7 +84,8 @@ def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
     def named(kind: str, text: str) -> str:
         return keyring.pseudonym(f"risk {kind}", order.client, text)
 
-    marks, payee, network = order.marks, _one_payee(order.transaction), _network(order.marks.ip or "")
+    marks, payee = order.marks, _one_payee(order.transaction)
+    network = site_of(marks.ip or "") or ""
     given = {
         SubjectKind.DEVICE: marks.device_id or "",
         SubjectKind.PAYEE: _account_text(payee) if payee else "",
@@ -104,7 +105,9 @@ def subject_pseudonym(keyring: Keyring, client: str, kind: SubjectKind, text: st
 
     `text` is an IP address, an IBAN without spaces, a number in E.164, or the bank's own id of a device.
     """
-    return keyring.pseudonym(f"risk {kind}", client, _network(text) if kind is SubjectKind.IP else text)
+    return keyring.pseudonym(
+        f"risk {kind}", client, (site_of(text) or "") if kind is SubjectKind.IP else text
+    )
 
 
 def facts_of(
@@ -255,16 +258,3 @@ def _payee_country(order: RiskOrder) -> str | None:
     if order.marks.payee_country or payee is None:
         return order.marks.payee_country
     return payee.account.iban[:2] if payee.account and payee.account.iban else None
-
-
-def _network(text: str) -> str:
-    """An IPv4 address as it is, of an IPv6 address its /64, which one subscriber has; empty for anything else."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)

@@ -3,12 +3,12 @@
 `ask.lua` holds the same few lines; `tests/properties` compares the two.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from sca_service.kernel.addresses import site_of
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.pumping import BudgetRule, PumpingPolicy, PumpingScope
@@ -143,15 +143,8 @@ def asked_of(number: PhoneNumber, *, ip: str, client: str, keyring: Keyring) -> 
 
 def address_name(ip: str, *, client: str, keyring: Keyring) -> str:
     """The pseudonym of an address of one client's, an IPv6 one by its /64; empty for what is none."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        network = str(ipaddress.ip_network((address, 64), strict=False))
-    else:
-        network = str(getattr(address, "ipv4_mapped", None) or address)
-    return keyring.pseudonym("pumping address", client, network)
+    site = site_of(ip)
+    return keyring.pseudonym("pumping address", client, site) if site else ""
 
 
 def is_never_sent_to(e164: str, beginnings: Sequence[str]) -> bool:
