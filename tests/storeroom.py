@@ -26,9 +26,9 @@ from sca_service.challenges.redis_store import (
     MOST_TRIES,
     ChallengeStore,
     EventMembers,
-    NewChallenge,
     Reply,
 )
+from sca_service.challenges.script_input import NewChallenge
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.limits.model import Limit

@@ -3,6 +3,7 @@
 -- KEYS  the three of state.lua
 -- ARGV  1 event id  2 head  3 delivery id ('' for: a device that signed its answer)
 --       4 how it was said, or why ('' for: the way the delivery went)
+--       5 what was signed, sealed ('' for nothing)  6 the event's members that commit to it
 -- Returns {'changed', state, event…}, {'ignored'} when the challenge is over or nothing was sent, or {'not_found'}
 
 local state = load_state(challenge_key)
@@ -21,6 +22,7 @@ local HOW = { voice = 'payer_call', push = 'payer_app' }
 settle_challenge(state, 'declined')
 state.why = ARGV[4] ~= '' and ARGV[4] or signed and 'payer_app' or HOW[delivery.channel] or 'payer_reply'
 local way = delivery and member('delivery', delivery.id) .. member('channel', delivery.channel) or ''
-emit(ARGV[1], ARGV[2], 'challenge.declined', state, member('reason', state.why) .. way)
+state.signed = ARGV[5]
+emit(ARGV[1], ARGV[2], 'challenge.declined', state, member('reason', state.why) .. way .. ARGV[6])
 if state.why == 'not_me' then emit(ARGV[1], ARGV[2], 'payer.not_me', state) end -- somebody else started it
 return {'changed', save_state(challenge_key, state), unpack(events)}

@@ -26,6 +26,7 @@ from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
 from sca_service.challenges.risk import Assessor, learn
+from sca_service.challenges.signed import SignedAnswer, signed_answer
 from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
@@ -107,8 +108,9 @@ class DeviceAnswers:
         if verdict in _NOT_AN_ANSWER:
             raise InvalidInput.at("/answer", _NOT_AN_ANSWER[verdict])
         head = EventMembers(device.actor, request, self._policy.digest)
+        proof = signed_answer(self._keyring, state, answer=signed, key=device.key.canonical)
         if verdict is Verdict.DECLINED:
-            return await self._decline(head, challenge, state, approval)
+            return await self._decline(head, challenge, state, approval, proof)
         if verdict is Verdict.APPROVED and not await self._devices.keeps(device, challenge.text):
             raise InvalidProof
         reply = await self._store.answer(
@@ -120,12 +122,13 @@ class DeviceAnswers:
             answer_key="",
             lockout=self._policy.lockout,
             device=device.row.id,
+            signed=proof.kept,
         )
         if reply.word == "withdrawn":  # since it was asked for
             raise InvalidProof
         if reply.state is None:
             return _final(await self._state(device, challenge))
-        outcome = await self._recorder.commit_answer(challenge, reply)
+        outcome = await self._recorder.commit_answer(challenge, reply, private=proof.of(reply))
         if outcome is Outcome.APPROVED:
             await learn(self._assessor, ChallengeView.open(reply.state, self._keyring))
         return DeviceOutcome(outcome, reply.state.attempts_left)
@@ -142,12 +145,17 @@ class DeviceAnswers:
         )
 
     async def _decline(
-        self, head: EventMembers, challenge: ChallengeId, state: ChallengeState, approval: Approval
+        self,
+        head: EventMembers,
+        challenge: ChallengeId,
+        state: ChallengeState,
+        approval: Approval,
+        proof: SignedAnswer,
     ) -> DeviceOutcome:
-        reply: Reply = await self._store.decline(challenge, head, "", approval.reason or "")
+        reply: Reply = await self._store.decline(challenge, head, "", approval.reason or "", proof.kept)
         if reply.state is None:
             return _final(await self._still(challenge, state))
-        await self._recorder.commit(challenge.partition, reply)
+        await self._recorder.commit(challenge.partition, reply, private=proof.of(reply))
         CHALLENGES_DECLINED.labels(reply.state.why).inc()
         if approval.reason is DeclineReason.NOT_ME:
             await learn(self._assessor, ChallengeView.open(reply.state, self._keyring), is_disowned=True)

@@ -19,7 +19,9 @@ from sca_service.kernel.clock import Clock, timestamp
 from sca_service.kernel.errors import NotFound, StoreUnavailable
 
 FORMAT = "sca-evidence/1"
-AUDITOR_MAY_SEE = frozenset({"message_shown", "transaction", "reference", "phone_masked"})
+AUDITOR_MAY_SEE = frozenset(
+    {"message_shown", "transaction", "reference", "phone_masked", "device_answer", "device_key"}
+)
 """What an auditor needs to judge an authentication; number, address and device stay closed (GDPR Art. 5(1)(c))."""
 MOST_EVENTS = 2_000
 _PATIENCE_SECONDS = 2.0

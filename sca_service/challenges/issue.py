@@ -28,8 +28,9 @@ from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.personal import personal_values
 from sca_service.challenges.pumping import Destination, PumpingGuard
 from sca_service.challenges.record import Recorder
-from sca_service.challenges.redis_store import ChallengeStore, EventMembers, NewChallenge
+from sca_service.challenges.redis_store import ChallengeStore, EventMembers
 from sca_service.challenges.risk import Assessor, RiskVerdict, order_at_issue, verdict_of
+from sca_service.challenges.script_input import NewChallenge
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown

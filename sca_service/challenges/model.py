@@ -287,7 +287,8 @@ class ChallengeState(msgspec.Struct):
     """A challenge as it lies in Redis: one MessagePack map, read and written by the scripts.
 
     Times are milliseconds since the epoch by Redis `TIME`; 0 means not yet. `revision` grows by one with each change.
-    `session` and `transaction` are what the log calls them by: a pseudonym, and the commitment (RTS Art. 29).
+    `session` and `transaction` are what the log calls them by: a pseudonym, and the commitment (RTS Art. 29). `signed`
+    is what the payer's device signed, sealed, for as long as it may not be on record; PostgreSQL does not get it here.
     """
 
     id: str
@@ -314,6 +315,7 @@ class ChallengeState(msgspec.Struct):
     step_on: str = _EVERY_REASON
     session: str = ""
     transaction: str = ""
+    signed: str = ""
 
     def status_at(self, now_ms: int) -> Status:
         """The status as of `now_ms`: a pending challenge whose time is over is expired, whoever notices first."""

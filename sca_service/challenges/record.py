@@ -5,13 +5,14 @@ import contextlib
 from typing import Any
 
 from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
-from sca_service.audit.private.commitments import PrivateValues
+from sca_service.audit.private.commitments import CommitmentBroken, PrivateValues
 from sca_service.audit.redis_store import Outbox
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status
 from sca_service.challenges.personal import personal_values
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore, Reply
+from sca_service.challenges.signed import values_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring, SealBroken
@@ -60,7 +61,9 @@ class Recorder:
             self._release(reply.state)
         return accepted
 
-    async def commit_answer(self, challenge: ChallengeId, reply: Reply) -> Outcome:
+    async def commit_answer(
+        self, challenge: ChallengeId, reply: Reply, *, private: tuple[PrivateValues, ...] = ()
+    ) -> Outcome:
         """Put an answer on record, and tell what it came to: `already_used` when another approval was on record before.
 
         Raises StoreUnavailable.
@@ -68,7 +71,7 @@ class Recorder:
         outcome = Outcome(reply.word)
         assert reply.state is not None  # noqa: S101 - an answer that was decided comes with the state
         is_settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
-        if not await self.commit(challenge.partition, reply, with_snapshot=is_settled):
+        if not await self.commit(challenge.partition, reply, with_snapshot=is_settled, private=private):
             outcome = Outcome.ALREADY_USED
         CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
         return outcome
@@ -116,12 +119,14 @@ class StateSource:
         return await self._store.get(challenge) if challenge else None
 
     def private_of(self, event: AuditEvent, snapshot: Snapshot | None) -> PrivateValues | None:
-        """The personal values that an issued challenge's event commits to; None for any other event."""
-        if event.head.type not in COMMITTING or not isinstance(snapshot, ChallengeState):
+        """The personal values that an event commits to: of a challenge's issue, or of a signed answer; else None."""
+        if not isinstance(snapshot, ChallengeState) or '"commitments"' not in event.body:
             return None
         try:
+            if event.head.type not in COMMITTING:
+                return values_of(self._keyring, snapshot, event.head.id)
             private = ChallengeView.open(snapshot, self._keyring).private
-        except SealBroken:  # the event goes on record all the same
+        except (SealBroken, CommitmentBroken):  # the event goes on record all the same
             return None
         return personal_values(event.head.id, snapshot.payer, private)
 

@@ -15,7 +15,14 @@ import structlog
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.redis_store import outbox_key
 from sca_service.challenges.attempt import AttemptRoute
-from sca_service.challenges.model import ChallengeId, ChallengeState, PushRule, decode_state, partition_of
+from sca_service.challenges.model import (
+    ChallengeId,
+    ChallengeState,
+    PushRule,
+    decode_state,
+    partition_of,
+)
+from sca_service.challenges.script_input import UNSIGNED, KeptAnswer, NewChallenge
 from sca_service.delivery.model import Settlement
 from sca_service.kernel.connections import RedisConnection, Script
 from sca_service.kernel.ids import new_id
@@ -81,20 +88,6 @@ class Lockout:
 
 
 @dataclass(frozen=True, slots=True)
-class NewChallenge:
-    """What `issue.lua` is given: the state without its times, and what bounds it."""
-
-    state: ChallengeState
-    event: bytes
-    lifetime_ms: int
-    most_pending: int
-    most_failures: int
-    limits: Sequence[Limit]
-    pushes: PushRule | None = None
-    refused_for: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Due:
     """A challenge whose time has come, as it stood when it was leased at `now_ms`.
 
@@ -152,6 +145,7 @@ class ChallengeStore:
         answer_key: str,
         lockout: LockoutPolicy,
         device: str = "",
+        signed: KeptAnswer = UNSIGNED,
     ) -> Reply:
         """Answer: the outcome, `not_found` (unknown, or another client's), or `withdrawn` for a `device` that is."""
         blocks = " ".join(str(seconds * 1000) for seconds in lockout.block_seconds)
@@ -169,6 +163,7 @@ class ChallengeStore:
                 lockout.window_seconds * 1000,
                 blocks,
                 device,
+                *signed,
             ),
         )
         return _reply(reply)
@@ -284,13 +279,22 @@ class ChallengeStore:
             )
         )
 
-    async def decline(self, challenge: ChallengeId, head: EventMembers, delivery: str, how: str) -> Reply:
+    async def decline(
+        self,
+        challenge: ChallengeId,
+        head: EventMembers,
+        delivery: str,
+        how: str,
+        signed: KeptAnswer = UNSIGNED,
+    ) -> Reply:
         """The payer says no: `changed`, `ignored` when it is over or nothing was sent, or `not_found`.
 
         With no `delivery` a device said it, which fetched the challenge by itself.
         """
         return _reply(
-            await self._redis.call(_DECLINE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, how))
+            await self._redis.call(
+                _DECLINE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, how, *signed)
+            )
         )
 
     async def settle(
@@ -332,9 +336,8 @@ class ChallengeStore:
 
     async def lockout(self, payer: str) -> Lockout:
         """Where a payer stands (a block that is over counts as none)."""
-        partition = partition_of(payer)
         (failures, blocked_until), (seconds, microseconds) = await asyncio.gather(
-            self._redis.command("HMGET", _lockout_key(partition, payer), "failures", "blocked_until"),
+            self._redis.command("HMGET", _lockout_key(payer), "failures", "blocked_until"),
             self._redis.command("TIME"),
         )
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
@@ -343,18 +346,12 @@ class ChallengeStore:
 
     async def failures_of(self, payer: str) -> int:
         """How many wrong answers a payer gave in a row. Raises StoreUnavailable."""
-        return int(
-            await self._redis.command("HGET", _lockout_key(partition_of(payer), payer), "failures") or 0
-        )
+        return int(await self._redis.command("HGET", _lockout_key(payer), "failures") or 0)
 
     async def unblock(self, payer: str, members: bytes) -> Reply:
         """Lift a payer's block; `members` are the event's, as JSON without braces."""
-        partition = partition_of(payer)
-        return _reply(
-            await self._redis.call(
-                _UNBLOCK, (_lockout_key(partition, payer), outbox_key(partition)), (new_id("evt"), members)
-            )
-        )
+        keys = (_lockout_key(payer), outbox_key(partition_of(payer)))
+        return _reply(await self._redis.call(_UNBLOCK, keys, (new_id("evt"), members)))
 
 
 def _readable(owner: bytes, packed: bytes) -> ChallengeState | None:
@@ -382,8 +379,8 @@ def _due_key(partition: int) -> str:
     return f"{{p{partition:02d}}}:due"
 
 
-def _lockout_key(partition: int, payer: str) -> str:
-    return f"{{p{partition:02d}}}:lockout:{payer}"
+def _lockout_key(payer: str) -> str:
+    return f"{{p{partition_of(payer):02d}}}:lockout:{payer}"
 
 
 def _limit_key(partition: int, limit: Limit) -> str:

@@ -5,6 +5,7 @@
 -- ARGV  1 event id  2 head  3 client  4 '1' when the code matches  5 digest of the transaction presented ('' for none)
 --       6 answer key: names this answer among its repetitions ('' for none)  7 most failures  8 window in ms
 --       9 block lengths in ms, growing, separated by spaces  10 the device that answers ('' for a client that does)
+--       11 what was signed, sealed ('' for nothing), kept if it approves  12 the event's members that commit to it
 -- Returns {outcome, state, event…}, {'not_found'}, or {'withdrawn'} for a device that was revoked or suspended just now
 
 local event_id, head, client = ARGV[1], ARGV[2], ARGV[3]
@@ -78,6 +79,7 @@ elseif code_matches then
   conclude('approved', 'approved')
   state.attempts_left = state.attempts_left - 1
   state.answer_key = answer_key
+  state.signed = ARGV[11]
   forget_failures()
 else
   outcome, changed = 'incorrect', true
@@ -85,7 +87,8 @@ else
 end
 
 local answered = emit(event_id, head, 'challenge.answered', state,
-  member('outcome', outcome) .. member('attempts_left', state.attempts_left))
+  member('outcome', outcome) .. member('attempts_left', state.attempts_left) ..
+  (outcome == 'approved' and ARGV[12] or ''))
 if outcome == 'approved' then state.answer_event = answered end
 if outcome == 'incorrect' and state.blocked_until > 0 then
   emit(event_id, head, 'payer.blocked', state, member('until_ms', state.blocked_until))

@@ -224,6 +224,8 @@ PERSONAL: Mapping[str, str] = {
     "phone": "Phone number",
     "phone_masked": "Phone number, masked",
     "message_shown": "Text shown",
+    "device_answer": "What the device signed",
+    "device_key": "The device’s public key",
     "transaction": "Transaction",
     "reference": "Client’s reference",
     "ip": "IP address",

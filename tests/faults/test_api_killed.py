@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
+from sca_service.audit.offline.evidence import check_evidence
 from sca_service.challenges.model import Status
+from tests.device import asked, enrolled
 from tests.faults.checker import issued_more_than_once, read, violations
 from tests.faults.cuts import commits_held_back, redis_of, restart, state_of, until
 from tests.faults.traffic import Traffic
@@ -31,6 +33,31 @@ async def test_an_approval_gets_on_record_when_the_api_dies_before_its_commit(de
         assert challenge in (await read(deployment)).acceptances
         assert (await bank.verify(challenge, code))["outcome"] == "already_used"
         assert (await bank.get(challenge))["status"] == "approved"
+
+
+async def test_what_a_device_signed_is_kept_when_the_api_dies_before_its_commit(
+    deployment: Deployment,
+) -> None:
+    """The script has approved, the commit hangs, the api dies: the worker commits the signature with the event."""
+    async with deployment.bank() as bank:
+        psu = unique_psu()
+        device = await enrolled(bank, psu)
+        issued = await asked(bank, psu)
+        signed = device.approval(issued, issued["matching_digits"])
+        async with commits_held_back(deployment):
+            answer = asyncio.ensure_future(device.answer(issued["id"], signed))
+            await _until_approved_in_redis(deployment, issued["id"])
+            deployment.api.kill()
+        assert not await _was_answered(answer)
+        restart(deployment, deployment.api)
+        assert await violations(deployment) == []
+
+        async def proven() -> bool:
+            response = await bank.http.get(f"/v1/challenges/{issued['id']}/evidence")
+            events = check_evidence(response.content, []).events if response.is_success else ()
+            return [one.device.decision for one in events if one.device] == ["approve"]
+
+        await until(proven, "the evidence holds what the device signed")
 
 
 async def test_the_same_answer_sent_again_hears_what_the_dead_api_decided(deployment: Deployment) -> None:

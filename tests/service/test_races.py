@@ -25,6 +25,7 @@ from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import ChallengeId, Status
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
+from sca_service.challenges.script_input import UNSIGNED, KeptAnswer
 from sca_service.challenges.verify import Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
@@ -231,6 +232,7 @@ class ReadThenWriteStore(ChallengeStore):
         answer_key: str,
         lockout: LockoutPolicy,
         device: str = "",
+        signed: KeptAnswer = UNSIGNED,
     ) -> Reply:
         state = await self.get(challenge)
         assert state is not None

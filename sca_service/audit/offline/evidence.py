@@ -11,14 +11,15 @@ A file of evidence is JSON, or an HTML page that holds it in `<script type="appl
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from typing import Any, Literal
 
 import msgspec
 
 from sca_service.audit.merkle import ProofInvalid, leaf_hash, root_from_inclusion
+from sca_service.audit.offline.device_answer import DeviceAnswer, check_device_answer
 from sca_service.audit.offline.findings import Refused
 from sca_service.audit.offline.leaf import read_leaf
 from sca_service.audit.offline.note import Checkpoint, VerifierKey
@@ -67,6 +68,8 @@ class CheckedEvent:
     disclosed: dict[str, str]
     closed: tuple[str, ...]
     """The names of values that the leaf commits to and that stay closed."""
+    device: DeviceAnswer | None = None
+    """What the payer's device signed, where the event opens it: the signature holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def check_evidence(content: bytes, keys: Sequence[VerifierKey]) -> Checked:
         raise Refused("it has no events")
     if len(evidence.events) > MOST_EVENTS:
         raise Refused("it has more events than one challenge can have")
-    events = tuple(_check_event(event, evidence.challenge, checkpoint) for event in evidence.events)
+    events = _signed(_check_event(event, evidence.challenge, checkpoint) for event in evidence.events)
     indexes = [event.index for event in events]
     if indexes != sorted(set(indexes)):
         raise Refused("its events are not in the order of the log, or one stands twice")
@@ -141,6 +144,20 @@ def _check_event(event: ProvenEvent, challenge: str, checkpoint: Checkpoint) -> 
     disclosed = _open(event.disclosures, commitments, where)
     closed = tuple(sorted(commitments.keys() - disclosed.keys()))
     return CheckedEvent(event.index, members, disclosed, closed)
+
+
+def _signed(events: Iterable[CheckedEvent]) -> tuple[CheckedEvent, ...]:
+    """The events, with what devices signed checked too: over the transaction that an earlier event opens."""
+    checked: list[CheckedEvent] = []
+    transaction = None
+    for event in events:
+        transaction = event.disclosed.get("transaction", transaction)
+        try:
+            device = check_device_answer(event.members, event.disclosed, transaction)
+        except Refused as refusal:
+            raise Refused(f"the event at index {event.index}: {refusal}") from None
+        checked.append(replace(event, device=device))
+    return tuple(checked)
 
 
 def _open(disclosures: Sequence[SealedValue], commitments: Any, where: str) -> dict[str, str]:

@@ -152,12 +152,14 @@ class Refusal:
 class Proven:
     """What a right proof tells: the step that it uses up, and of a key what is kept of it and what it is called.
 
-    `sealed` is None where nothing changes; `key_name` names a key wherever it is enrolled, and is unique.
+    `sealed` is None where nothing changes; `key_name` names a key wherever it is enrolled, and is unique. `thumbprint`
+    (RFC 7638) is what the log calls a device's key by, so that what it signs later can be held against it.
     """
 
     step: int = 0
     sealed: str | None = field(default=None, repr=False)
     key_name: str | None = None
+    thumbprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,8 @@ class EnrolmentStore:
             )
             if found is None:
                 return None
-            await _tell(connection, "authenticator.activated", row_of(found), occurrence)
+            key = {"key": proven.thumbprint} if proven.thumbprint else {}
+            await _tell(connection, "authenticator.activated", row_of(found), occurrence, **key)
             if row.type in _ONE_OF_A_KIND:
                 for other in await connection.fetch(_REPLACE_OTHERS, row.psu, row.id, row.type):
                     revoked = row_of(other)

@@ -115,7 +115,9 @@ class Proofs:
             return None
         kept = DeviceSealed(content.label, content.unlocked_by, jwk=held.key.to_json())
         name = self._keyring.pseudonym("key", held.key.thumbprint)
-        return Proven(sealed=sealed(self._keyring, kept, row.id), key_name=name)
+        return Proven(
+            sealed=sealed(self._keyring, kept, row.id), key_name=name, thumbprint=held.key.thumbprint
+        )
 
     def _made(self, row: AuthenticatorRow, content: PasskeySealed, response: bytes) -> Proven | None:
         if self._site is None:

@@ -41,6 +41,8 @@ const WORDS = {
     "phone": "Phone number",
     "phone_masked": "Phone number, masked",
     "message_shown": "Text shown",
+    "device_answer": "What the device signed",
+    "device_key": "The device’s public key",
     "transaction": "Transaction",
     "reference": "Client’s reference",
     "ip": "IP address",

@@ -1,0 +1,32 @@
+"""What the scripts of challenges are given, where that is more than a word or a number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sca_service.challenges.model import ChallengeState, PushRule
+from sca_service.limits.model import Limit
+
+
+class KeptAnswer(NamedTuple):
+    """What a script keeps of an answer that was signed: sealed, and its event's members that commit to it."""
+
+    sealed: str
+    members: bytes
+
+
+UNSIGNED = KeptAnswer("", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class NewChallenge:
+    """What `issue.lua` is given: the state without its times, and what bounds it."""
+
+    state: ChallengeState
+    event: bytes
+    lifetime_ms: int
+    most_pending: int
+    most_failures: int
+    limits: Sequence[Limit]
+    pushes: PushRule | None = None
+    refused_for: str = ""
