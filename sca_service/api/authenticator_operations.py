@@ -189,7 +189,7 @@ class AuthenticatorOperations:
         psu = psu_id_of(psu_id, "/psu_id")
         suspended, withdrawn = await self._enrolment.suspend(self._whose(call, psu), authenticator_id)
         if suspended.state is AuthenticatorState.SUSPENDED:
-            await self._follower.void(call.caller, psu, withdrawn)
+            await self._follower.void(call.caller, psu, withdrawn, "authenticator_suspended")
         return HttpAnswer(200, _encode(authenticator_body(suspended)))
 
     async def resume(self, call: Call, psu_id: str, authenticator_id: str) -> HttpAnswer:

@@ -112,7 +112,9 @@ class Follower:
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 
-    async def void(self, caller: Caller, psu_id: str, withdrawn: Withdrawal) -> None:
+    async def void(
+        self, caller: Caller, psu_id: str, withdrawn: Withdrawal, why: str = "authenticator_revoked"
+    ) -> None:
         """Cancel a payer's pending challenges that nothing but this authenticator could answer (RTS Art. 27).
 
         For after it was revoked or suspended: an answer that comes in between is refused all the same, but for a code
@@ -125,12 +127,8 @@ class Follower:
             state = await self._store.get(challenge)
             if state is None or not self._rests_on(state, withdrawn):
                 continue
-            reply = await self._store.cancel(
-                challenge,
-                caller.event_members(self._policy),
-                client=caller.client,
-                why="authenticator_revoked",
-            )
+            members = caller.event_members(self._policy)
+            reply = await self._store.cancel(challenge, members, client=caller.client, why=why)
             if reply.word == "cancelled":
                 await self._recorder.commit(challenge.partition, reply)
 

@@ -189,8 +189,8 @@ class KeyAlreadyEnrolled(ScaError):
     code = "key-already-enrolled"
     title = "This key was enrolled before"
     meaning = (
-        "A device's key or a passkey is enrolled once, for one payer. Let the device make a new key. Nothing was "
-        "stored."
+        "A device's key or a passkey is enrolled once, for one payer. Let the device make a new key. One of the "
+        "tries to activate is spent."
     )
 
 

@@ -223,7 +223,7 @@ async def test_nothing_is_approved_after_a_device_was_withdrawn(
         late = await device.answer(second["id"], device.approval(second, second["matching_digits"]), url=url)
         assert late.status_code == 401
         read = await bank.get(second["id"])
-        assert (read["status"], read["reason"]) == ("cancelled", "authenticator_revoked")
+        assert (read["status"], read["reason"]) == ("cancelled", f"authenticator_{verb.rstrip('e')}ed")
 
 
 async def test_of_parallel_pushes_exactly_five_go_out(

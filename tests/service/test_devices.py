@@ -122,8 +122,8 @@ async def test_the_bank_cannot_activate_a_device_itself(bank: Bank) -> None:
     assert (tried_digits["outcome"], tried_digits["tries_left"]) == ("incorrect", 4)
 
 
-async def test_one_key_is_no_two_authenticators(bank: Bank, service: Deployment) -> None:
-    """The same key for another payer is 409, and nothing of it is stored; its device may make another one."""
+async def test_one_key_is_no_two_authenticators(bank: Bank, auditor: Bank, service: Deployment) -> None:
+    """The same key for another payer is 409, a try and on record, and not stored; its device may make another one."""
     psu, other = unique_psu(), unique_psu()
     device = await enrolled(bank, psu)
     twin, code = await enrol(bank, other)
@@ -134,8 +134,14 @@ async def test_one_key_is_no_two_authenticators(bank: Bank, service: Deployment)
     assert tuple(row) == ("pending", None)
     assert (await twin.call("GET", "/challenges")).status_code == 401
     assert (await device.call("GET", "/challenges")).status_code == 200
+    found = (
+        await auditor.http.get("/v1/audit/events", params={"type": "authenticator.not_activated"})
+    ).json()
+    (tried,) = [one for one in found["data"] if one["authenticator"] == twin.id]
+    assert tried["reason"] == "key_already_enrolled"
     twin.key = first_key
-    assert (await twin.activate(code)).json()["outcome"] == "activated"
+    activated = (await twin.activate(code)).json()
+    assert (activated["outcome"], activated["tries_left"]) == ("activated", 3)
 
 
 async def test_a_revoked_key_is_never_enrolled_again(bank: Bank) -> None:

@@ -90,7 +90,8 @@ async def test_a_suspended_device_is_not_known(bank: Bank, other: Bank, second_a
     url = f"{second_api.url}/device/v1"
     late = await held.answer(issued["id"], held.approval(shown, issued["matching_digits"]), url=url)
     assert (late.status_code, late.json()["code"]) == (401, "invalid-proof")
-    assert (await other.get(issued["id"]))["status"] == "cancelled"
+    voided = await other.get(issued["id"])
+    assert (voided["status"], voided["reason"]) == ("cancelled", "authenticator_suspended")
     assert await refused_at(other, psu, method="device_signature") == "/method"
     await change(other, psu, held.id, "resume")
     assert await held.approve(await device.asked(bank, psu)) == "approved"

@@ -35,6 +35,7 @@ from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import (
     AuthorisationRequired,
     InvalidInput,
+    KeyAlreadyEnrolled,
     NotFound,
     Overloaded,
 )
@@ -140,7 +141,12 @@ class Enrolment:
             failed = await self._store.failed(row, most_tries=MOST_TRIES, occurrence=occurrence)
             return Activation(ActivationOutcome.INCORRECT, left, self._seen(failed))
         replaced = await self._line_before(row)
-        active = await self._store.activate(row, proven, occurrence)
+        try:
+            active = await self._store.activate(row, proven, occurrence)
+        except KeyAlreadyEnrolled:
+            why = "key_already_enrolled"
+            await self._store.failed(row, most_tries=MOST_TRIES, occurrence=occurrence, reason=why)
+            raise
         if active is None:
             known = await self._known(authenticator_id, psu)
             if known.state is AuthenticatorState.PENDING:

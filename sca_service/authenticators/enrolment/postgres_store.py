@@ -225,10 +225,10 @@ class EnrolmentStore:
         return await in_time(self._resynchronise(row, step, occurrence))
 
     async def failed(
-        self, row: AuthenticatorRow, *, most_tries: int, occurrence: Occurrence
+        self, row: AuthenticatorRow, *, most_tries: int, occurrence: Occurrence, reason: str = "incorrect"
     ) -> AuthenticatorRow:
         """Put a wrong code on record; as many as `most_tries` revoke. How it stands then. Raises StoreUnavailable."""
-        return await in_time(self._failed(row, most_tries, occurrence))
+        return await in_time(self._failed(row, most_tries, occurrence, reason))
 
     async def revoke(
         self, authenticator_id: str, psu: str, occurrence: Occurrence
@@ -322,12 +322,12 @@ class EnrolmentStore:
             return row_of(found)
 
     async def _failed(
-        self, row: AuthenticatorRow, most_tries: int, occurrence: Occurrence
+        self, row: AuthenticatorRow, most_tries: int, occurrence: Occurrence, reason: str
     ) -> AuthenticatorRow:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_LOCK_PAYER, row.psu)
             kind = "not_activated" if row.state is AuthenticatorState.PENDING else "not_resynchronised"
-            await _tell(connection, f"authenticator.{kind}", row, occurrence, reason="incorrect")
+            await _tell(connection, f"authenticator.{kind}", row, occurrence, reason=reason)
             spent = await connection.fetchrow(_REVOKE_SPENT, row.id, row.psu, row.state, most_tries)
             if spent is None:
                 return row
