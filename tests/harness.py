@@ -290,6 +290,13 @@ class Bank:
         """The code in the handset's message number 1, 2, …"""
         return code_in((await self.message(phone, number=number))["text"])
 
+    async def evidence(self, challenge: str, **params: str) -> httpx.Response:
+        """What proves a challenge, whatever is answered, once its newest events are in a checkpoint."""
+        path, began = f"/v1/challenges/{challenge}/evidence", time.monotonic()
+        while (response := await self.http.get(path, params=params)).status_code == 503:
+            assert time.monotonic() < began + 60, response.text
+        return response
+
     async def settled(
         self, challenge: str, *, status: str = "delivered", seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:

@@ -108,7 +108,9 @@ class DeviceAnswers:
         if verdict in _NOT_AN_ANSWER:
             raise InvalidInput.at("/answer", _NOT_AN_ANSWER[verdict])
         head = EventMembers(device.actor, request, self._policy.digest)
-        proof = signed_answer(self._keyring, state, answer=signed, key=device.key.canonical)
+        proof = signed_answer(
+            self._keyring, state, {"device_answer": signed, "device_key": device.key.canonical.decode()}
+        )
         if verdict is Verdict.DECLINED:
             return await self._decline(head, challenge, state, approval, proof)
         if verdict is Verdict.APPROVED and not await self._devices.keeps(device, challenge.text):

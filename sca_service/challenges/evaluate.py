@@ -1,7 +1,8 @@
 """Whether an answer is right: a code, a PIN beside it, or what a passkey signed. What is right is used up by it."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from sca_service.authenticators.device_key.jwk import DeviceKey
 from sca_service.authenticators.model import AuthenticatorType, SigningQuestion
 from sca_service.authenticators.passkey.passkeys import ShownPayment
 from sca_service.challenges import code
@@ -9,6 +10,7 @@ from sca_service.challenges.answer import Answer
 from sca_service.challenges.ask import shown_payment, signed_challenge
 from sca_service.challenges.model import ChallengeId, ChallengeState, Method, Status
 from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.signed import NOT_SIGNED, SignedAnswer, signed_answer
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.keyring import Keyring
@@ -47,8 +49,18 @@ class Passkeys(Protocol):
         asked: tuple[str, ...],
         challenge: tuple[str, bytes],
         payment: ShownPayment | None,
-    ) -> bool:
-        """Whether one of those that were asked signed this; its counter is kept. Raises StoreUnavailable."""
+    ) -> DeviceKey | None:
+        """The key of the one of those asked that signed this, else None; its counter is kept.
+
+        Raises StoreUnavailable.
+        """
+
+
+class Evaluation(NamedTuple):
+    """Whether an answer is right, and what proves it to others."""
+
+    is_right: bool
+    signed: SignedAnswer = NOT_SIGNED
 
 
 class Evaluator:
@@ -69,27 +81,29 @@ class Evaluator:
         self._pins = pins
         self._passkeys = passkeys
 
-    async def matches(
+    async def evaluate(
         self, client: str, challenge: ChallengeId, digest: str, answer: Answer, key: str
-    ) -> bool:
+    ) -> Evaluation:
         """Whether the answer is right: the code derived for the challenge, or what an authenticator of the payer says.
 
         What is right is used from now on. Raises InvalidInput for an answer of a kind that the challenge does not ask
         for, Overloaded, StoreUnavailable, SealBroken.
         """
         if challenge.digits and not challenge.asks_pin:
-            return code.matches(self._keyring, challenge, digest, _code(answer))
+            return Evaluation(code.matches(self._keyring, challenge, digest, _code(answer)))
         state = await self._store.get(challenge)
         if state is None or state.client != client:
-            return False
+            return Evaluation(is_right=False)
         if state.status is Status.APPROVED:
             # The same answer once more is told by its key, and not evaluated anew.
-            return bool(key) and key == state.answer_key
+            return Evaluation(bool(key) and key == state.answer_key)
         if state.status is not Status.PENDING or (await self._store.lockout(state.payer)).blocked_until:
-            return False  # it would use up a code, or try a PIN, for nothing
-        return await self._evaluate(state, challenge, digest, answer)
+            return Evaluation(is_right=False)  # it would use up a code, or try a PIN, for nothing
+        if state.details.method is Method.PASSKEY:
+            return await self._signed_by_passkey(state, digest, answer)
+        return Evaluation(await self._shown(state, challenge, digest, answer))
 
-    async def _evaluate(
+    async def _shown(
         self, state: ChallengeState, challenge: ChallengeId, digest: str, answer: Answer
     ) -> bool:
         fixed = state.details
@@ -97,8 +111,6 @@ class Evaluator:
             raise InvalidInput.at(
                 "", "this challenge is answered in the payer's app: read it to see what became of it"
             )
-        if fixed.method is Method.PASSKEY:
-            return await self._signed_by_passkey(state, digest, answer)
         shown = _code(answer)
         # The PIN first, and the code whatever came of it: neither the answer nor its time tells which was wrong.
         knows = answer.pin is None or await self._pins.accepts(state.payer, answer.pin, client=state.client)
@@ -110,17 +122,25 @@ class Evaluator:
             return signed and knows
         return await self._generators.accepts(state.payer, kind, shown, challenge=challenge.text) and knows
 
-    async def _signed_by_passkey(self, state: ChallengeState, digest: str, answer: Answer) -> bool:
+    async def _signed_by_passkey(self, state: ChallengeState, digest: str, answer: Answer) -> Evaluation:
         if answer.passkey is None:
             raise InvalidInput.at("/passkey", "is required: what the browser returned for `passkey_request`")
         view = ChallengeView.open(state, self._keyring)
-        return await self._passkeys.accepts(
+        key = await self._passkeys.accepts(
             state.payer,
             answer.passkey,
             asked=view.fixed.asked,
             challenge=(state.id, signed_challenge(view.fixed, state.id, digest)),
             payment=shown_payment(view.private),
         )
+        if key is None:
+            return Evaluation(is_right=False)
+        proof = {
+            "passkey_answer": answer.passkey.decode(),
+            "passkey_key": key.canonical.decode(),
+            "passkey_nonce": view.fixed.nonce,
+        }
+        return Evaluation(True, signed_answer(self._keyring, state, proof))
 
 
 def _code(answer: Answer) -> Secret[str]:

@@ -20,7 +20,10 @@ from sca_service.kernel.errors import NotFound, StoreUnavailable
 
 FORMAT = "sca-evidence/1"
 AUDITOR_MAY_SEE = frozenset(
-    {"message_shown", "transaction", "reference", "phone_masked", "device_answer", "device_key"}
+    {
+        *("message_shown", "transaction", "reference", "phone_masked"),
+        *("device_answer", "device_key", "passkey_answer", "passkey_key", "passkey_nonce"),
+    }
 )
 """What an auditor needs to judge an authentication; number, address and device stay closed (GDPR Art. 5(1)(c))."""
 MOST_EVENTS = 2_000

@@ -1,11 +1,12 @@
-"""What a payer's device signed, kept as proof: the log commits to it, and the vault holds it under the payer's key.
+"""What a payer's device or passkey signed, kept as proof: the log commits to it, the vault holds it for the payer.
 
-So an auditor need not believe that an answer was signed: the evidence of a challenge holds the JWS and the public key,
-and `sca audit check-evidence` verifies the one by the other. It is committed to and not told, since the transaction's
-digest in it could be guessed at by whoever reads the log.
+So an auditor need not believe that an answer was signed: the evidence of a challenge holds the signature and the public
+key, and `sca audit check-evidence` verifies the one by the other. It is committed to and not told, since the
+transaction's digest in it could be guessed at by whoever reads the log.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from sca_service.audit.private.commitments import SEED_BYTES, PrivateValues
 from sca_service.challenges.model import ChallengeState
 from sca_service.challenges.redis_store import Reply
-from sca_service.challenges.script_input import KeptAnswer
+from sca_service.challenges.script_input import UNSIGNED, KeptAnswer
 from sca_service.kernel.keyring import Keyring
 
 
@@ -21,31 +22,31 @@ from sca_service.kernel.keyring import Keyring
 class SignedAnswer:
     """A signed answer on its way to the record: what the vault will hold, and what the scripts keep meanwhile."""
 
-    values: PrivateValues
-    kept: KeptAnswer
+    values: PrivateValues | None = None
+    kept: KeptAnswer = UNSIGNED
 
     def of(self, reply: Reply) -> tuple[PrivateValues, ...]:
         """The values for the event that says what it came to; none where that event does not commit to them."""
         event = next((one for one in reply.events if '"commitments"' in one.body), None)
-        return (replace(self.values, event_id=event.head.id),) if event else ()
+        return (replace(self.values, event_id=event.head.id),) if self.values and event else ()
 
 
-def signed_answer(keyring: Keyring, state: ChallengeState, *, answer: str, key: bytes) -> SignedAnswer:
-    """Of a JWS and the JWK that verifies it."""
-    values = PrivateValues(
-        "", state.payer, os.urandom(SEED_BYTES), {"device_answer": answer, "device_key": key.decode()}
-    )
-    commitments = msgspec.json.encode({"commitments": values.commitments}, order="sorted")
-    return SignedAnswer(
-        values, KeptAnswer(keyring.seal(values.pack(), _bound_to(state)), b"," + commitments[1:-1])
-    )
+NOT_SIGNED = SignedAnswer()
+"""A code, which proves itself to nobody else."""
+
+
+def signed_answer(keyring: Keyring, state: ChallengeState, values: Mapping[str, str]) -> SignedAnswer:
+    """Of the values that prove it, by the names that the event commits to them under."""
+    private = PrivateValues("", state.payer, os.urandom(SEED_BYTES), values)
+    commitments = msgspec.json.encode({"commitments": private.commitments}, order="sorted")
+    sealed = keyring.seal(private.pack(), _bound_to(state))
+    return SignedAnswer(private, KeptAnswer(sealed, b"," + commitments[1:-1]))
 
 
 def values_of(keyring: Keyring, state: ChallengeState, event_id: str) -> PrivateValues:
     """What a state keeps for an event that commits to it. Raises SealBroken, CommitmentBroken."""
-    return PrivateValues.unpack(
-        keyring.open(state.signed, _bound_to(state)), event_id=event_id, psu=state.payer
-    )
+    packed = keyring.open(state.signed, _bound_to(state))
+    return PrivateValues.unpack(packed, event_id=event_id, psu=state.payer)
 
 
 def _bound_to(state: ChallengeState) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from sca_service.audit.model import AuditEvent
 from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
+from sca_service.challenges.evaluate import Evaluation
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.model import OUTCOME_OF_FINAL, ChallengeId, ChallengeState, Outcome, Status
 from sca_service.challenges.postgres_store import ChallengeArchive
@@ -51,9 +52,9 @@ class Uses(Protocol):
 class Evaluator(Protocol):
     """Evaluates answers."""
 
-    async def matches(
+    async def evaluate(
         self, client: str, challenge: ChallengeId, digest: str, answer: Answer, key: str
-    ) -> bool:
+    ) -> Evaluation:
         """Whether the answer is right; what is right is used from now on.
 
         Raises InvalidInput, Overloaded, StoreUnavailable, SealBroken.
@@ -132,7 +133,7 @@ class Verifier:
         digest = answer.transaction.digest() if answer.transaction else ""
         key = answer.name(self._keyring, caller.client)
         try:
-            matches = await self._evaluator.matches(caller.client, challenge, digest, answer, key)
+            evaluated = await self._evaluator.evaluate(caller.client, challenge, digest, answer, key)
         except SealBroken:  # an id that was never given out names whatever key it likes
             if await self._store.get(challenge) is None:
                 return await self._answer_from_archive(caller, challenge)
@@ -141,10 +142,11 @@ class Verifier:
             challenge,
             caller.event_members(self._policy),
             client=caller.client,
-            code_matches=matches,
+            code_matches=evaluated.is_right,
             digest=digest,
             answer_key=key,
             lockout=self._policy.lockout,
+            signed=evaluated.signed.kept,
         )
         if reply.state is None:
             return await self._answer_from_archive(caller, challenge)
@@ -153,7 +155,8 @@ class Verifier:
             if not await self._recorder.expect(reply.state):
                 outcome = Outcome.ALREADY_USED
             return self._told(outcome, reply.state)
-        decided, outcome = outcome, await self._recorder.commit_answer(challenge, reply)
+        private = evaluated.signed.of(reply)
+        decided, outcome = outcome, await self._recorder.commit_answer(challenge, reply, private=private)
         if outcome is not decided:  # Redis has lost its tail; the record has not
             recorded = await self._archive.get(challenge.text, caller.client)
             reply = replace(reply, state=recorded or reply.state)

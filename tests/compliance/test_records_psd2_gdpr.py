@@ -47,7 +47,7 @@ async def test_psd2_72_an_authentication_is_proven_with_one_file(
     psu = unique_psu()
     challenge = await bank.issue(psu=psu)
     await bank.verify(challenge["id"], await bank.code(psu["phone"]))
-    response = await bank.http.get(f"/v1/challenges/{challenge['id']}/evidence", params={"format": form})
+    response = await bank.evidence(challenge["id"], format=form)
     checked = check_evidence(response.content, keys_of(service))
     assert [event.disclosed["message_shown"] for event in checked.events if event.disclosed] == [
         challenge["message_shown"]
@@ -80,7 +80,7 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
     for challenge in challenges:
         await bank.http.post(f"/v1/challenges/{challenge}/cancel", json={})
     gone, psu = challenges[1], payers[1]
-    before = await bank.http.get(f"/v1/challenges/{gone}/evidence")
+    before = await bank.evidence(gone)
     assert psu["phone"] in before.text
 
     asked = await sca(
@@ -101,7 +101,7 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
     told = await sca("audit", "confirm-erasure", asked.strip(), "--config", config, operator=second)
     assert "keys 1, " in told and "authenticators 1." in told and "personal values: 1." in told
 
-    after = await bank.http.get(f"/v1/challenges/{gone}/evidence")
+    after = await bank.evidence(gone)
     checked = check_evidence(after.content, keys_of(service))
     assert [event.members for event in checked.events] == [
         json.loads(one["leaf"]) for one in before.json()["events"]
@@ -112,7 +112,7 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
     left = [len((await bank.http.get(path(one))).json()["data"]) for one in payers]
     assert left == [1, 0, 1], "authenticators are forgotten too"
     for other, challenge in ((payers[0], challenges[0]), (payers[2], challenges[2])):
-        assert other["phone"] in (await bank.http.get(f"/v1/challenges/{challenge}/evidence")).text
+        assert other["phone"] in (await bank.evidence(challenge)).text
     key = (await sca("audit", "keys", "--config", config)).split()[0]
     assert await sca("audit", "verify", f"{service.api.url}/log", "--key", key)
     async with service.bank(client="auditor") as auditor:

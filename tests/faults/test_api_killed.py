@@ -55,7 +55,7 @@ async def test_what_a_device_signed_is_kept_when_the_api_dies_before_its_commit(
         async def proven() -> bool:
             response = await bank.http.get(f"/v1/challenges/{issued['id']}/evidence")
             events = check_evidence(response.content, []).events if response.is_success else ()
-            return [one.device.decision for one in events if one.device] == ["approve"]
+            return [one.signed.decision for one in events if one.signed] == ["approve"]
 
         await until(proven, "the evidence holds what the device signed")
 

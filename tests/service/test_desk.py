@@ -384,12 +384,12 @@ async def test_lost_values_are_no_erasure(desk: Browser, bank: Bank, service: De
     page = await desk.page(f"/desk/challenges/{challenge}")
     assert "erased" not in page
     assert "Personal values: missing" in page
-    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    evidence = await bank.evidence(challenge, format="html")
     assert "are missing" in evidence.text
     assert "erased" not in evidence.text
     await _erase(service, psu["id"])
     assert "This payer was erased." in await desk.page(f"/desk/challenges/{challenge}")
-    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    evidence = await bank.evidence(challenge, format="html")
     assert "The payer's personal values were erased." in evidence.text
 
 
@@ -410,11 +410,11 @@ async def test_an_altered_value_hides_nothing_else(
     page = await desk.page(f"/desk/challenges/{challenge}")
     assert page.count("do not open: altered") == 1
     assert "erased" not in page
-    evidence = await bank.http.get(f"/v1/challenges/{challenge}/evidence")
+    evidence = await bank.evidence(challenge)
     assert evidence.status_code == 200
     assert page.count("data-leaf") == len(evidence.json()["events"])
     assert [event["disclosures"] for event in evidence.json()["events"]] == [[]] * page.count("data-leaf")
-    shown = await bank.http.get(f"/v1/challenges/{challenge}/evidence", params={"format": "html"})
+    shown = await bank.evidence(challenge, format="html")
     assert "do not open" in shown.text
     assert "erased" not in shown.text
 

@@ -14,9 +14,9 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
 from redis.asyncio import Redis
 
-from sca_service.audit.offline.device_answer import check_device_answer
 from sca_service.audit.offline.evidence import check_evidence
 from sca_service.audit.offline.findings import Refused
+from sca_service.audit.offline.signed_answer import check_signed_answer
 from sca_service.audit.offline.story import story_of
 from sca_service.challenges.model import decode_state
 from tests.device import Device, asked, enrol, enrolled, one_more
@@ -76,41 +76,41 @@ async def test_the_evidence_holds_what_the_device_signed(
     bank: Bank, auditor: Bank, decision: str, algorithm: str
 ) -> None:
     """An auditor verifies the payer's own signature, and that its key is the one that was enrolled."""
-    _, device, issued = await a_device(bank, algorithm=algorithm)
+    psu, device, issued = await a_device(bank, algorithm=algorithm)
     if decision == "decline":
         await device.answered(issued["id"], device.refusal(issued, "not_me"))
     else:  # a wrong answer is counted, and not kept
         await device.answered(issued["id"], device.approval(issued, wrong(issued["matching_digits"])))
         await device.answered(issued["id"], device.approval(issued, issued["matching_digits"]))
-    response = await auditor.http.get(f"/v1/challenges/{issued['id']}/evidence")
+    response = await auditor.evidence(issued["id"])
     checked = check_evidence(response.content, [])
-    (signed,) = [one for one in checked.events if one.device]
-    assert signed.device is not None
-    assert signed.device.decision == decision
+    (signed,) = [one for one in checked.events if one.signed]
+    assert signed.signed is not None
+    assert (signed.signed.by, signed.signed.decision) == ("device", decision)
     assert json.loads(signed.disclosed["device_key"]) == device.jwk
-    found = (await auditor.http.get("/v1/audit/events", params={"type": "authenticator.activated"})).json()
-    (activated,) = [one for one in found["data"] if one["authenticator"] == device.id]
-    assert activated["key"] == signed.device.thumbprint
-    assert signed.device.thumbprint in "\n".join(story_of(checked))
+    wanted = {"psu": psu["id"], "type": "authenticator.activated"}
+    (activated,) = (await auditor.http.get("/v1/audit/events", params=wanted)).json()["data"]
+    assert activated["key"] == signed.signed.thumbprint
+    assert signed.signed.thumbprint in "\n".join(story_of(checked))
 
 
 async def test_an_answer_of_another_key_does_not_pass_for_the_devices(bank: Bank, auditor: Bank) -> None:
     """Evidence whose device's answer was signed by another key, or over another payment, is refused as a whole."""
     _, device, issued = await a_device(bank)
     await device.answered(issued["id"], device.approval(issued, issued["matching_digits"]))
-    response = await auditor.http.get(f"/v1/challenges/{issued['id']}/evidence")
+    response = await auditor.evidence(issued["id"])
     checked = check_evidence(response.content, [])
-    (event,) = [one for one in checked.events if one.device]
-    transaction = checked.events[0].disclosed["transaction"]
+    (event,) = [one for one in checked.events if one.signed]
+    digest = issued["transaction"]["digest"]
     other = Device()
     forged = other.approval(issued, issued["matching_digits"])
     changed = device.approval(issued, issued["matching_digits"], transaction=OTHER_DIGEST)
     second = device.approval(issued | {"id": f"chl_{'0' * 38}"}, issued["matching_digits"])
     for answer in (forged, changed, second, device.refusal(issued), "no JWS"):
         with pytest.raises(Refused):
-            check_device_answer(event.members, event.disclosed | {"device_answer": answer}, transaction)
+            check_signed_answer(event.members, event.disclosed | {"device_answer": answer}, digest)
     with pytest.raises(Refused):
-        check_device_answer(event.members, event.disclosed | {"device_key": "{}"}, transaction)
+        check_signed_answer(event.members, event.disclosed | {"device_key": "{}"}, digest)
 
 
 async def test_a_login_has_no_transaction(bank: Bank) -> None:

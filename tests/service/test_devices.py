@@ -134,10 +134,8 @@ async def test_one_key_is_no_two_authenticators(bank: Bank, auditor: Bank, servi
     assert tuple(row) == ("pending", None)
     assert (await twin.call("GET", "/challenges")).status_code == 401
     assert (await device.call("GET", "/challenges")).status_code == 200
-    found = (
-        await auditor.http.get("/v1/audit/events", params={"type": "authenticator.not_activated"})
-    ).json()
-    (tried,) = [one for one in found["data"] if one["authenticator"] == twin.id]
+    wanted = {"psu": other["id"], "type": "authenticator.not_activated"}
+    (tried,) = (await auditor.http.get("/v1/audit/events", params=wanted)).json()["data"]
     assert tried["reason"] == "key_already_enrolled"
     twin.key = first_key
     activated = (await twin.activate(code)).json()

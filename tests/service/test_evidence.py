@@ -26,7 +26,7 @@ async def answered(bank: Bank, **members: Any) -> tuple[dict[str, Any], dict[str
 
 async def evidence_of(reader: Bank, challenge: str) -> dict[str, Any]:
     """What a client is given; asserts that it was given something."""
-    response = await reader.http.get(f"/v1/challenges/{challenge}/evidence")
+    response = await reader.evidence(challenge)
     assert response.status_code == 200, response.text
     evidence: dict[str, Any] = response.json()
     return evidence
@@ -87,7 +87,7 @@ async def test_the_page_holds_the_whole_evidence(bank: Bank) -> None:
     payment = TRANSACTION | {"payee": {"name": "Tom & Söhne </b> GmbH", "account": {"bban": "1234567"}}}
     challenge = await bank.issue(psu=unique_psu(), transaction=payment)
     await bank.settled(challenge["id"])
-    response = await bank.http.get(f"/v1/challenges/{challenge['id']}/evidence", params={"format": "html"})
+    response = await bank.evidence(challenge["id"], format="html")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy

@@ -4,6 +4,8 @@ What is asserted of parallel answers is asserted of a broken version as well, an
 """
 
 import asyncio
+import base64
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -13,6 +15,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from sca_service.audit.offline.evidence import check_evidence
+from sca_service.audit.offline.findings import Refused
+from sca_service.audit.offline.signed_answer import check_signed_answer
 from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.evaluate import Evaluator
@@ -24,6 +29,7 @@ from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
 from sca_service.limits.redis_store import LimitStore
 from sca_service.settings import read_settings
+from tests.device import Device
 from tests.generator import path
 from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu
 from tests.passkey import INSTRUMENT, SETTINGS, Passkey, enrolled, login, payment, post, start_api, verify
@@ -76,6 +82,39 @@ async def test_a_payment_that_the_browser_showed_is_confirmed(bank: Bank) -> Non
     assert request["details"]["total"]["amount"] == {"currency": "EUR", "value": "49.99"}
     told = await verify(bank, challenge, passkey.confirmed(request))
     assert (told["outcome"], told["challenge"]["sca"]) == ("approved", True)
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["in the browser", "in the page"])
+async def test_the_evidence_holds_what_the_passkey_signed(
+    bank: Bank, service: Deployment, *, shown: bool
+) -> None:
+    """An auditor verifies the signature over challenge and payment, by the key that was enrolled."""
+    challenge, passkey = await shown_payment(bank)
+    answer = (
+        passkey.confirmed(challenge["payment_request"])
+        if shown
+        else passkey.answer(challenge["passkey_request"])
+    )
+    assert (await verify(bank, challenge, answer))["outcome"] == "approved"
+    async with service.bank(client="auditor") as auditor:
+        response = await auditor.evidence(challenge["id"])
+        wanted = {"psu": challenge["psu"]["id"], "type": "authenticator.activated"}
+        found = await auditor.http.get("/v1/audit/events", params=wanted)
+    (event,) = [one for one in check_evidence(response.content, []).events if one.signed]
+    assert event.signed is not None
+    assert (event.signed.by, event.signed.decision) == ("passkey", "approve")
+    assert event.signed.thumbprint in {one.get("key") for one in found.json()["data"]}
+    other = passkey.answer({"challenge": base64url(bytes(32))})
+    for changed in (
+        {"passkey_nonce": base64.b64encode(bytes(32)).decode()},
+        {"passkey_answer": json.dumps(other)},
+        {"passkey_answer": "{}"},
+        {"passkey_key": json.dumps(Device().jwk)},
+    ):
+        with pytest.raises(Refused):
+            check_signed_answer(event.members, event.disclosed | changed, challenge["transaction"]["digest"])
+    with pytest.raises(Refused):
+        check_signed_answer(event.members, event.disclosed, "sha256:" + "ab" * 32)
 
 
 async def test_a_browser_without_it_confirms_the_same_payment(bank: Bank) -> None:

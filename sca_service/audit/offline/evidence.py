@@ -19,10 +19,10 @@ from typing import Any, Literal
 import msgspec
 
 from sca_service.audit.merkle import ProofInvalid, leaf_hash, root_from_inclusion
-from sca_service.audit.offline.device_answer import DeviceAnswer, check_device_answer
 from sca_service.audit.offline.findings import Refused
 from sca_service.audit.offline.leaf import read_leaf
 from sca_service.audit.offline.note import Checkpoint, VerifierKey
+from sca_service.audit.offline.signed_answer import SignedAnswer, check_signed_answer
 
 MOST_EVIDENCE_BYTES = 64 * 1024 * 1024
 MOST_EVENTS = 10_000
@@ -68,8 +68,8 @@ class CheckedEvent:
     disclosed: dict[str, str]
     closed: tuple[str, ...]
     """The names of values that the leaf commits to and that stay closed."""
-    device: DeviceAnswer | None = None
-    """What the payer's device signed, where the event opens it: the signature holds."""
+    signed: SignedAnswer | None = None
+    """What the payer's device or passkey signed, where the event opens it: the signature holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +147,25 @@ def _check_event(event: ProvenEvent, challenge: str, checkpoint: Checkpoint) -> 
 
 
 def _signed(events: Iterable[CheckedEvent]) -> tuple[CheckedEvent, ...]:
-    """The events, with what devices signed checked too: over the transaction that an earlier event opens."""
-    checked: list[CheckedEvent] = []
-    transaction = None
-    for event in events:
-        transaction = event.disclosed.get("transaction", transaction)
+    """The events, with what devices and passkeys signed checked too: over the transaction that the first one has."""
+    checked = tuple(events)
+    digest = _digest_of(checked[0])
+    for event in checked:
         try:
-            device = check_device_answer(event.members, event.disclosed, transaction)
+            signed = check_signed_answer(event.members, event.disclosed, digest)
         except Refused as refusal:
             raise Refused(f"the event at index {event.index}: {refusal}") from None
-        checked.append(replace(event, device=device))
-    return tuple(checked)
+        if signed:
+            checked = tuple(replace(one, signed=signed) if one is event else one for one in checked)
+    return checked
+
+
+def _digest_of(issued: CheckedEvent) -> str | None:
+    """Of the transaction that was to be approved: "" when there is none, None when it stays closed."""
+    if "transaction" not in issued.disclosed:
+        return None if "transaction" in issued.closed else ""
+    canonical = issued.disclosed["transaction"].encode("utf-8", "surrogatepass")
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
 def _open(disclosures: Sequence[SealedValue], commitments: Any, where: str) -> dict[str, str]:

@@ -66,9 +66,9 @@ def _event(event: CheckedEvent) -> Iterator[str]:
     title = _TITLES.get(members["type"], "")
     yield f"{_time(members['at_ms'])}  {title or printable(members['type'])}"
     yield f"  leaf {event.index}, {printable(members['id'])}, {printable(members['type'])}"
-    if event.device:
-        signed, key = event.device.decision, event.device.thumbprint
-        yield f"  The payer's device signed it: {signed}. The signature holds, by the key {printable(key)}"
+    if event.signed:
+        by, decision = event.signed.by, event.signed.decision
+        yield f"  The payer's {by} signed it: {decision}. The signature holds, by the key {event.signed.thumbprint}"
     for name, value in event.disclosed.items():
         yield f"  {printable(name)}: {printable(value)}"
     for name in event.closed:

@@ -19,7 +19,7 @@ from sca_service.authenticators.enrolment.postgres_store import Proven
 from sca_service.authenticators.model import AuthenticatorType
 from sca_service.authenticators.ocra import signing
 from sca_service.authenticators.ocra.suite import OcraSuite
-from sca_service.authenticators.passkey.registration import verify_registration
+from sca_service.authenticators.passkey.registration import public_key_of, verify_registration
 from sca_service.authenticators.pin.hashing import PinHasher
 from sca_service.authenticators.postgres_store import AuthenticatorRow
 from sca_service.authenticators.sealed import (
@@ -133,4 +133,5 @@ class Proofs:
             return None
         kept = msgspec.structs.replace(content, challenge=b"", made=replace(made, sign_count=0))
         name = self._keyring.pseudonym("passkey", made.credential_id.hex())
-        return Proven(made.sign_count, sealed(self._keyring, kept, row.id), name)
+        key = public_key_of(made).thumbprint
+        return Proven(made.sign_count, sealed(self._keyring, kept, row.id), name, key)

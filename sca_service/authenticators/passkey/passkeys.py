@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sca_service.authenticators.asked import asked_of
+from sca_service.authenticators.device_key.jwk import DeviceKey
 from sca_service.authenticators.model import Asked, AuthenticatorType
 from sca_service.authenticators.passkey.assertion import (
     Assertion,
@@ -18,7 +19,7 @@ from sca_service.authenticators.passkey.payment_confirmation import (
     confirmation_request,
     verify_payment,
 )
-from sca_service.authenticators.passkey.registration import MOST_PASSKEYS, Passkey
+from sca_service.authenticators.passkey.registration import MOST_PASSKEYS, Passkey, public_key_of
 from sca_service.authenticators.passkey.response import raw, read_assertion, read_client
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
 from sca_service.authenticators.sealed import passkey_of
@@ -112,11 +113,11 @@ class Passkeys:
         asked: Collection[str],
         challenge: tuple[str, bytes],
         payment: ShownPayment | None,
-    ) -> bool:
-        """Whether one of the passkeys that were asked signed the challenge (its id and its bytes), and this payment.
+    ) -> DeviceKey | None:
+        """The key of the one of the passkeys asked that signed the challenge (its id and its bytes) and this payment.
 
-        Its counter is kept; a passkey whose counter went back is suspended (WebAuthn section 6.1.1). Raises
-        InvalidInput for what is no answer of a browser at all, StoreUnavailable, SealBroken.
+        None when none did. Its counter is kept; a passkey whose counter went back is suspended (WebAuthn section
+        6.1.1). Raises InvalidInput for what is no answer of a browser at all, StoreUnavailable, SealBroken.
         """
         credential = raw(read_assertion(response).raw_id)
         rows = await self._store.active(payer, AuthenticatorType.PASSKEY)
@@ -125,7 +126,7 @@ class Passkeys:
             (row for row in rows if row.id in found and found[row.id].credential_id == credential), None
         )
         if row is None or self._site is None:
-            return False
+            return None
         challenge_id, wanted = challenge
         count = row.last_step - 1 if row.last_challenge == challenge_id else row.last_step
         passkey = replace(found[row.id], sign_count=max(count, 0))
@@ -133,14 +134,14 @@ class Passkeys:
             assertion = _assertion(response, passkey, wanted, self._site, payment)
         except ClonedPasskey:
             await self._suspends.copied(row)
-            return False
+            return None
         except BadAssertion:
-            return False
+            return None
         if await self._store.claim_count(row, assertion.sign_count, challenge_id):
-            return True
+            return public_key_of(passkey)
         # Another answer counted as far in the meantime, or it is not active any more.
         await self._suspends.copied(row)
-        return False
+        return None
 
     def _passkeys(self, rows: Sequence[AuthenticatorRow], ids: Collection[str]) -> Mapping[str, Passkey]:
         made = {row.id: passkey_of(self._keyring, row).made for row in rows if row.id in ids}

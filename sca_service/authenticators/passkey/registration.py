@@ -26,6 +26,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from sca_service.authenticators.device_key.jwk import DeviceKey, base64url
 from sca_service.authenticators.passkey.response import (
     NOT_AN_ANSWER,
     Attestation,
@@ -180,6 +181,16 @@ def signing_key(public_key: bytes) -> EllipticCurvePublicKey | Ed25519PublicKey:
         case DecodedOKPPublicKey(alg=COSEAlgorithmIdentifier.EDDSA, crv=COSECRV.ED25519, x=bytes(x)):
             return Ed25519PublicKey.from_public_bytes(x)
     raise ValueError("not a key of an algorithm that we ask for")
+
+
+def public_key_of(passkey: Passkey) -> DeviceKey:
+    """The key as a JWK (RFC 7517), which more verifiers read than COSE. Raises ValueError as `signing_key` does."""
+    public = signing_key(passkey.public_key)
+    if isinstance(public, Ed25519PublicKey):
+        return DeviceKey.parse({"kty": "OKP", "crv": "Ed25519", "x": base64url(public.public_bytes_raw())})
+    point = public.public_numbers()
+    x, y = (base64url(one.to_bytes(_COORDINATE_BYTES, "big")) for one in (point.x, point.y))
+    return DeviceKey.parse({"kty": "EC", "crv": "P-256", "x": x, "y": y})
 
 
 def _verified(
