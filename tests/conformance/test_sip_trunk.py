@@ -14,6 +14,7 @@ from sca_service.delivery.channels.voice.sip import supplier as sip
 from sca_service.delivery.channels.voice.sip.settings import Codec
 from sca_service.delivery.supplier import FailureReason, ReceiptStatus, Supplier, SupplierFailure, Word
 from sca_service.kernel.secret import Secret
+from tests.harness import free_port
 from tests.peers import telephones
 from tests.peers.telephones import (
     ANSWER,
@@ -190,7 +191,7 @@ async def test_what_is_more_than_the_most_calls_goes_elsewhere(make: Make, tmp_p
 
 async def test_a_trunk_that_is_not_there_is_down_at_once(make: Make) -> None:
     """Nobody listens on the port: the network says so, and the message goes to another supplier."""
-    failure = await failure_of(make(telephones.free_ports(1)))
+    failure = await failure_of(make(free_port()))
     assert (failure.reason, failure.transient) == (FailureReason.SUPPLIER_DOWN, True)
 
 

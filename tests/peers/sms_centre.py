@@ -1,6 +1,7 @@
 """An SMS centre that others wrote: node-smpp in a process of its own, told line by line what to do."""
 
 import asyncio
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -101,9 +102,15 @@ async def sms_centre(*, key: str = "", certificate: str = "", port: int = 0) -> 
     centre = SmsCentre(process)
     listening = asyncio.create_task(centre.listen())
     try:
-        centre.port = (await centre.next("listening"))["port"]
+        port_told = asyncio.create_task(centre.next("listening"))
+        await asyncio.wait((port_told, listening), return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            port_told.cancel()
+            raise AssertionError(f"the SMS centre ended: is port {port} taken?")
+        centre.port = (await port_told)["port"]
         yield centre
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
         await listening

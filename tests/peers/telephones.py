@@ -8,8 +8,6 @@ async with sipp(tmp_path, RINGING, ANSWER, BYE) as trunk:
 import asyncio
 import contextlib
 import json
-import os
-import random
 import re
 import socket
 import wave
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.harness import free_ports, is_free
 from tests.peers import program
 
 NUMBER = "+15005550006"
@@ -275,29 +274,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _until_taken(port: int, kind: socket.SocketKind) -> None:
     """Return when a process holds the port; a connection would be a call to it."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while _is_free(port, kind):  # noqa: ASYNC110 - another process takes it
+        while is_free(port, kind):  # noqa: ASYNC110 - another process takes it
             await asyncio.sleep(0.02)
-
-
-def _is_free(port: int, kind: socket.SocketKind) -> bool:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        if kind is socket.SOCK_STREAM:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports, even, that are free for UDP and TCP; below those that the system gives away."""
-    draw = random.Random(os.urandom(8))
-    while True:
-        first = draw.randrange(12_000, 30_000, 2)
-        ports = range(first, first + count)
-        if all(_is_free(port, kind) for port in ports for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)):
-            return first
 
 
 def in_sip(message: bytes, header: str) -> str:
