@@ -10,7 +10,7 @@ import sys
 
 import smpp34
 
-from tests.harness import free_port
+from tests.ports import free_port
 
 _MOST_OUTSTANDING = 200
 

@@ -18,6 +18,7 @@ from sca_service.policy.model import Channel
 from tests.adapters import adapter_context
 from tests.peers import program
 from tests.peers.telephones import NUMBER, PATIENCE_SECONDS
+from tests.ports import free_ports
 
 TEXT = "You pay 49.99. Code: 2, 7, 1, 8. Again: 2, 7, 1, 8."
 
@@ -51,13 +52,13 @@ class CallEar:
 def sip_supplier(port: int, ear: CallEar, *, password: str = "", **options: Any) -> Supplier:
     """A supplier of kind `sip`; skips the test without espeak-ng. Call with a running event loop."""
     program("espeak-ng")
-    first = 30_000 + 2 * secrets.randbelow(1_000)
+    first = free_ports(60)
     own = {
         "trunk_host": "127.0.0.1",
         "trunk_port": port,
         "caller": "+4930000000",
         "rtp_port_first": first,
-        "rtp_port_last": first + 400,
+        "rtp_port_last": first + 59,
         "words_per_minute": 240,
     }
     bare = adapter_context("sip", own | options, {"password": password} if password else {})

@@ -11,9 +11,10 @@ import pytest
 
 from tests.conformance.end_to_end import LINE, SUPPLIER_SECRET, Run, running, smpp_section
 from tests.faults.cuts import commits_held_back, end_lease, restart, scripts_held_back, state_of, until
-from tests.harness import Bank, free_port
+from tests.harness import Bank
 from tests.peers import node_module
 from tests.peers.sms_centre import SmsCentre, sms_centre
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

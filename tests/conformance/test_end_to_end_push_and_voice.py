@@ -19,11 +19,12 @@ from tests.conformance.end_to_end import (
     smpp_section,
 )
 from tests.devices import pem_of
-from tests.harness import Bank, free_port, free_ports
+from tests.harness import Bank
 from tests.peers import node_module, program
 from tests.peers.push_service import PushService, SubscribedBrowser, running_push_service
 from tests.peers.sms_centre import sms_centre
 from tests.peers.telephones import Baresip, baresip
+from tests.ports import free_port, free_ports
 
 LINE = "+4915190835777"
 VAPID_KEY = pem_of(ec.generate_private_key(ec.SECP256R1()))

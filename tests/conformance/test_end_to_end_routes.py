@@ -20,7 +20,8 @@ from tests.conformance.end_to_end import (
     running,
     section,
 )
-from tests.harness import Bank, free_port
+from tests.harness import Bank
+from tests.ports import free_port
 from tests.rude_server import RudeServer
 
 KEY = "kolibri-api-key-8835"

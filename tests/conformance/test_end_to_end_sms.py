@@ -22,9 +22,10 @@ from tests.conformance.end_to_end import (
     smpp_section,
     write_policies,
 )
-from tests.harness import Bank, Deployment, free_port
+from tests.harness import Bank, Deployment
 from tests.peers import node_module
 from tests.peers.sms_centre import SmsCentre, sms_centre
+from tests.ports import free_port
 
 ENVIRON = {"SCA_SUPPLIER_CENTRE_PASSWORD": SUPPLIER_SECRET}
 HINDI = "भारतीय राष्ट्रीय पुस्तक न्यास प्रकाशन"

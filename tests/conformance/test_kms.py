@@ -22,7 +22,7 @@ from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring, add_root, create_keyring_text, write_keyring
 from sca_service.sandbox.server_process import launcher
 from sca_service.settings import read_settings
-from tests.harness import free_port
+from tests.ports import free_port
 
 TEXT = create_keyring_text()
 REGION = "eu-central-1"

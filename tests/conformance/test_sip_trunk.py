@@ -14,7 +14,6 @@ from sca_service.delivery.channels.voice.sip import supplier as sip
 from sca_service.delivery.channels.voice.sip.settings import Codec
 from sca_service.delivery.supplier import FailureReason, ReceiptStatus, Supplier, SupplierFailure, Word
 from sca_service.kernel.secret import Secret
-from tests.harness import free_port
 from tests.peers import telephones
 from tests.peers.telephones import (
     ANSWER,
@@ -29,6 +28,7 @@ from tests.peers.telephones import (
     sipp,
     wanted,
 )
+from tests.ports import free_port
 from tests.sip_setup import CallEar, sip_supplier, voice_message
 
 Make = Callable[..., Supplier]

@@ -26,8 +26,9 @@ from sca_service.delivery.supplier import (
 from sca_service.kernel.connections import RedisConnection
 from sca_service.policy.model import Channel, Occasion
 from sca_service.policy.supply import SenderKind, SenderRule
-from tests.harness import Deployment, free_port
+from tests.harness import Deployment
 from tests.peers.sms_centre import SmsCentre, sms_centre
+from tests.ports import free_port
 from tests.smpp_setup import NUMBER, PASSWORD, KeptEar, smpp_supplier, sms
 
 Make = Callable[..., SmppSupplier]

@@ -22,7 +22,7 @@ from sca_service.policy.model import Channel, Occasion
 from sca_service.policy.template import Placeholder
 from tests.certificates import Certificate, make_certificate
 from tests.devices import DELIVERY, context_for
-from tests.harness import free_port
+from tests.ports import free_port
 
 TO = "payer@example.org"
 TEXT = "Kontostand niedrig: 12,34 €\n.\nनमस्ते"

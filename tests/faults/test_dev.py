@@ -19,7 +19,8 @@ import pytest
 
 from sca_service.sandbox.server_process import launcher
 from tests.faults.cuts import await_true, parents
-from tests.harness import code_in, free_port, order, unique_psu
+from tests.harness import code_in, order, unique_psu
+from tests.ports import free_port
 
 pytestmark = pytest.mark.long
 

@@ -24,7 +24,8 @@ from tests.faults.cuts import (
     until,
 )
 from tests.faults.traffic import Traffic
-from tests.harness import Bank, Deployment, Role, code_in, free_port, unique_psu
+from tests.harness import Bank, Deployment, Role, code_in, unique_psu
+from tests.ports import free_port
 
 
 @pytest.fixture

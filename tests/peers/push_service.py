@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sca_service.delivery.http_client import HttpClient
-from tests.harness import free_port
 from tests.peers import PEERS, node_module, program
+from tests.ports import free_port
 
 PATIENCE_SECONDS = 30
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness import free_ports, is_free
 from tests.peers import program
+from tests.ports import free_ports, is_free
 
 NUMBER = "+15005550006"
 PATIENCE_SECONDS = 30.0

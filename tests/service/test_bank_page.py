@@ -21,7 +21,8 @@ from playwright.async_api import Browser, Page, async_playwright
 from sca_service.api.routes import on_exception
 from sca_service.console.bank.keys import SandboxKeys
 from sca_service.console.bank.routes import ROUTES
-from tests.harness import Deployment, free_port, wrong
+from tests.harness import Deployment, wrong
+from tests.ports import free_port
 from tests.service.test_desk_browser import _LOW_CONTRAST
 
 _CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"

@@ -18,7 +18,8 @@ from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from tests.generator import Generator, enrolled, login, pin_enrolled
-from tests.harness import TRANSACTION, Bank, Deployment, Role, free_port, unique_psu
+from tests.harness import TRANSACTION, Bank, Deployment, Role, unique_psu
+from tests.ports import free_port
 from tests.storeroom import eventually
 
 pytestmark = pytest.mark.long

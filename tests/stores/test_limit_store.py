@@ -11,7 +11,7 @@ from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable, TooEarly
 from sca_service.limits.model import Limit, Spent, spend
 from sca_service.limits.redis_store import LimitStore
-from tests.harness import free_port
+from tests.ports import free_port
 from tests.storeroom import new_payer
 
 HOUR_MS = 3_600_000

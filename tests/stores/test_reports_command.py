@@ -15,7 +15,8 @@ from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ConfigurationError, InvalidInput
 from sca_service.reports_command import quarterly
 from tests.exemption_office import ORIGIN, ExemptionOffice
-from tests.harness import Deployment, free_port
+from tests.harness import Deployment
+from tests.ports import free_port
 
 
 @pytest.fixture

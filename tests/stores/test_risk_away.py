@@ -19,7 +19,7 @@ from sca_service.risk.camara import NobodyAsked
 from sca_service.risk.redis_store import RiskStore
 from tests.erasure_office import Office
 from tests.exemption_office import POLICY, ExemptionOffice, order
-from tests.harness import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

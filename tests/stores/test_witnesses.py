@@ -18,8 +18,9 @@ from sca_service.audit.log.witnesses.publisher import Publisher
 from sca_service.audit.postgres_store import insert_events
 from sca_service.delivery.http_client import ANSWER_SECONDS, HttpClient
 from sca_service.kernel.errors import ConfigurationError
-from tests.harness import Deployment, free_port
+from tests.harness import Deployment
 from tests.logs import own_schema
+from tests.ports import free_port
 from tests.rude_server import Answer, RudeRequest, RudeServer
 from tests.storeroom import an_event, eventually
 from tests.witness import WitnessPeer
