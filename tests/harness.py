@@ -7,12 +7,11 @@ import os
 import re
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import Environment, shipped_policies
+from tests.ports import free_port
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 40.0
@@ -40,53 +40,6 @@ TRANSACTION: dict[str, Any] = {
 _TLS = ssl.create_default_context()
 """Not needed on loopback, but httpx would make one for each client, and that takes 60 ms."""
 _CODE = re.compile(r"(?<!\d)\d{6}(?!\d)")
-
-
-def _own_ports(environ: Mapping[str, str]) -> Iterator[int]:
-    """This test process's share of the ports below those that the system gives away, round and round.
-
-    A port that the system gave may be given again before it is listened on, to another process or to any connection
-    that goes out; `ip_local_port_range` begins at 32768.
-    """
-    processes = int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    at = int(environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    share = (_PORTS.stop - _PORTS.start) // processes
-    own = range(_PORTS.start + at * share, _PORTS.start + (at + 1) * share)
-    start = secrets.randbelow(share)  # another run on this machine begins elsewhere
-    return itertools.cycle([*own[start:], *own[:start]])
-
-
-_PORTS = range(12_000, 32_000)
-_OWN_PORTS = _own_ports(os.environ)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free, and that this run of the tests gives to nobody else."""
-    return free_ports(1)
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row, even; as `free_port`, for TCP and UDP."""
-    row: list[int] = []
-    for port in _OWN_PORTS:
-        begins = port == row[-1] + 1 if row else port % 2 == 0
-        row = [*row, port] if begins and is_free(port) else []
-        if len(row) == count:
-            return row[0]
-    raise AssertionError("there are ports without end")
-
-
-def is_free(port: int, *kinds: socket.SocketKind) -> bool:
-    """Whether no process holds the port, for TCP and UDP or for what is named."""
-    for kind in kinds or (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            if kind is socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
 
 
 @dataclass(slots=True)
@@ -258,14 +211,20 @@ def await_ready(role: Role) -> None:
     raise AssertionError(f"the {role.name} was not ready in time")
 
 
+_NUMBERS = itertools.count()
+
+
+def unique_number() -> str:
+    """A phone number that no other test at the same stores has: drawn by chance, two of thousands would be the same.
+
+    Numbers that follow each other lie far apart, as those of payers do.
+    """
+    return f"+49151{1_0000000 + next(_NUMBERS) * 6_180_339 % 1_0000000}"
+
+
 def unique_psu() -> dict[str, str]:
     """A payer and a phone line that no other test has."""
-    number = secrets.randbelow(10_000_000)
-    return {
-        "id": f"cust_{secrets.token_hex(6)}",
-        "phone": f"+49151{1_0000000 + number:08d}",
-        "locale": "de-DE",
-    }
+    return {"id": f"cust_{secrets.token_hex(6)}", "phone": unique_number(), "locale": "de-DE"}
 
 
 class Bank:
@@ -316,20 +275,24 @@ class Bank:
         return data
 
     async def message(
-        self, phone: str, *, number: int = 1, seconds: float = PATIENCE_SECONDS
+        self, phone: str, *, number: int = 1, of: str = "", seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:
-        """The handset's message number 1, 2, …, once it is there."""
+        """The handset's message number 1, 2, …, once it is there: of all, or of those of the challenge `of`.
+
+        Messages of two challenges may overtake each other.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = await self.messages(phone)
+            found = [one for one in found if one["delivery"].startswith(of.replace("chl_", "dlv_"))]
             if len(found) >= number:
                 return found[number - 1]
             await asyncio.sleep(0.03)
         raise AssertionError(f"message {number} did not arrive")
 
-    async def code(self, phone: str, *, number: int = 1) -> str:
-        """The code in the handset's message number 1, 2, …"""
-        return code_in((await self.message(phone, number=number))["text"])
+    async def code(self, phone: str, *, number: int = 1, of: str = "") -> str:
+        """The code in the handset's message number 1, 2, …: of all, or of those of the challenge `of`."""
+        return code_in((await self.message(phone, number=number, of=of))["text"])
 
     async def evidence(self, challenge: str, **params: str) -> httpx.Response:
         """What proves a challenge, whatever is answered, once its newest events are in a checkpoint."""

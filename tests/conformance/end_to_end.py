@@ -5,6 +5,7 @@ chosen before the service starts, and come and go with each test.
 """
 
 import asyncio
+import itertools
 import re
 import secrets
 import shutil
@@ -20,10 +21,12 @@ from sca_service.settings import Environment, shipped_policies
 from tests.architecture.journey import postgres_dump, redis_dump
 from tests.architecture.leaks import Canaries
 from tests.faults.cuts import until
-from tests.harness import Bank, Deployment, Role, code_in, free_port
+from tests.harness import Bank, Deployment, Role, code_in
+from tests.ports import free_port
 
 LINE = "15190835"
 """Every payer's number begins with +49 and this; it stands nowhere else."""
+_NUMBERS = itertools.cycle(range(1_000))
 PAYEE = "Kolibrifutter Versand"
 IBAN = "DE89370400440532013000"
 PAYMENT: dict[str, Any] = {
@@ -131,7 +134,7 @@ class Run:
 
     def psu(self, **members: str) -> dict[str, str]:
         """A payer and a phone line that no other test has."""
-        number = f"+49{LINE}{secrets.randbelow(1_000):03d}"
+        number = f"+49{LINE}{next(_NUMBERS):03d}"
         return {"id": f"cust_{secrets.token_hex(6)}", "phone": number, "locale": "de-DE", **members}
 
     def order(self, *channels: str, **members: Any) -> dict[str, Any]:

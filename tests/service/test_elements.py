@@ -105,7 +105,7 @@ async def test_a_pin_is_the_apps_to_ask(bank: Bank) -> None:
     await pin_enrolled(bank, psu, "493817")
     assert (await bank.issue(psu=psu))["pin_asked"] is True
     issued = await bank.issue(psu=psu, purpose="enrolment", transaction=None)
-    code = await bank.code(psu["phone"], number=2)
+    code = await bank.code(psu["phone"], of=issued["id"])
     body = {"code": code, "pin": "493817"}
     word = (await bank.http.post(f"/v1/challenges/{issued['id']}/verify", json=body)).json()
     await enrolled(bank, psu, unlocked_by=None, authorisation=word["authentication_code"])
