@@ -69,13 +69,19 @@ async def desk(stranger: Browser, service: Deployment) -> Browser:
     return stranger
 
 
-async def _answered(bank: Bank) -> tuple[str, dict[str, str]]:
+async def _answered(bank: Bank, auditor: Bank) -> tuple[str, dict[str, str]]:
+    """A challenge that is over, all of whose six events are on record; and its payer."""
     psu = unique_psu()
     challenge = await bank.issue(psu=psu, signals={"ip": "203.0.113.9"})
     code = await bank.code(psu["phone"])
     await bank.verify(challenge["id"], wrong(code))
     await bank.verify(challenge["id"], code)
     await bank.settled(challenge["id"])
+
+    async def is_on_record() -> bool:  # a receipt is where a client sees it before it is in the log
+        return len(await _events(auditor, challenge=challenge["id"])) == 6
+
+    await eventually(is_on_record)
     return challenge["id"], psu
 
 
@@ -295,7 +301,7 @@ async def test_no_parameter_is_ignored(desk: Browser, path: str) -> None:
 
 async def test_filters_narrow_the_list(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """By challenge, payer's pseudonym, client's reference, type, client and time, alone and together."""
-    challenge, psu = await _answered(bank)
+    challenge, psu = await _answered(bank, auditor)
     pseudonym = (await _events(auditor, challenge=challenge))[0]["psu"]
     for query, count in (
         (f"challenge={challenge}", 6),
@@ -316,8 +322,12 @@ async def test_pages_of_the_list_hold_every_event_once(desk: Browser, bank: Bank
     """Newest first, page by page: nothing is left out and nothing comes twice."""
     psu = unique_psu()
     issued = [(await bank.issue(psu=psu))["id"] for _ in range(18)]
-    for challenge in issued:
-        await bank.settled(challenge)
+
+    async def are_delivered() -> bool:
+        settled = await _events(auditor, psu=psu["id"], type="delivery.settled")
+        return [event["status"] for event in settled].count("delivered") == len(issued)
+
+    await eventually(are_delivered)
     wanted = {event["id"] for event in await _events(auditor, psu=psu["id"])}
     path, shown = f"/desk/events?psu={psu['id']}", list[str]()
     while path:
@@ -341,7 +351,7 @@ async def test_a_challenge_is_found_by_its_id(desk: Browser, bank: Bank) -> None
 
 async def test_a_story_has_the_text_shown_and_every_leaf(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """What the payer was shown, each event's exact leaf, and, once a checkpoint has it, its proof."""
-    challenge, psu = await _answered(bank)
+    challenge, psu = await _answered(bank, auditor)
     events = await _events(auditor, challenge=challenge)
 
     async def is_proven() -> bool:
@@ -358,9 +368,11 @@ async def test_a_story_has_the_text_shown_and_every_leaf(desk: Browser, bank: Ba
         assert kept_closed not in page
 
 
-async def test_an_erased_payer_is_said_to_be(desk: Browser, bank: Bank, service: Deployment) -> None:
+async def test_an_erased_payer_is_said_to_be(
+    desk: Browser, bank: Bank, auditor: Bank, service: Deployment
+) -> None:
     """Nothing personal is left on the page; the leaves, their commitments and proofs are."""
-    challenge, psu = await _answered(bank)
+    challenge, psu = await _answered(bank, auditor)
     before = await desk.page(f"/desk/challenges/{challenge}")
     assert "ACME GmbH" in before
     await _erase(service, psu["id"])
@@ -503,7 +515,7 @@ async def test_too_many_fields_are_refused(desk: Browser, stranger: Browser) -> 
 
 async def test_what_an_auditor_reads_is_on_record(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """Each page is an event with the filters and the count; a payer's reference becomes a pseudonym."""
-    challenge, psu = await _answered(bank)
+    challenge, psu = await _answered(bank, auditor)
     pseudonym = (await _events(auditor, challenge=challenge))[0]["psu"]
     await desk.page("/desk")
     await desk.page(f"/desk/challenges/{challenge}")
@@ -526,7 +538,7 @@ async def test_what_an_auditor_reads_is_on_record(desk: Browser, bank: Bank, aud
 
 async def test_what_is_found_can_be_exported(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """The buttons export what the filters fit, as a file, and that is on record as an export."""
-    challenge, _ = await _answered(bank)
+    challenge, _ = await _answered(bank, auditor)
 
     async def is_sequenced() -> bool:
         return all(event["index"] is not None for event in await _events(auditor, challenge=challenge))
@@ -546,9 +558,9 @@ async def test_what_is_found_can_be_exported(desk: Browser, bank: Bank, auditor:
     assert exported["filters"] == {"challenge": challenge}
 
 
-async def test_evidence_comes_from_the_story(desk: Browser, bank: Bank) -> None:
+async def test_evidence_comes_from_the_story(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """As a page to print, and as the file that can be checked offline."""
-    challenge, _ = await _answered(bank)
+    challenge, _ = await _answered(bank, auditor)
     page = await desk.http.get(f"/desk/challenges/{challenge}/evidence")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -558,9 +570,9 @@ async def test_evidence_comes_from_the_story(desk: Browser, bank: Bank) -> None:
     await desk.page(f"/desk/challenges/{challenge}/evidence?format=pdf", 422)
 
 
-async def test_the_overview_counts_what_happened(desk: Browser, bank: Bank) -> None:
+async def test_the_overview_counts_what_happened(desk: Browser, bank: Bank, auditor: Bank) -> None:
     """The checkpoint with its key, and today's challenges among the figures."""
-    await _answered(bank)
+    await _answered(bank, auditor)
     for _ in range(60):  # what was counted may be ten seconds old
         page = await desk.page("/desk")
         if re.search(r'aria-label="Challenges by outcome: [^"]*approved', page):
