@@ -18,6 +18,7 @@ from sca_service.policy.load import mistakes
 from sca_service.settings import read_settings, shipped_policies
 from tests.generator import path, pin_enrolled
 from tests.harness import Bank, Deployment, unique_psu
+from tests.record import recorded
 
 
 def keys_of(service: Deployment) -> list[VerifierKey]:
@@ -77,8 +78,10 @@ async def test_gdpr_17_a_payer_is_forgotten_and_every_proof_holds(
     for psu in payers:
         await pin_enrolled(bank, psu, "493817")
     challenges = [(await bank.issue(psu=psu))["id"] for psu in payers]
-    for challenge in challenges:
-        await bank.http.post(f"/v1/challenges/{challenge}/cancel", json={})
+    async with service.bank(client="auditor") as auditor:
+        for challenge in challenges:
+            await recorded(auditor, challenge, "delivery.settled", count=2)
+            await bank.http.post(f"/v1/challenges/{challenge}/cancel", json={})
     gone, psu = challenges[1], payers[1]
     before = await bank.evidence(gone)
     assert psu["phone"] in before.text

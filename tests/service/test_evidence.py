@@ -11,13 +11,14 @@ import pytest
 from sca_service.audit.merkle import leaf_hash, root_from_inclusion
 from sca_service.policy.load import load
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu, wrong
+from tests.record import recorded
 
 
-async def answered(bank: Bank, **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
+async def answered(bank: Bank, auditor: Bank, **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """A payment that was answered wrongly, then rightly; and its payer."""
     psu = unique_psu()
     challenge = await bank.issue(psu=psu, signals={"ip": "203.0.113.7", "session_id": "s-1"}, **members)
-    await bank.settled(challenge["id"])
+    await recorded(auditor, challenge["id"], "delivery.settled", count=2)
     code = await bank.code(psu["phone"])
     await bank.verify(challenge["id"], wrong(code))
     await bank.verify(challenge["id"], code)
@@ -44,9 +45,9 @@ def opened(evidence: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in event["disclosures"]}
 
 
-async def test_every_event_is_proven(bank: Bank) -> None:
+async def test_every_event_is_proven(bank: Bank, auditor: Bank) -> None:
     """Each leaf leads to the root that the signed checkpoint names, and they tell the whole story."""
-    challenge, _ = await answered(bank)
+    challenge, _ = await answered(bank, auditor)
     evidence = await evidence_of(bank, challenge["id"])
     _, size, root = evidence["checkpoint"].splitlines()[:3]
     for event in evidence["events"]:
@@ -62,9 +63,9 @@ async def test_every_event_is_proven(bank: Bank) -> None:
     assert {one["challenge"] for one in told} == {challenge["id"]}
 
 
-async def test_the_bank_sees_what_it_sent(bank: Bank) -> None:
+async def test_the_bank_sees_what_it_sent(bank: Bank, auditor: Bank) -> None:
     """Text, number, address and payment are opened, and are what was committed to."""
-    challenge, psu = await answered(bank)
+    challenge, psu = await answered(bank, auditor)
     values = opened(await evidence_of(bank, challenge["id"]))
     assert values["message_shown"] == challenge["message_shown"]
     assert (values["phone"], values["psu_id"], values["ip"]) == (psu["phone"], psu["id"], "203.0.113.7")
@@ -72,11 +73,10 @@ async def test_the_bank_sees_what_it_sent(bank: Bank) -> None:
     assert challenge["transaction"]["digest"] == f"sha256:{digest}"
 
 
-async def test_an_auditor_sees_what_an_auditor_needs(bank: Bank, service: Deployment) -> None:
+async def test_an_auditor_sees_what_an_auditor_needs(bank: Bank, auditor: Bank) -> None:
     """The text and where it was sent, masked; number, address and the bank's own reference stay closed."""
-    challenge, psu = await answered(bank)
-    async with service.bank(client="auditor") as auditor:
-        evidence = await evidence_of(auditor, challenge["id"])
+    challenge, psu = await answered(bank, auditor)
+    evidence = await evidence_of(auditor, challenge["id"])
     values = opened(evidence)
     assert set(values) == {"message_shown", "phone_masked", "transaction"}
     assert psu["phone"] not in json.dumps(evidence) and psu["id"] not in json.dumps(evidence)
@@ -104,9 +104,9 @@ async def test_the_page_holds_the_whole_evidence(bank: Bank) -> None:
     assert "http" not in response.text.replace("http-equiv", "")
 
 
-async def test_the_evidence_of_others_is_not_found(bank: Bank, service: Deployment) -> None:
+async def test_the_evidence_of_others_is_not_found(bank: Bank, auditor: Bank, service: Deployment) -> None:
     """An unknown challenge and another client's answer alike; a client without a scope is refused."""
-    challenge, _ = await answered(bank)
+    challenge, _ = await answered(bank, auditor)
     async with service.bank(client="other-bank") as other, service.bank(client="issuer") as issuer:
         for path in (challenge["id"], "chl_unknown"):
             response = await other.http.get(f"/v1/challenges/{path}/evidence")
@@ -122,20 +122,17 @@ async def test_an_unknown_format_is_refused(bank: Bank, query: str) -> None:
     assert response.status_code == 422
 
 
-async def test_reading_is_on_record(bank: Bank, service: Deployment) -> None:
+async def test_reading_is_on_record(bank: Bank, auditor: Bank) -> None:
     """Who read what and by which request, apart from the challenge's own story; a payer by pseudonym only."""
-    challenge, psu = await answered(bank)
-    async with service.bank(client="auditor") as auditor:
-        await evidence_of(auditor, challenge["id"])
-        asked = await auditor.http.get(
-            "/v1/audit/events", params={"psu": psu["id"], "type": "challenge.issued"}
-        )
-        pseudonym = asked.json()["data"][0]["psu"]
-        answer = await auditor.http.get("/v1/audit/events", params={"type": "evidence.read", "limit": 200})
-        read = [one for one in answer.json()["data"] if one["subject"] == challenge["id"]]
-        answer = await auditor.http.get(
-            "/v1/audit/events", params={"type": "audit.read", "from": challenge["created_at"], "limit": 200}
-        )
+    challenge, psu = await answered(bank, auditor)
+    await evidence_of(auditor, challenge["id"])
+    asked = await auditor.http.get("/v1/audit/events", params={"psu": psu["id"], "type": "challenge.issued"})
+    pseudonym = asked.json()["data"][0]["psu"]
+    answer = await auditor.http.get("/v1/audit/events", params={"type": "evidence.read", "limit": 200})
+    read = [one for one in answer.json()["data"] if one["subject"] == challenge["id"]]
+    answer = await auditor.http.get(
+        "/v1/audit/events", params={"type": "audit.read", "from": challenge["created_at"], "limit": 200}
+    )
     assert [(one["actor"], one["format"]) for one in read] == [("client:auditor", "json")]
     (searched,) = [one for one in answer.json()["data"] if one["request"] == asked.headers["x-request-id"]]
     assert searched["filters"] == {"payers": [pseudonym], "type": "challenge.issued"}

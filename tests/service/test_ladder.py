@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.harness import Bank, code_in, unique_psu
+from tests.record import recorded
 from tests.service.conftest import Script
 from tests.service.situations import age
 from tests.storeroom import eventually
@@ -161,11 +162,11 @@ async def test_undeliverable_when_every_channel_failed(bank: Bank, auditor: Bank
     psu = unique_psu()
     issued = await bank.issue(psu=psu, channels=None)
     challenge = await bank.reached(issued["id"], "undeliverable")
-    events = await auditor.http.get("/v1/audit/events", params={"challenge": issued["id"]})
+    events = await recorded(auditor, issued["id"], "challenge.undeliverable")
 
     assert [one["status"] for one in challenge["deliveries"]] == ["failed", "undelivered", "no_answer"]
     assert all(one["reason"] for one in challenge["deliveries"] if one["status"] == "failed")
-    assert [event["type"] for event in events.json()["data"]].count("challenge.undeliverable") == 1
+    assert [event["type"] for event in events].count("challenge.undeliverable") == 1
     assert (await bank.verify(issued["id"], "123456"))["outcome"] == "undeliverable"
     assert await bank.messages(psu["phone"]) == []
 

@@ -11,7 +11,8 @@ from joserfc.jwk import OKPKey
 from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from tests.harness import Bank, unique_psu, wrong
+from tests.harness import PATIENCE_SECONDS, Bank, unique_psu, wrong
+from tests.record import recorded
 from tests.service.situations import Challenge
 
 ROUTES = {
@@ -266,12 +267,12 @@ async def test_docs_page_stands_alone(bank: Bank) -> None:
     assert all(f'id="{name}"' in response.text for name in operations)
 
 
-async def answered_challenge(bank: Bank) -> tuple[Challenge, str]:
+async def answered_challenge(bank: Bank, auditor: Bank) -> tuple[Challenge, str]:
     """A challenge with a wrong and the right answer, and its payer's reference."""
     psu = unique_psu()
     challenge = await bank.issue(psu=psu)
     code = await bank.code(psu["phone"])
-    await bank.settled(challenge["id"])
+    await recorded(auditor, challenge["id"], "delivery.settled", count=2)
     await bank.verify(challenge["id"], wrong(code))
     await bank.verify(challenge["id"], code)
     return challenge, psu["id"]
@@ -287,7 +288,7 @@ async def listed(auditor: Bank, **filters: str | int) -> list[dict[str, Any]]:
 
 async def test_log_tells_the_whole_story(bank: Bank, auditor: Bank) -> None:
     """Every decision about a challenge is an event, in order, with who, when, and which policy; none holds a secret."""
-    challenge, psu = await answered_challenge(bank)
+    challenge, psu = await answered_challenge(bank, auditor)
     events = await listed(auditor, challenge=challenge["id"])
 
     assert [event["type"] for event in events] == [
@@ -336,8 +337,8 @@ async def test_log_names_the_request(bank: Bank, auditor: Bank) -> None:
 
 async def test_every_event_gets_its_index(bank: Bank, auditor: Bank) -> None:
     """The log role gives each event its place: growing in the order of the list, and it never changes."""
-    challenge, _ = await answered_challenge(bank)
-    deadline = time.monotonic() + 10
+    challenge, _ = await answered_challenge(bank, auditor)
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         events = await listed(auditor, challenge=challenge["id"])
         if all(event["index"] is not None for event in events):
@@ -352,7 +353,7 @@ async def test_every_event_gets_its_index(bank: Bank, auditor: Bank) -> None:
 
 async def test_log_is_filtered(bank: Bank, auditor: Bank) -> None:
     """By payer (reference or pseudonym), challenge, type, client and time; `from` includes, `to` excludes."""
-    challenge, psu = await answered_challenge(bank)
+    challenge, psu = await answered_challenge(bank, auditor)
     events = await listed(auditor, challenge=challenge["id"])
     ids = [event["id"] for event in events]
 
@@ -377,7 +378,7 @@ async def test_log_is_filtered(bank: Bank, auditor: Bank) -> None:
 
 async def test_log_is_paged(bank: Bank, auditor: Bank) -> None:
     """Pages follow each other by cursor and together are the whole list."""
-    challenge, _ = await answered_challenge(bank)
+    challenge, _ = await answered_challenge(bank, auditor)
     whole = await listed(auditor, challenge=challenge["id"])
     pages: list[list[str]] = []
     cursor: str | None = ""
