@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.generator import path
-from tests.harness import Bank
+from tests.harness import PATIENCE_SECONDS, Bank
 
 _TLS = ssl.create_default_context()
 """Not needed on loopback, but httpx would make one for each client, and that takes 60 ms."""
@@ -150,7 +150,7 @@ def signed_header(algorithm: str, header: dict[str, Any]) -> dict[str, Any]:
 async def send(method: str, url: str, body: bytes, headers: list[tuple[str, str]]) -> httpx.Response:
     """A request with these headers and no API key."""
     kind = [("Content-Type", "application/json")] if body else []
-    async with httpx.AsyncClient(timeout=15, trust_env=False, verify=_TLS) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False, verify=_TLS) as http:
         return await http.request(method, url, content=body, headers=[*kind, *headers])
 
 

@@ -232,7 +232,11 @@ class Bank:
 
     def __init__(self, url: str, key: str) -> None:
         self.http = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=15, trust_env=False, verify=_TLS
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=PATIENCE_SECONDS,
+            trust_env=False,
+            verify=_TLS,
         )
 
     async def __aenter__(self) -> "Bank":

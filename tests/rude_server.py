@@ -24,7 +24,7 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 40
 _LONGEST_HEAD = 65_536
 _CHUNK = b"x" * 16_384
 
@@ -200,7 +200,7 @@ class RudeServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def received(self, count: int) -> list[RudeRequest]:
-        """The requests once there are so many. Raises TimeoutError after ten seconds."""
+        """The requests once there are so many. Raises TimeoutError when they do not come."""
         async with asyncio.timeout(PATIENCE_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.requests) >= count)
         return self.requests

@@ -21,7 +21,7 @@ from sca_service.sandbox.mailbox import MAILBOX_FILE, Mailbox
 from tests.faults.traffic import Told
 from tests.harness import Deployment
 
-_DRAINED_SECONDS = 20.0
+_DRAINED_SECONDS = 60.0
 _GRACE_MS = 5_000
 
 _EXPLAINED_BY = {

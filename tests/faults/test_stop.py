@@ -4,12 +4,11 @@ import asyncio
 import signal
 
 from sca_service.challenges.model import Status
+from sca_service.dev import STOP_SECONDS
 from tests.faults.checker import violations
 from tests.faults.cuts import commits_held_back, restart, state_of, until
 from tests.faults.traffic import Told
 from tests.harness import Deployment, unique_psu
-
-_STOP_SECONDS = 15.0
 
 
 async def test_a_stopped_api_answers_what_it_has_begun(deployment: Deployment) -> None:
@@ -34,7 +33,7 @@ async def test_a_stopped_api_answers_what_it_has_begun(deployment: Deployment) -
             api.process.send_signal(signal.SIGTERM)
         told = [(await answer)["outcome"] for answer in answers]
     assert told == ["approved"] * 10
-    assert await asyncio.to_thread(api.process.wait, _STOP_SECONDS) == 0
+    assert await asyncio.to_thread(api.process.wait, STOP_SECONDS) == 0
     restart(deployment, api)
     assert await violations(deployment, [Told(None, one, "approved") for one in challenges]) == []
 
@@ -52,7 +51,7 @@ async def test_a_stopped_worker_finishes_what_it_sends(deployment: Deployment) -
 
         await until(tried, "the worker sends")
         worker.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(worker.process.wait, _STOP_SECONDS) == 0
+        assert await asyncio.to_thread(worker.process.wait, STOP_SECONDS) == 0
         assert (await bank.get(challenge))["deliveries"][0]["status"] in ("sent", "delivered")
         assert len(await bank.messages(psu["phone"])) == 1
     restart(deployment, worker)
@@ -63,6 +62,6 @@ def test_a_stopped_log_role_ends_with_status_0(deployment: Deployment) -> None:
     """The leader lets go of the log, and the next one numbers on."""
     log = next(role for role in deployment.roles if role.name == "log")
     log.process.send_signal(signal.SIGTERM)
-    assert log.process.wait(_STOP_SECONDS) == 0
+    assert log.process.wait(STOP_SECONDS) == 0
     restart(deployment, log)
     assert asyncio.run(violations(deployment)) == []

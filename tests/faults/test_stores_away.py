@@ -19,6 +19,7 @@ from tests.faults.traffic import Told
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu, wrong
 
 _WITHIN_SECONDS = 1.5
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +116,18 @@ async def test_a_request_under_way_does_not_wait_for_one_store_after_the_other(
 ) -> None:
     """PostgreSQL holds an issue up when Redis goes away too: its key is not given back before the client is told."""
     async with deployment.bank() as bank:
-        headers = {"Idempotency-Key": secrets.token_hex(8)}
-        psu = unique_psu()
-        async with commits_held_back(deployment):
-            began = time.monotonic()
-            issue = asyncio.ensure_future(
-                bank.http.post("/v1/challenges", json=order(psu=psu), headers=headers)
-            )
-            await until(lambda: _is_issued_in_redis(deployment), "the script has issued")
-            with stopped(deployment.servers.valkey.pid):
-                response = await issue
-                seconds = time.monotonic() - began
-        assert response.status_code == 503
-        assert seconds < _WITHIN_SECONDS, f"took {seconds:.2f} s"
+
+        async def held_up_twice() -> httpx.Response:
+            await _until_it_issues(bank)
+            await until(lambda: _is_drained(deployment), "all is on record")
+            async with commits_held_back(deployment):
+                headers = {"Idempotency-Key": secrets.token_hex(8)}
+                issue = asyncio.ensure_future(bank.http.post("/v1/challenges", json=order(), headers=headers))
+                await until(lambda: _is_issued_in_redis(deployment), "the script has issued")
+                with stopped(deployment.servers.valkey.pid):
+                    return await issue
+
+        assert (await _in_time(held_up_twice)).status_code == 503
         await _until_it_issues(bank)
 
 
@@ -139,9 +139,7 @@ async def test_readiness_names_the_store_and_the_api_stays_alive(
     part = {"valkey": "redis", "postgres": "audit_log"}[store]
     async with deployment.bank() as bank:
         with stopped(*_pids(deployment, store)):
-            began = time.monotonic()
-            response = await _ready(bank, prepared)
-            assert time.monotonic() - began < _WITHIN_SECONDS
+            response = await _in_time(lambda: _ready(bank, prepared))
             assert response.status_code == 503
             assert [name for name, state in response.json().items() if state != "ok"] == [part]
             assert (await bank.http.get("/healthz")).status_code == 200
@@ -195,6 +193,10 @@ async def test_what_was_under_way_is_delivered_when_the_store_is_back(
     assert await violations(deployment) == []
 
 
+async def _is_drained(deployment: Deployment) -> bool:
+    return (await read(deployment)).outbox == 0
+
+
 async def _is_issued_in_redis(deployment: Deployment) -> bool:
     """Whether an event is in an outbox: while no commit goes through, it stays there."""
     return (await read(deployment)).outbox > 0
@@ -204,15 +206,24 @@ async def _is_attempted(deployment: Deployment, challenge: str) -> bool:
     return any(event["type"] == "delivery.attempted" for event in await events_of(deployment, challenge))
 
 
+async def _in_time(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """An answer that came in time: a machine that is held up is late once or twice, a service that waits always."""
+    took = []
+    for _ in range(_TRIES):
+        began = time.monotonic()
+        response = await ask()
+        took.append(time.monotonic() - began)
+        if took[-1] < _WITHIN_SECONDS:
+            return response
+    raise AssertionError(f"took {took} s")
+
+
 async def _assert_told_in_time(call: Call, bank: Bank, prepared: Prepared) -> None:
-    began = time.monotonic()
-    response = await call(bank, prepared)
-    seconds = time.monotonic() - began
+    response = await _in_time(lambda: call(bank, prepared))
     assert response.status_code == 503, f"{call.__name__}: {response.text}"
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["code"] == "store-unavailable"
     assert int(response.headers["Retry-After"]) >= 1
-    assert seconds < _WITHIN_SECONDS, f"{call.__name__} took {seconds:.2f} s"
 
 
 async def _until_it_issues(bank: Bank) -> None:

@@ -22,7 +22,7 @@ from tests.harness import TRANSACTION, Deployment, order, wrong
 
 _PAYERS = 4
 _PAUSE_SECONDS = 0.25
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 _UNDECIDED = (409, 503)  # request-in-flight, store-unavailable: sent again under the same key
 
 

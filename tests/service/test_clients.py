@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Bank, Deployment, order
+from tests.harness import PATIENCE_SECONDS, Bank, Deployment, order
 
 KEY = re.compile(r"sca_[A-Za-z0-9_-]{43}")
 UNKNOWN = "chl_0020160123456789abcdef0123456789abcdef"
-_SECONDS = 10.0
 
 
 async def sca(service: Deployment, *arguments: str) -> tuple[int, str, str]:
@@ -43,7 +42,7 @@ async def status_of(service: Deployment, key: str) -> int:
 
 async def becomes(service: Deployment, key: str, status: int) -> bool:
     """Whether a key comes to be answered like this: the api reads its clients anew every second."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if await status_of(service, key) == status:
             return True

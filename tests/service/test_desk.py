@@ -21,7 +21,7 @@ from sca_service.console.session import COOKIE, SESSION_SECONDS
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from tests.harness import Bank, Deployment, unique_psu, wrong
+from tests.harness import PATIENCE_SECONDS, Bank, Deployment, unique_psu, wrong
 from tests.storeroom import eventually
 
 _FORM = re.compile(r'name="form" value="([0-9a-f]{64})"')
@@ -34,7 +34,7 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.AsyncClient(base_url=url, timeout=15, trust_env=False)
+        self.http = httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False)
 
     async def submit(self, path: str, **fields: str) -> httpx.Response:
         """Send a form from one of the desk's pages."""

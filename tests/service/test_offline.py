@@ -45,7 +45,9 @@ async def answered(bank: Bank) -> tuple[dict[str, Any], dict[str, str]]:
 async def grown(service: Deployment, size: int) -> bytes:
     """The log's checkpoint once it has more leaves than `size`."""
     until = time.monotonic() + PATIENCE_SECONDS
-    async with httpx.AsyncClient(base_url=service.api.url, trust_env=False, timeout=15) as anybody:
+    async with httpx.AsyncClient(
+        base_url=service.api.url, trust_env=False, timeout=PATIENCE_SECONDS
+    ) as anybody:
         while time.monotonic() < until:
             response = await anybody.get("/log/checkpoint")
             if response.status_code == 200 and int(response.text.splitlines()[1]) > size:

@@ -20,7 +20,7 @@ from sca_service.audit.private.vault import Vault
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.errors import NotFound
 from sca_service.kernel.ids import new_id
-from tests.harness import Deployment
+from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.logs import own_schema
 from tests.storeroom import eventually, is_waiting, new_payer, values_of
 
@@ -287,7 +287,7 @@ async def test_a_key_that_is_sealed_under_right_now_stays(pool: asyncpg.Pool) ->
     async with pool.acquire() as sealing, pool.acquire() as pruning:
         async with sealing.transaction():
             assert await add_sealed(sealing, [(new_id("evt"), used, b"sealed")]) == []
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await prune_keys(pruning, 0, years=5)
         await prune_keys(pruning, 0, years=5)
     assert await keys(pool) == [used]

@@ -34,7 +34,7 @@ from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, add_root, create_keyring_text, remove_root, use_newest_root
 from tests.alerts import new_alert
 from tests.erasure_office import Office, cancel, on_record, open_office
-from tests.harness import Deployment
+from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.storeroom import CLIENT, new_payer, values_of
 
 TEXT = create_keyring_text()
@@ -385,7 +385,7 @@ async def test_without_an_older_root_there_is_nothing_to_do(pool: asyncpg.Pool, 
     """A root that waits to be used is not fallen back from: another replica may use it already."""
     await add_authenticator(pool)
     await add_authenticator(pool, ROTATED)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await resealer(pool, keyring=keyring).run(RUNNING)
     assert await uses(pool) == {Place.AUTHENTICATORS: {1: 1, 2: 1}}
 
@@ -393,7 +393,7 @@ async def test_without_an_older_root_there_is_nothing_to_do(pool: asyncpg.Pool, 
 async def test_it_stops_when_it_is_told(pool: asyncpg.Pool) -> None:
     """In the middle of a pass or between two; what is left is the next worker's."""
     stop = asyncio.Event()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(resealer(pool).run(stop))
         await asyncio.sleep(0)
         stop.set()

@@ -366,7 +366,7 @@ async def test_publishing_goes_on_until_it_is_told_to_stop(
         await eventually(is_out)
         assert await cosigners(pool, peer) == [peer.name]
     stop.set()
-    await asyncio.wait_for(running, 2)
+    await asyncio.wait_for(running, PATIENT_SECONDS)
 
 
 async def test_one_process_publishes_at_a_time(pool: asyncpg.Pool) -> None:

@@ -13,7 +13,7 @@ from sca_service.sandbox.supplier.wire import ReceiptBody
 
 KEY = Secret(b"an example key of the sandbox")
 NOW_MS = 1_700_000_000_000
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS = 40
 
 
 @dataclass
