@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
 
 from sca_service.kernel.errors import StoreUnavailable
 
@@ -39,6 +37,9 @@ async def _locked(url: str) -> None:
 
 
 def _upgrade(url: str) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to load, and 20 MB that no role needs
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     config.attributes["url"] = url
