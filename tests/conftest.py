@@ -1,5 +1,6 @@
 """What tests share: the stores and the service are started once per test process; and which files run first."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,30 @@ _LONGEST = (
 """Files that take longer than twenty seconds each; those that wait most come first, beside those that compute."""
 _FOLDERS = ("faults", "conformance", "service", "architecture", "stores", "properties", "compliance", "unit")
 """The others: what takes seconds before what takes less, so that the processes end at about the same time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make test` gives to its second try."""
+    parser.addoption(
+        "--second-try", action="store_true", help="fail what is marked `race` at once: it has failed before"
+    )
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while tests are collected: that took more than half of the time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From now on; what was made until here stays to the end, and is not looked at again."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Whoever loses a race only sometimes may not try again."""
+    if item.config.getoption("--second-try") and item.get_closest_marker("race"):
+        pytest.fail("failed before: a race or a crash is not tried again", pytrace=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

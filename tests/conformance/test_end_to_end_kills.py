@@ -16,6 +16,8 @@ from tests.peers import node_module
 from tests.peers.sms_centre import SmsCentre, sms_centre
 from tests.ports import free_port
 
+pytestmark = pytest.mark.race
+
 
 @pytest.fixture(scope="module")
 def port() -> int:

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import asyncpg
+import pytest
 
 from sca_service.sandbox.mailbox import MAILBOX_FILE
 from tests.alerts import alert_events
@@ -11,6 +12,8 @@ from tests.faults.cuts import restart, until
 from tests.generator import activate
 from tests.harness import Deployment, Role, unique_psu
 from tests.service.test_phone_lines import enrol, enrolled, word
+
+pytestmark = pytest.mark.race
 
 
 def role(deployment: Deployment, name: str) -> Role:

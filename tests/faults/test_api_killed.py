@@ -16,6 +16,8 @@ from tests.faults.cuts import commits_held_back, redis_of, restart, state_of, un
 from tests.faults.traffic import Traffic
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu
 
+pytestmark = pytest.mark.race
+
 
 async def test_an_approval_gets_on_record_when_the_api_dies_before_its_commit(deployment: Deployment) -> None:
     """The script has approved, the commit hangs, the api dies: the worker commits, and the code stays used."""

@@ -21,6 +21,8 @@ from tests.harness import Deployment
 from tests.logs import PATIENT_SECONDS, assert_whole
 from tests.storeroom import an_event
 
+pytestmark = pytest.mark.race
+
 KILLS = 6
 COMMITTERS = 25
 ORIGIN = "sca.example/log"

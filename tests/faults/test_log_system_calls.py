@@ -22,7 +22,7 @@ from tests.logs import PATIENT_SECONDS, assert_whole
 from tests.peers import program
 from tests.storeroom import an_event, eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.race]
 
 _WRITES = "write,writev,sendto,sendmsg"
 _MOST_PUTS = 1000

@@ -19,6 +19,8 @@ from tests.faults.cuts import await_started, end_lease, restart, stopped, until
 from tests.harness import Bank, Deployment, code_in, unique_psu
 from tests.signed import body_of, now_ms, post_receipt
 
+pytestmark = pytest.mark.race
+
 SUPPLIERS = ("sandbox-sms", "sandbox-sms-2")
 SMS_THEN_VOICE = [{"channel": "sms", "timeout_s": 300}, {"channel": "voice"}]
 _SECOND = """

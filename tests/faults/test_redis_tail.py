@@ -3,9 +3,13 @@
 import secrets
 from typing import Any
 
+import pytest
+
 from tests.faults.checker import events_of, read, violations
 from tests.faults.cuts import Tail, challenge_key, redis_of, until
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu
+
+pytestmark = pytest.mark.race
 
 
 async def test_a_revived_code_is_already_used(deployment: Deployment) -> None:

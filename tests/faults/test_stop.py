@@ -3,12 +3,16 @@
 import asyncio
 import signal
 
+import pytest
+
 from sca_service.challenges.model import Status
 from sca_service.dev import STOP_SECONDS
 from tests.faults.checker import violations
 from tests.faults.cuts import commits_held_back, restart, state_of, until
 from tests.faults.traffic import Told
 from tests.harness import Deployment, unique_psu
+
+pytestmark = pytest.mark.race
 
 
 async def test_a_stopped_api_answers_what_it_has_begun(deployment: Deployment) -> None:

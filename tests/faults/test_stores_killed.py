@@ -9,7 +9,7 @@ from tests.faults.checker import issued_more_than_once, read, violations
 from tests.faults.traffic import Traffic
 from tests.harness import Deployment
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.race]
 
 
 @pytest.mark.parametrize("seed", [1])

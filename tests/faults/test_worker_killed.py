@@ -27,6 +27,8 @@ from tests.faults.traffic import Traffic
 from tests.harness import Bank, Deployment, Role, code_in, unique_psu
 from tests.ports import free_port
 
+pytestmark = pytest.mark.race
+
 
 @pytest.fixture
 def worker(deployment: Deployment) -> Role:

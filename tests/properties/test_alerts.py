@@ -204,6 +204,7 @@ def line(quiet_stores: Deployment) -> Iterator[tuple[asyncio.Runner, asyncpg.Poo
 
 @given(orders=st.lists(st.integers(0, 3), min_size=2, max_size=12))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.race
 def test_one_alert_of_each_key_is_queued_whatever_is_ordered_at_once(
     line: tuple[asyncio.Runner, asyncpg.Pool], quiet_stores: Deployment, orders: list[int]
 ) -> None:

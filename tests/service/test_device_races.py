@@ -29,6 +29,8 @@ from tests.harness import Bank, Deployment, Role, order, unique_psu
 from tests.service.situations import partition_tag
 from tests.service.test_races import ReadThenWriteStore, UnguardedRecorder
 
+pytestmark = pytest.mark.race
+
 ROUNDS = 3
 ANSWERS = 30
 

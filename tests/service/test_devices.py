@@ -154,6 +154,7 @@ async def test_a_revoked_key_is_never_enrolled_again(bank: Bank) -> None:
         assert (refused.status_code, refused.json()["code"]) == (409, "key-already-enrolled")
 
 
+@pytest.mark.race
 async def test_two_devices_with_one_key_at_once_are_one(bank: Bank) -> None:
     """The key's name is unique in one statement: of two activations in the same moment one is refused."""
 
@@ -314,6 +315,7 @@ async def test_a_proof_counts_once_for_one_request(bank: Bank) -> None:
     assert [one.status_code for one in sent] == [200, 401]
 
 
+@pytest.mark.race
 async def test_a_proof_counts_once_also_at_once(bank: Bank) -> None:
     """Sent twenty times at once, one request is served: the first use is one command of Redis."""
 

@@ -91,6 +91,7 @@ async def test_the_same_request_again_holds_one_place(bank: Bank) -> None:
     assert [(await assess(bank, "30.00", body["psu"]))["exempt"] for _ in range(3)] == [True, True, False]
 
 
+@pytest.mark.race
 async def test_twenty_at_once_are_exempt_as_often_as_allowed(bank: Bank) -> None:
     """EUR 100 hold three of EUR 30."""
     psu = unique_psu()

@@ -23,6 +23,8 @@ from tests.generator import enrolled, login, path
 from tests.harness import Bank, Deployment, Role, unique_psu
 from tests.volley import Post, Volley
 
+pytestmark = pytest.mark.race
+
 ROUNDS = 10
 AT_ONCE = 5
 """Wrong answers block the payer after five; of so many at once each is still evaluated."""

@@ -88,6 +88,7 @@ async def test_request_in_flight_is_told_so(bank: Bank, service: Deployment) -> 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
 
 
+@pytest.mark.race
 async def test_parallel_requests_create_one_challenge(bank: Bank) -> None:
     """Of twenty equal requests at once one creates, and the others are told to wait or get the same answer."""
     key, body = new_key(), order()

@@ -22,7 +22,7 @@ from tests.harness import TRANSACTION, Bank, Deployment, Role, unique_psu
 from tests.ports import free_port
 from tests.storeroom import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.race]
 
 PIN = "493817"
 PATIENCE = 60.0

@@ -131,6 +131,7 @@ def refused(passed: int, times: int) -> list[int]:
     return [201] * passed + [429] * (times - passed)
 
 
+@pytest.mark.race
 async def test_of_a_hundred_parallel_starts_over_two_processes_the_limit_passes(tight: Deployment) -> None:
     """Exactly seven for one phone line, though each is for another payer; the others leave nothing behind."""
     urls = [role.url for role in tight.roles if role.name == "api"]
@@ -148,6 +149,7 @@ async def test_of_a_hundred_parallel_starts_over_two_processes_the_limit_passes(
     assert Counter(reply.status for reply in replies) == {201: 7, 429: 93}
 
 
+@pytest.mark.race
 async def test_of_parallel_starts_for_one_payer_the_limit_passes(tight: Deployment) -> None:
     """A payer's limit is spent in the step that issues; what the refused ones had spent beside it is given back."""
     urls = [role.url for role in tight.roles if role.name == "api"]

@@ -141,6 +141,7 @@ async def test_an_answer_is_accepted_once(bank: Bank) -> None:
     assert (await bank.verify(challenge, answer))["outcome"] == "already_used"
 
 
+@pytest.mark.race
 async def test_one_answer_sent_many_times_at_once_is_approved_once(bank: Bank) -> None:
     """RTS Art. 4(1), whatever arrives in parallel."""
     psu = unique_psu()

@@ -298,6 +298,7 @@ def assert_one_is_approved(outcomes: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.race
 async def test_of_fifty_parallel_answers_one_is_approved(
     bank: Bank, service: Deployment, apis: tuple[Role, Role], counts: bool
 ) -> None:

@@ -36,6 +36,8 @@ from sca_service.settings import read_settings
 from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu, wrong
 from tests.volley import Post, Volley
 
+pytestmark = pytest.mark.race
+
 ROUNDS = 100
 ANSWERS = 50
 AnswerOnce = Callable[[], Awaitable[str]]

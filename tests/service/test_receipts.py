@@ -112,6 +112,7 @@ async def test_replayed_receipt_changes_nothing(
     assert await told_of(auditor, challenge_id) == events
 
 
+@pytest.mark.race
 async def test_receipt_sent_many_times_at_once_is_one_event(
     bank: Bank, auditor: Bank, service: Deployment, script: Script
 ) -> None:

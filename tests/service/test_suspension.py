@@ -279,6 +279,7 @@ async def test_a_new_pin_puts_out_a_suspended_one(bank: Bank) -> None:
     assert await states(bank, psu) == ["active", "active"]
 
 
+@pytest.mark.race
 async def test_nothing_is_approved_after_a_suspension_was_answered(bank: Bank, other: Bank) -> None:
     """Suspended by one process while another verifies; from its answer on the next code is refused."""
     for _ in range(ROUNDS):

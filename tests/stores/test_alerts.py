@@ -277,6 +277,7 @@ async def test_deliveries_are_counted_when_they_are_settled(
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]
 
 
+@pytest.mark.race
 async def test_receipts_at_once_are_news_once(
     pool: asyncpg.Pool, alerts: AlertStore, book: AlertBook, keyring: Keyring
 ) -> None:

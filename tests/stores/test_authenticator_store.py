@@ -142,6 +142,7 @@ class LookThenWriteStore(AuthenticatorStore):
 @pytest.mark.parametrize(
     ("store_kind", "is_guarded"), [(LookThenWriteStore, False), (AuthenticatorStore, True)]
 )
+@pytest.mark.race
 async def test_of_parallel_claims_of_one_step_one_holds(
     pool: asyncpg.Pool, store_kind: type[AuthenticatorStore], is_guarded: bool, name: str
 ) -> None:
@@ -152,6 +153,7 @@ async def test_of_parallel_claims_of_one_step_one_holds(
     assert (told.count(True) == 1) is is_guarded
 
 
+@pytest.mark.race
 async def test_claims_of_many_rows_at_once_are_each_their_own(pool: asyncpg.Pool) -> None:
     """Whatever leaves together: a used step, a revoked one and another payer's hold up none of the others."""
     store = AuthenticatorStore(pool)

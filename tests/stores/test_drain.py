@@ -81,6 +81,7 @@ async def acceptance(pool: asyncpg.Pool, challenge: ChallengeId) -> str | None:
     return found
 
 
+@pytest.mark.race
 async def test_what_a_killed_api_decided_gets_on_record(plant: Plant, pool: asyncpg.Pool) -> None:
     """Events, the acceptance and the newest snapshot; then the outbox is empty."""
     challenge = await issued(plant.store, new_payer())

@@ -16,6 +16,8 @@ from sca_service.kernel.keyring import Keyring
 from tests.erasure_office import PHONE, Office, cancel, late_state, on_record
 from tests.storeroom import CLIENT, events_of, eventually, is_waiting, values_of
 
+pytestmark = pytest.mark.race
+
 
 async def test_a_late_commit_brings_nothing_back(
     office: Office, pool: asyncpg.Pool, keyring: Keyring

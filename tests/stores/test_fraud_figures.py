@@ -236,6 +236,7 @@ async def test_leaves_come_in_portions_without_gap_or_repetition(
     assert len(set(whole)) == len(whole) == 14
 
 
+@pytest.mark.race
 async def test_parallel_payments_of_one_day_are_all_in_its_total(office: ExemptionOffice) -> None:
     """Of one payer and of several, none is lost."""
     offices = [ExemptionOffice(office.pool, office.keyring, client=office.client) for _ in range(5)]

@@ -118,6 +118,7 @@ async def test_another_client_has_keys_of_its_own(idempotency: Idempotency, crea
     assert len(set(creation.names)) == 2
 
 
+@pytest.mark.race
 async def test_while_one_works_the_others_are_told_so(idempotency: Idempotency, creation: Creation) -> None:
     """Of many at once one creates; nobody waits for it."""
     key = new_key()

@@ -114,6 +114,7 @@ async def test_an_opt_in_lifts_both_kinds_at_once(opt_outs: OptOutStore) -> None
     assert not await opt_outs.is_opted_out(phone, "bank")
 
 
+@pytest.mark.race
 async def test_the_same_reply_told_many_times_at_once_is_one_opt_out(
     opt_outs: OptOutStore, pool: asyncpg.Pool
 ) -> None:

@@ -32,6 +32,7 @@ async def passed(limits: LimitStore, wanted: list[Limit]) -> bool:
     return True
 
 
+@pytest.mark.race
 async def test_of_many_at_once_exactly_the_limit_passes(limits: LimitStore) -> None:
     """Whoever asks in parallel is counted as if one after the other."""
     wanted = [Limit("calls", new_payer(), HOUR_MS, 7)]

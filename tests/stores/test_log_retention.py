@@ -293,6 +293,7 @@ async def test_a_key_that_is_sealed_under_right_now_stays(pool: asyncpg.Pool) ->
     assert await keys(pool) == [used]
 
 
+@pytest.mark.race
 async def test_keys_pruned_and_used_at_once_lose_no_value(pool: asyncpg.Pool) -> None:
     """Whatever is sealed while keys are pruned has its key afterwards, or was told that the key is gone."""
     for _ in range(10):

@@ -309,6 +309,7 @@ async def test_an_empty_round_writes_nothing(empty: asyncpg.Pool) -> None:
     assert await empty.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text") == horizon
 
 
+@pytest.mark.race
 async def test_two_that_lead_at_once_make_one_log(empty: asyncpg.Pool) -> None:
     """Should the leadership fail, the state's row keeps them apart: one chain, each event once, nobody stumbles."""
     sequencers = [Sequencer(empty, [SIGNER], most_per_round=40) for _ in range(3)]

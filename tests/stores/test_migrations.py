@@ -87,6 +87,7 @@ def test_up_down_and_up_again(url: str) -> None:
     assert tables(url) == TABLES
 
 
+@pytest.mark.race
 def test_several_at_once_wait_for_each_other(url: str) -> None:
     """Every replica may migrate when it starts."""
 

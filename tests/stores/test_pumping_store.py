@@ -52,6 +52,7 @@ async def ask(guard: PumpingStore, asked: Asked, at_block: AtBlock = AtBlock.REF
     return await guard.ask(asked, at_block, block_id=f"blk_{one}", event_id=f"evt_{one}")
 
 
+@pytest.mark.race
 async def test_a_hundred_at_once_from_two_connections_are_exactly_the_budget(
     quiet_stores: Deployment, redis: RedisConnection, lines: Lines
 ) -> None:

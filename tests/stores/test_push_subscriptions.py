@@ -165,6 +165,7 @@ async def test_the_eleventh_device_puts_the_oldest_out(
     assert (removed["subscription"], removed["reason"]) == (ids[1], "replaced")
 
 
+@pytest.mark.race
 async def test_parallel_additions_leave_at_most_ten(
     subscriptions: PushSubscriptions, pool: asyncpg.Pool, keyring: Keyring, psu: str
 ) -> None:
@@ -180,6 +181,7 @@ async def test_parallel_additions_leave_at_most_ten(
     assert added - removed == {row["id"] for row in rows}
 
 
+@pytest.mark.race
 async def test_parallel_additions_of_one_device_make_one(subscriptions: PushSubscriptions, psu: str) -> None:
     """The same registration ten times at once."""
     address = app()

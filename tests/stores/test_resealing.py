@@ -289,6 +289,7 @@ async def assert_a_change_stays(pool: asyncpg.Pool, store: SealedStore, change: 
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.table}-{change.stays!r:.12}")
+@pytest.mark.race
 async def test_what_changed_meanwhile_stays(office: Office, pool: asyncpg.Pool, change: Change) -> None:
     """Revoked, erased, destroyed or written anew: between reading and writing nothing is undone."""
     await one_of_each(office, pool)
@@ -333,6 +334,7 @@ async def test_a_pass_that_was_cut_off_is_gone_on_with(pool: asyncpg.Pool) -> No
     )
 
 
+@pytest.mark.race
 async def test_two_at_once_do_no_harm(pool: asyncpg.Pool) -> None:
     """Each record is sealed anew by one of them; the lock only saves work."""
     ids = await add_subscriptions(pool, 600)

@@ -160,6 +160,7 @@ async def read_then_write(redis: RedisConnection, one: Subjects, amount_minor: i
 
 
 @pytest.mark.parametrize("is_atomic", [True, False])
+@pytest.mark.race
 async def test_of_fifty_approvals_at_once_none_is_lost(
     store: RiskStore, redis: RedisConnection, is_atomic: bool
 ) -> None:
@@ -181,6 +182,7 @@ async def test_of_fifty_approvals_at_once_none_is_lost(
     assert exact is is_atomic
 
 
+@pytest.mark.race
 async def test_of_fifty_requests_at_once_none_is_lost(store: RiskStore) -> None:
     """Counts and sums, of every one that they come from."""
     one = subjects()
@@ -307,6 +309,7 @@ async def test_a_word_counts_again_after_its_time(store: RiskStore, redis: Redis
     assert await store.mark(SubjectKind.DEVICE, device, Mark.REPORTED, by=payer) == 1
 
 
+@pytest.mark.race
 async def test_fifty_reports_at_once_are_fifty(store: RiskStore) -> None:
     """None is lost."""
     payer = new_payer()
@@ -432,6 +435,7 @@ async def test_a_login_without_anything_is_assessed(
     assert assessed.facts.sim_swap_answer == "not_asked"
 
 
+@pytest.mark.race
 async def test_of_many_exempt_payments_at_once_each_sees_the_others(
     store: RiskStore, redis: RedisConnection, keyring: Keyring
 ) -> None:

@@ -82,6 +82,7 @@ async def read_then_write(redis: RedisConnection, supplier: str) -> int:
 
 
 @pytest.mark.parametrize("is_atomic", [True, False])
+@pytest.mark.race
 async def test_of_fifty_at_once_exactly_one_sends_the_probe(
     store: RouteStore, redis: RedisConnection, name: str, is_atomic: bool
 ) -> None:
@@ -93,6 +94,7 @@ async def test_of_fifty_at_once_exactly_one_sends_the_probe(
     assert (len(won) == 1) is is_atomic
 
 
+@pytest.mark.race
 async def test_of_fifty_outcomes_at_once_none_is_lost(store: RouteStore, name: str) -> None:
     """All counters of one send go up in one step."""
     await asyncio.gather(

@@ -5,11 +5,14 @@ import json
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import pytest
 
 from sca_service.challenges.model import ChallengeId, decode_state
 from sca_service.challenges.redis_store import SEND_LEASE_MS, ChallengeStore, Due
 from sca_service.kernel.connections import RedisConnection
 from tests.storeroom import HEAD, new_challenge, new_payer, over
+
+pytestmark = pytest.mark.race
 
 WORKERS = 50
 

@@ -110,6 +110,7 @@ def test_valkey_keeps_what_it_holds_over_a_stop(valkey: ValkeyProcess, tmp_path:
     assert read(valkey, "kept") == "yes"
 
 
+@pytest.mark.race
 def test_valkey_recovers_from_being_killed(valkey: ValkeyProcess, tmp_path: Path) -> None:
     """What was synced is there after a kill -9, by us or by another."""
     write_durably(valkey, "first", "1")
@@ -143,6 +144,7 @@ def test_postgres_keeps_what_it_holds_over_a_stop(postgres: PostgresProcess, tmp
     assert run_sql(postgres.url, "SELECT word FROM kept") == "yes"
 
 
+@pytest.mark.race
 def test_postgres_recovers_from_being_killed(postgres: PostgresProcess, tmp_path: Path) -> None:
     """A commit survives a kill -9 of all its processes, by us or (of the first of them) by another."""
     run_sql(postgres.url, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('first')")

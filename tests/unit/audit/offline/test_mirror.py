@@ -176,6 +176,7 @@ def test_a_pruned_log_is_copied_from_its_minimum_index_on(tmp_path: Path) -> Non
     assert (report.holds, report.leaves_read, report.leaves_taken_as_given) == (True, 388, 512)
 
 
+@pytest.mark.race
 def test_two_at_once_do_not_write_one_copy(tmp_path: Path) -> None:
     """The second one is sent away."""
     log = grow(tmp_path / "log", 10)
