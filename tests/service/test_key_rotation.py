@@ -127,7 +127,7 @@ async def pay_with_pin(bank: Bank, psu: dict[str, str]) -> tuple[str, str]:
     """A payment that asks for the PIN beside a code; the challenge and its code."""
     challenge = await bank.issue(psu=psu)
     assert challenge["pin_asked"]
-    return challenge["id"], await bank.code(psu["phone"], number=len(await bank.messages(psu["phone"])) + 1)
+    return challenge["id"], await bank.code(psu["phone"], of=challenge["id"])
 
 
 async def count(bank: Bank, payers: Payers) -> None:
