@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench docs lock
+.PHONY: help install run test style types bench docs lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,20 +28,24 @@ run: $(VENV)/installed ## start the whole service on this machine (ARGS="--port 
 	$(SAY) 'Starting the service; Ctrl-C stops it'
 	@exec $(VENV)/bin/sca dev $(ARGS)
 
-test: $(VENV)/installed-dev $(VENV)/peers ## check style, types and import rules, then run every test (ARGS="-k lockout")
-	$(SAY) 'Style (ruff)'
-	@$(VENV)/bin/ruff check --quiet
-	@$(VENV)/bin/ruff format --check --quiet || { echo 'Not formatted: run $(VENV)/bin/ruff format'; exit 1; }
-	$(SAY) 'Types (mypy)'
-	@$(VENV)/bin/mypy --no-error-summary
-	$(SAY) 'Import rules (import-linter)'
-	@$(VENV)/bin/lint-imports >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+test: ## check style, types and import rules, then run every test (ARGS="-k lockout")
+	@$(MAKE) --no-print-directory --jobs=2 style types $(VENV)/peers
 	$(SAY) 'Tests (pytest, in three processes)'
 	@$(VENV)/bin/pytest -n 3 --dist loadfile $(ARGS) || { \
 		status=$$?; [ $$status -eq 1 ] || exit $$status; \
 		echo '» What failed is tried once more, by itself (a busy machine upsets some); races and crashes are not'; \
 		exec $(VENV)/bin/pytest --last-failed --last-failed-no-failures none --second-try -rp $(ARGS); \
 	}
+
+style: $(VENV)/installed-dev
+	$(SAY) 'Style (ruff) and import rules (import-linter)'
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/ruff format --check --quiet || { echo 'Not formatted: run $(VENV)/bin/ruff format'; exit 1; }
+	@$(VENV)/bin/lint-imports >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+
+types: $(VENV)/installed-dev
+	$(SAY) 'Types (mypy)'
+	@$(VENV)/bin/mypy --no-error-summary
 
 bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
 	@exec $(VENV)/bin/python -m loadtests $(ARGS)
