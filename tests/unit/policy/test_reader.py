@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sca_service.policy.load import FILES, mistakes
+from sca_service.policy.model import Purpose
 from sca_service.policy.words import Occasion
 
 Edit = Callable[[str, str, str], list[str]]
@@ -86,19 +87,27 @@ ODD_VALUES: tuple[object, ...] = (
 MAY_BE_EMPTY = ("step_on", "countries", "suppliers", "must_register", "sender", "network", "rate")
 MAY_BE_LEFT_OUT = ("sender", "network", "suppliers", "rate")
 OCCASIONS = set(Occasion)
+PURPOSES = set(Purpose)
 
 
 def spoiled(content: Any) -> Iterator[Any]:
-    """The same content with one value replaced by something odd, or one key left out; an array may be empty."""
+    """The same content with one value replaced by something odd, or one key left out; an array may be empty.
+
+    Of an array's tables with the same keys, and of purposes, which are read alike, one is taken apart.
+    """
     if not isinstance(content, dict | list):
         return
+    taken_apart: set[frozenset[str]] = set()
     for key in content if isinstance(content, dict) else range(len(content)):
         for odd in ODD_VALUES:
             if odd == [] and key in MAY_BE_EMPTY:
                 continue
             yield content | {key: odd} if isinstance(content, dict) else replaced(content, key, odd)
-        for inner in spoiled(content[key]):
+        is_alike = isinstance(content, list) or key in PURPOSES
+        shape = frozenset(content[key]) if is_alike and isinstance(content[key], dict) else None
+        for inner in spoiled(content[key]) if shape not in taken_apart else ():
             yield content | {key: inner} if isinstance(content, dict) else replaced(content, key, inner)
+        taken_apart |= {shape} if shape is not None else set()
         is_template = key in OCCASIONS and isinstance(content[key], str)
         if isinstance(content, dict) and key not in MAY_BE_LEFT_OUT and not is_template:
             yield {other: value for other, value in content.items() if other != key}
