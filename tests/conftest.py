@@ -18,6 +18,11 @@ _LONGEST = (
     "conformance/test_sip_telephone.py",
     "faults/test_api_killed.py",
     "faults/test_stores_away.py",
+    "service/test_key_rotation.py",
+    "unit/policy/test_reader.py",
+    "stores/test_reconcile.py",
+    "unit/audit/offline/test_verify.py",
+    "stores/test_witnesses.py",
 )
 """Files that take longer than twenty seconds each; those that wait most come first, beside those that compute."""
 _FOLDERS = ("faults", "conformance", "service", "architecture", "stores", "properties", "compliance", "unit")
