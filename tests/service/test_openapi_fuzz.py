@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.harness import TRANSACTION, Deployment, order
 
-EXAMPLES = 25
+EXAMPLES = 16
 FUZZED = settings(
     max_examples=EXAMPLES,
     derandomize=True,
