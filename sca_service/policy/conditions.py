@@ -7,14 +7,15 @@ and both are bounded.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
 from cel_expr_python import cel
 
 from sca_service.kernel.errors import ScaError
+from sca_service.policy.plain_conditions import MOST_INTEGER, Judge, plain_judge
+from sca_service.policy.verdicts import FactKind, Verdict
 
 LONGEST_CONDITION: Final = 400
 """Characters of one condition."""
@@ -33,28 +34,19 @@ _WORD: Final = re.compile(
     re.DOTALL,
 )
 """A name, or what may hold words that are no names: texts, comments, and what follows a point."""
+_NOTHING: Final = object()
 _ABSENT: Final = re.compile(r'UNKNOWN: No value with name "\w+" found in Activation')
 """How cel-cpp tells of a fact that was not supplied; all of its text, since an error may quote a fact."""
 _MESSAGE: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
-class FactKind(StrEnum):
-    """The type of a fact, as CEL calls it."""
-
-    BOOL = "bool"
-    INT = "int"
-    DOUBLE = "double"
-    STRING = "string"
-    LIST = "list(string)"
-
-
-class Verdict(StrEnum):
-    """What a condition comes to."""
-
-    HOLDS = "holds"
-    FAILS = "fails"
-    NOT_SUPPLIED = "not_supplied"  # a fact that decides it was not supplied
-    ERROR = "error"  # it cannot be told; whoever asks takes this for the risky answer
+_TYPES: Final = {
+    FactKind.BOOL: bool,
+    FactKind.INT: int,
+    FactKind.DOUBLE: float,
+    FactKind.STRING: str,
+    FactKind.LIST: tuple,
+}
 
 
 class ConditionError(ScaError):
@@ -66,13 +58,22 @@ class ConditionError(ScaError):
         self.column = column
 
 
+FactValue = bool | int | float | str | tuple[str, ...]
+"""A fact as it is known here; what a list holds is a tuple."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One compiled condition; `facts` are the names that it refers to. Two of the same text are equal."""
+    """One compiled condition; `facts` are the names that it refers to. Two of the same text are equal.
+
+    A plain one is judged without CEL, and comes to the same (plain_conditions.py).
+    """
 
     source: str
     facts: frozenset[str]
     _expression: Any = field(repr=False, compare=False)
+    _activate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
+    _plain: Judge | None = field(repr=False, compare=False)
 
     def verdict(self, facts: "BoundFacts") -> Verdict:
         """What it comes to over these facts. Never raises.
@@ -81,8 +82,19 @@ class Condition:
         errors CEL tells one; an error that is not a missing fact's is told apart from it by its text alone, and a text
         that is not known counts as an error.
         """
+        if self._plain is not None and facts.are_typed:
+            return self._plain(facts.supplied)
+        return self._judged(facts.supplied)
+
+    def _judged(self, supplied: Mapping[str, Any]) -> Verdict:
+        """What CEL tells; of all facts it is given those that it looks at."""
+        looked_at = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name in self.facts
+            if (value := supplied.get(name, _NOTHING)) is not _NOTHING
+        }
         try:
-            came_to = self._expression.eval(facts.activation).value()
+            came_to = self._expression.eval(self._activate(looked_at)).value()
         except RuntimeError:  # a budget of the evaluator
             return Verdict.ERROR
         if came_to is True:
@@ -95,9 +107,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class BoundFacts:
-    """Facts as every condition of one language takes them; made once for all of them."""
+    """Facts as every condition of one language takes them; made once for all of them.
 
-    activation: Any = field(repr=False)
+    `are_typed` claims that each has the type that the language gives it, that whole numbers have 64 bits and that texts
+    are ASCII: then a comparison in Python is one in CEL.
+    """
+
+    supplied: Mapping[str, Any] = field(repr=False)
+    are_typed: bool
 
 
 class ConditionLanguage:
@@ -111,7 +128,8 @@ class ConditionLanguage:
             FactKind.STRING: cel.Type.STRING,
             FactKind.LIST: cel.Type.List(cel.Type.STRING),
         }
-        self._names = frozenset(kinds)
+        self._kinds = dict(kinds)
+        self._types = {name: _TYPES[kind] for name, kind in kinds.items()}
         self._environment = cel.NewEnv(
             config=cel.NewEnvConfigFromYaml(_LANGUAGE),
             variables={name: types[kind] for name, kind in kinds.items()},
@@ -129,14 +147,28 @@ class ConditionLanguage:
             raise ConditionError(
                 f"is {expression.return_type().name().lower()}; allowed: a condition that is true or false"
             )
-        facts = frozenset(_names_in(source)) & self._names
+        facts = frozenset(_names_in(source)) & self._kinds.keys()
         if not facts:
             raise ConditionError("refers to no fact, so that it would hold always or never")
-        return Condition(source, facts, expression)
+        plain = plain_judge(source, self._kinds)
+        return Condition(source, facts, expression, self._environment.Activation, plain)
 
-    def bind(self, facts: Mapping[str, bool | int | float | str | list[str]]) -> BoundFacts:
+    def bind(self, facts: Mapping[str, FactValue]) -> BoundFacts:
         """Facts that were supplied, by name; one of another type is an error of the conditions that look at it."""
-        return BoundFacts(self._environment.Activation(facts))
+        return BoundFacts(facts, self._are_typed(facts))
+
+    def _are_typed(self, facts: Mapping[str, FactValue]) -> bool:
+        types = self._types
+        return all(type(value) is types.get(name) and _is_sound(value) for name, value in facts.items())
+
+
+def _is_sound(value: FactValue) -> bool:
+    """Whether it is in CEL what it is in Python, given its type."""
+    if isinstance(value, int):
+        return -MOST_INTEGER <= value <= MOST_INTEGER
+    if isinstance(value, str):
+        return value.isascii()
+    return not isinstance(value, tuple) or all(type(word) is str and word.isascii() for word in value)
 
 
 def _condition_error(told: str) -> ConditionError:
