@@ -17,8 +17,8 @@ from sca_service.risk.record import risk_members
 class Assessor(Protocol):
     """Assesses requests."""
 
-    async def assess(self, order: RiskOrder, *, is_counted: bool) -> Assessed:
-        """What applies; `is_counted` counts the request before it is judged. Raises StoreUnavailable."""
+    async def assess(self, order: RiskOrder, *, sees_itself: bool) -> Assessed:
+        """What applies; the request is counted, with `sees_itself` before it is judged. Raises StoreUnavailable."""
 
 
 class RiskAnalysis:
@@ -41,7 +41,7 @@ class RiskAnalysis:
             marks=order.marks,
             transaction=order.transaction,
         )
-        assessed = await self._assessor.assess(request, is_counted=True)
+        assessed = await self._assessor.assess(request, sees_itself=True)
         return risk_of(assessed)
 
 

@@ -2,25 +2,24 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from typing import Protocol
 
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
-from sca_service.risk.camara import LineDesk
+from sca_service.risk.camara import LineDesk, NobodyAsked
 from sca_service.risk.facts import RiskOrder, facts_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
-from sca_service.risk.redis_store import Mark, RiskStore, SubjectKind
+from sca_service.risk.redis_store import FailuresPlace, Mark, RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
 
 
 class Failures(Protocol):
-    """Counts wrong answers."""
+    """Knows where wrong answers are counted."""
 
-    async def failures_of(self, payer: str) -> int:
-        """How many a payer (a pseudonym) gave in a row. Raises StoreUnavailable."""
+    def failures_at(self, payer: str) -> tuple[str, str]:
+        """The key of a hash on the payer's (a pseudonym's) slot, and the field with the failures in a row."""
 
 
 class Assessor:
@@ -33,31 +32,36 @@ class Assessor:
         self._policy = policy
         self._store = store
         self._desk = desk
+        self._asks_nobody = isinstance(desk, NobodyAsked)
         self._keyring = keyring
 
     async def assess(
-        self, order: RiskOrder, *, line_known_since: date | None = None, is_counted: bool = False
+        self, order: RiskOrder, *, line_known_since: date | None = None, sees_itself: bool = False
     ) -> Assessed:
         """What applies, and what the policy on trial would say; all that Redis knows in one pipeline.
 
-        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled. With
-        `is_counted` the request is counted as by `requested`, before it is judged: of many at once each sees the
-        others. Nothing is learned of the payer. Raises StoreUnavailable.
+        The request is counted in the same step, whatever will be decided: of many at once each sees the others. It is
+        not among what it is judged by itself, unless `sees_itself`. Nothing is learned of the payer.
+        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled. Raises
+        StoreUnavailable.
         """
         subjects = subjects_of(order, self._keyring)
-        _, memory, failures, answers = await asyncio.gather(
-            self.requested(order) if is_counted else _nothing(),
-            self._store.recall(subjects),
-            self._failures.failures_of(order.payer),
-            self._answers(order, line_known_since),
+        amount_minor = self._amount_minor(order)
+        recalled = self._store.meet(
+            subjects,
+            amount_minor=amount_minor,
+            failures=FailuresPlace(*self._failures.failures_at(order.payer)),
+            sees_itself=sees_itself,
         )
-        known = replace(order, failures=failures)
-        facts = facts_of(known, subjects, memory, answers, exchange=self._policy.supply.exchange)
+        answers: Mapping[LineQuestion, LineAnswer] = {}
+        if order.phone is None or self._asks_nobody:
+            memory = await recalled
+        else:
+            memory, answers = await asyncio.gather(
+                recalled, self._desk.ask(order.phone, known_since=line_known_since)
+            )
+        facts = facts_of(order, subjects, memory, answers, amount_minor=amount_minor)
         return assess_beside(facts, self._policy.risk, self._policy.next_risk)
-
-    async def requested(self, order: RiskOrder) -> None:
-        """Count the request, whatever was decided about it. Raises StoreUnavailable."""
-        await self._store.requested(subjects_of(order, self._keyring), amount_minor=self._amount_minor(order))
 
     async def approved(self, order: RiskOrder) -> None:
         """Learn from a request that the payer approved. Raises StoreUnavailable."""
@@ -82,12 +86,5 @@ class Assessor:
             ),
         )
 
-    async def _answers(self, order: RiskOrder, known_since: date | None) -> Mapping[LineQuestion, LineAnswer]:
-        return await self._desk.ask(order.phone, known_since=known_since) if order.phone else {}
-
     def _amount_minor(self, order: RiskOrder) -> int | None:
         return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None
-
-
-async def _nothing() -> None:
-    """Nothing is counted."""
