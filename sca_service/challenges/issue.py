@@ -133,7 +133,7 @@ class Issuer:
         reached = self._reached(order, question, steps)
         payer_limits, shared = self._limits_on(caller, payer, order, _called(line, steps))
         spent = await self._limits.spend(shared)
-        risk, counted = await self._guarded(caller, order, line, risk)
+        risk, counted = await self._guarded(caller, order, line, risk, spent)
         fixed = Fixed(
             purpose=order.purpose,
             method=order.method,
@@ -205,13 +205,25 @@ class Issuer:
             await self._guard.give_back(counted)
 
     async def _guarded(
-        self, caller: Caller, order: ChallengeOrder, line: PhoneNumber | None, risk: RiskVerdict
+        self,
+        caller: Caller,
+        order: ChallengeOrder,
+        line: PhoneNumber | None,
+        risk: RiskVerdict,
+        spent: Spent,
     ) -> tuple[RiskVerdict, Passed | None]:
-        """What is left of the ladder when nobody is to earn by it, and what was counted. Raises StoreUnavailable."""
+        """What is left of the ladder when nobody is to earn by it, and what was counted.
+
+        Raises StoreUnavailable, and then what was `spent` for the challenge is given back: it is not issued.
+        """
         if self._guard is None or line is None:
             return risk, None
         to = Destination(caller.client, line, order.marks.ip or "")
-        return await self._guard.heed(risk, to, caller.event_members(self._policy))
+        try:
+            return await self._guard.heed(risk, to, caller.event_members(self._policy))
+        except StoreUnavailable:
+            self._limits.give_back(spent.limits)
+            raise
 
     def _state(
         self,
