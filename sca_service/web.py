@@ -27,6 +27,7 @@ from sca_service.api import receipts as receipt_routes
 from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.clients import ClientDirectory
+from sca_service.api.device_door import DeviceDoor
 from sca_service.api.document import KEYED
 from sca_service.api.front import Front
 from sca_service.api.idempotency import Idempotency
@@ -159,6 +160,12 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
             devices=core.signing_devices(),
             assessor=assessor,
             clock=core.clock,
+        ),
+        door=DeviceDoor(
+            policy=core.policy,
+            keyring=keyring,
+            limits=LimitStore(core.redis),
+            proxies=Proxies(core.settings.trusted_proxies),
         ),
         url=core.settings.device_url,
         clock=core.clock,

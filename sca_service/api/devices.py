@@ -1,6 +1,7 @@
 """What a payer's device calls, over HTTP: `/device/v1/…`. No API key: each request is signed by the device's key."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -11,9 +12,10 @@ from msgspec import Meta, Struct
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.authenticator_forms import ActivationBody, authenticator_body
 from sca_service.api.call import REQUEST_ID_KEY
+from sca_service.api.device_door import DeviceDoor
 from sca_service.api.responses import TransactionBody, transaction_body
 from sca_service.api.routes import StrictRequest, problems, refuse_unknown_parameters, respond
-from sca_service.authenticators.device_key.devices import Devices, SignedRequest
+from sca_service.authenticators.device_key.devices import Device, Devices, SignedRequest
 from sca_service.authenticators.enrolment.enrolment import Enrolment
 from sca_service.authenticators.enrolment.model import HeldKey
 from sca_service.authenticators.model import ActivationOutcome
@@ -23,6 +25,7 @@ from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock, timestamp
 from sca_service.kernel.errors import InvalidProof, NotFound
 from sca_service.kernel.secret import Secret
+from sca_service.limits.model import Limit
 from sca_service.policy.model import Purpose
 
 _TAGS = ["devices"]
@@ -95,6 +98,17 @@ class DeviceOutcomeBody(Struct, frozen=True):
     attempts_left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A device's request as it came in; `limits` count it where it fails."""
+
+    method: str
+    path: str
+    body: bytes
+    proof: str | None
+    limits: tuple[Limit, ...] = ()
+
+
 class DeviceOperations:
     """The operations of devices. A class because it holds the use cases."""
 
@@ -104,58 +118,70 @@ class DeviceOperations:
         devices: Devices,
         enrolment: Enrolment,
         answers: DeviceAnswers,
+        door: DeviceDoor,
         url: str,
         clock: Clock,
     ) -> None:
         """`url` is what devices are told to call."""
+        self._door = door
         self._devices = devices
         self._enrolment = enrolment
         self._answers = answers
         self._url = url
         self._clock = clock
 
-    async def activate(
-        self, signed: SignedRequest, request_id: str, form: DeviceActivationForm
-    ) -> HttpAnswer:
-        """Activate by the key that signed: 200 with the outcome. Raises InvalidProof, what `activate_device` raises.
+    async def activate(self, arrived: Arrived, request_id: str, form: DeviceActivationForm) -> HttpAnswer:
+        """Activate by the key that signed: 200 with the outcome.
 
-        Who does not know the code is told nothing of the payer's: neither label nor times.
+        Who does not know the code is told nothing of the payer's: neither label nor times. Raises InvalidProof,
+        TooEarly where the address has to wait, what `activate_device` raises.
         """
-        key = await self._devices.shown_key(signed, form.authenticator)
-        held = HeldKey(key, Secret(form.activation_code))
-        origin = {"actor": "device", "request": request_id}
-        tried = await self._enrolment.activate_device(form.authenticator, held, origin)
+        async with self._door.watched(arrived.limits):
+            key = await self._devices.shown_key(self._signed(arrived), form.authenticator)
+            held = HeldKey(key, Secret(form.activation_code))
+            origin = {"actor": "device", "request": request_id}
+            tried = await self._enrolment.activate_device(form.authenticator, held, origin)
         told = tried.authenticator
         if tried.outcome is not ActivationOutcome.ACTIVATED:
+            await self._door.failed(arrived.limits)
             told = replace(told, label="", activated_at_ms=0, used_at_ms=0, unlocked_by=None)
         body = ActivationBody(tried.outcome, tried.tries_left, authenticator_body(told))
         return HttpAnswer(200, _encode(body))
 
-    async def pending(self, signed: SignedRequest) -> HttpAnswer:
-        """What the device is asked now. Raises InvalidProof, StoreUnavailable."""
-        device = await self._devices.authenticate(signed)
+    async def pending(self, arrived: Arrived) -> HttpAnswer:
+        """What the device is asked now. Raises InvalidProof, TooEarly, StoreUnavailable."""
+        device = await self._device(arrived)
         views = await self._answers.pending(device)
         return HttpAnswer(200, _encode(DeviceChallengeListBody(tuple(map(self._body, views)))), _NOT_KEPT)
 
-    async def get(self, signed: SignedRequest, challenge_id: str) -> HttpAnswer:
-        """What the device is or was asked. Raises InvalidProof, NotFound, StoreUnavailable."""
-        device = await self._devices.authenticate(signed)
+    async def get(self, arrived: Arrived, challenge_id: str) -> HttpAnswer:
+        """What the device is or was asked. Raises InvalidProof, TooEarly, NotFound, StoreUnavailable."""
+        device = await self._device(arrived)
         view = await self._answers.get(device, _parsed(challenge_id))
         return HttpAnswer(200, _encode(self._body(view)), _NOT_KEPT)
 
     async def answer(
-        self, signed: SignedRequest, request_id: str, challenge_id: str, form: DeviceAnswerForm
+        self, arrived: Arrived, request_id: str, challenge_id: str, form: DeviceAnswerForm
     ) -> HttpAnswer:
-        """Decide what the device signed: 200 with the outcome. Raises what `DeviceAnswers.answer` raises."""
-        device = await self._devices.authenticate(signed)
+        """Decide what the device signed: 200 with the outcome. Raises TooEarly, what `DeviceAnswers.answer` raises."""
+        device = await self._device(arrived)
         told = await self._answers.answer(device, request_id, _parsed(challenge_id), form.answer)
         return HttpAnswer(200, _encode(DeviceOutcomeBody(told.outcome, told.attempts_left)))
 
-    def signed(self, *, method: str, path: str, body: bytes, proof: str | None) -> SignedRequest:
+    def limits_of(self, peer: str, forwarded: Sequence[str]) -> tuple[Limit, ...]:
+        """What counts failures of a request that came from there."""
+        return self._door.limits_of(peer, forwarded)
+
+    async def _device(self, arrived: Arrived) -> Device:
+        async with self._door.watched(arrived.limits):
+            return await self._devices.authenticate(self._signed(arrived))
+
+    def _signed(self, arrived: Arrived) -> SignedRequest:
         """A request as its proof has to cover it. Raises InvalidProof without one."""
-        if not proof:
+        if not arrived.proof:
             raise InvalidProof
-        return SignedRequest(method, self._url + path.removeprefix(_BASE), body, proof)
+        url = self._url + arrived.path.removeprefix(_BASE)
+        return SignedRequest(arrived.method, url, arrived.body, arrived.proof)
 
     def _body(self, view: ChallengeView) -> DeviceChallengeBody:
         status = view.state.status_at(self._clock.now_ms())
@@ -178,13 +204,13 @@ def _parsed(challenge_id: str) -> ChallengeId:
     return challenge
 
 
-async def _signed(request: StrictRequest, devices: DeviceOperations, proof: str | None) -> SignedRequest:
+async def _arrived(request: StrictRequest, devices: DeviceOperations, proof: str | None) -> Arrived:
     refuse_unknown_parameters(request, request.scope["route_handler"])
     if len(request.headers.getall("DPoP", [])) > 1:  # RFC 9449, section 4.3: which of them counts?
-        raise InvalidProof
-    return devices.signed(
-        method=request.method, path=request.scope["path"], body=await request.raw_body(), proof=proof
-    )
+        proof = None
+    peer = request.client.host if request.client else ""
+    limits = devices.limits_of(peer, request.headers.getall("x-forwarded-for", []))
+    return Arrived(request.method, request.scope["path"], await request.raw_body(), proof, limits)
 
 
 def _id_of(request: Request[Any, Any, Any]) -> str:
@@ -199,14 +225,14 @@ def _id_of(request: Request[Any, Any, Any]) -> str:
     summary="Show the device's key",
     description="The key that signs this request becomes the authenticator's, once, for good.",
     status_code=200,
-    responses=problems(401, 404, 409, 413, 415, 422, keyed=False),
+    responses=problems(401, 404, 409, 413, 415, 422, 429, keyed=False),
 )
 async def device_activate(
     request: StrictRequest, data: DeviceActivationForm, devices: DeviceOperations, proof: ProofHeader = None
 ) -> Response[ActivationBody]:
     """Show the device's key."""
-    signed = await _signed(request, devices, proof)
-    return respond(await devices.activate(signed, _id_of(request), data))
+    arrived = await _arrived(request, devices, proof)
+    return respond(await devices.activate(arrived, _id_of(request), data))
 
 
 @get(
@@ -214,13 +240,13 @@ async def device_activate(
     tags=_TAGS,
     operation_id="device_challenges",
     summary="What the device is asked now",
-    responses=problems(401, 422, keyed=False),
+    responses=problems(401, 422, 429, keyed=False),
 )
 async def device_challenges(
     request: StrictRequest, devices: DeviceOperations, proof: ProofHeader = None
 ) -> Response[DeviceChallengeListBody]:
     """What the device is asked now."""
-    return respond(await devices.pending(await _signed(request, devices, proof)))
+    return respond(await devices.pending(await _arrived(request, devices, proof)))
 
 
 @get(
@@ -228,13 +254,13 @@ async def device_challenges(
     tags=_TAGS,
     operation_id="device_challenge",
     summary="One challenge, to be shown",
-    responses=problems(401, 404, 422, keyed=False),
+    responses=problems(401, 404, 422, 429, keyed=False),
 )
 async def device_challenge(
     request: StrictRequest, devices: DeviceOperations, challenge_id: str, proof: ProofHeader = None
 ) -> Response[DeviceChallengeBody]:
     """One challenge, to be shown."""
-    return respond(await devices.get(await _signed(request, devices, proof), challenge_id))
+    return respond(await devices.get(await _arrived(request, devices, proof), challenge_id))
 
 
 @post(
@@ -248,7 +274,7 @@ async def device_challenge(
         "it."
     ),
     status_code=200,
-    responses=problems(401, 404, 413, 415, 422, keyed=False),
+    responses=problems(401, 404, 413, 415, 422, 429, keyed=False),
 )
 async def device_answer(
     request: StrictRequest,
@@ -258,8 +284,8 @@ async def device_answer(
     proof: ProofHeader = None,
 ) -> Response[DeviceOutcomeBody]:
     """Answer a challenge with a signature."""
-    signed = await _signed(request, devices, proof)
-    return respond(await devices.answer(signed, _id_of(request), challenge_id, data))
+    arrived = await _arrived(request, devices, proof)
+    return respond(await devices.answer(arrived, _id_of(request), challenge_id, data))
 
 
 ROUTES = (device_activate, device_challenges, device_challenge, device_answer)

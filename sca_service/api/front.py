@@ -19,7 +19,7 @@ from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY, Call, request_id_of
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.clients import Scope as ClientScope
-from sca_service.api.devices import DeviceAnswerForm, DeviceOperations
+from sca_service.api.devices import Arrived, DeviceAnswerForm, DeviceOperations
 from sca_service.api.forms import AnswerForm, CreateChallenge
 from sca_service.api.json_body import MOST_BYTES, parse_json
 from sca_service.api.operations import ChallengeOperations
@@ -100,7 +100,7 @@ class Front:
             return partial(self._verify, verify[1])
         answer = _DEVICE_ANSWER.fullmatch(path)
         if answer and self._devices and not _has_two_proofs(scope["headers"]):
-            return partial(self._answer_by_device, self._devices, answer[1])
+            return partial(self._answer_by_device, self._devices, answer[1], _origin_of(scope))
         return None
 
     async def _create(self, arriving: _Arriving) -> HttpAnswer:
@@ -113,12 +113,13 @@ class Front:
 
     @staticmethod
     async def _answer_by_device(
-        devices: DeviceOperations, challenge_id: str, arriving: _Arriving
+        devices: DeviceOperations, challenge_id: str, origin: tuple[str, list[str]], arriving: _Arriving
     ) -> HttpAnswer:
+        limits = devices.limits_of(*origin)
         body = await _body(arriving)
         form = parse_json(body, DeviceAnswerForm)
-        signed = devices.signed(method="POST", path=arriving.path, body=body, proof=arriving.header(_PROOF))
-        return await devices.answer(signed, arriving.request_id, challenge_id, form)
+        arrived = Arrived("POST", arriving.path, body, arriving.header(_PROOF), limits)
+        return await devices.answer(arrived, arriving.request_id, challenge_id, form)
 
     async def _called(self, arriving: _Arriving) -> Call:
         client = self._directory.authenticate(arriving.header(b"authorization") or "")
@@ -129,6 +130,12 @@ class Front:
 
 def _has_two_proofs(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return sum(name == _PROOF for name, _ in headers) > 1
+
+
+def _origin_of(scope: Any) -> tuple[str, list[str]]:
+    """The peer's address, and what stands in `X-Forwarded-For`."""
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return (scope["client"] or ("", 0))[0], forwarded
 
 
 async def _answered(serve: _Serve, arriving: _Arriving) -> HttpAnswer:

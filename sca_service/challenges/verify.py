@@ -20,26 +20,32 @@ from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound, Overloaded, StoreUnavailable
+from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.quota import Allowance
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
+from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import Subjects, limits_on
-from sca_service.policy.model import LimitedAction, Policy, Purpose
+from sca_service.policy.model import LimitedAction, LimitScope, Policy, Purpose
+
+_OF_SIGNALS = (LimitScope.IP, LimitScope.DEVICE)
+"""What only the challenge tells: its client named them when it was issued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What the answer came to; `authentication_code` only when approved.
 
-    `allowances` is what the client may be told of the limits on its answers.
+    `is_news` claims that it was approved just now and not before, `allowances` is what the client may be told of the
+    limits on its answers.
     """
 
     outcome: Outcome
     view: ChallengeView
     authentication_code: str | None = None
+    is_news: bool = False
     allowances: tuple[Allowance, ...] = ()
 
 
@@ -106,23 +112,44 @@ class Verifier:
     async def verify(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
         """Decide one answer: on record before it is told.
 
-        Answers that come to nothing count against the client's limits, so that no code is tried on one payer after
-        another. Raises InvalidInput when a transaction is missing or not wanted, NotFound for an unknown or another
-        client's challenge, TooEarly at a limit, StoreUnavailable.
+        Wrong answers count against the limits, so that no code is tried on one payer after another; what says nothing
+        of a code does not, and an approval takes a wrong one back (docs/decisions/0019). Raises InvalidInput when a
+        transaction is missing or not wanted, NotFound for an unknown or another client's challenge, TooEarly at a
+        limit, StoreUnavailable.
         """
-        limits = limits_on(self._policy, self._keyring, LimitedAction.VERIFY, Subjects(client=caller.client))
+        limits, known = await self._limits_on(caller, challenge)
         spent = await self._limits.spend(limits)
         try:
-            verified = await self._decide(caller, challenge, answer)
-        except (InvalidInput, Overloaded):  # nothing was tried
+            verified = await self._decide(caller, challenge, answer, known)
+        except ScaError:  # nothing was told
             self._limits.give_back(spent.limits)
             raise
-        if verified.outcome is Outcome.APPROVED:
-            self._limits.give_back(spent.limits)
-            return verified
-        return replace(verified, allowances=spent.allowances)
+        if verified.outcome is Outcome.INCORRECT:
+            return replace(verified, allowances=spent.allowances)
+        self._limits.give_back(spent.limits, times=2 if verified.is_news else 1)
+        return verified
 
-    async def _decide(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
+    async def _limits_on(
+        self, caller: Caller, challenge: ChallengeId
+    ) -> tuple[tuple[Limit, ...], ChallengeView | None]:
+        """The limits on an answer, and the challenge where it was read for them: it names an address and a device.
+
+        Raises StoreUnavailable, SealBroken.
+        """
+        known = None
+        if any(rule.scope in _OF_SIGNALS for rule in self._policy.limits_on(LimitedAction.VERIFY)):
+            state = await self._store.get(challenge)
+            if state and state.client == caller.client:
+                known = ChallengeView.open(state, self._keyring)
+        signals = (known.private.signals if known else None) or {}
+        subjects = Subjects(
+            client=caller.client, ip=signals.get("ip", ""), device=signals.get("device_id", "")
+        )
+        return limits_on(self._policy, self._keyring, LimitedAction.VERIFY, subjects), known
+
+    async def _decide(
+        self, caller: Caller, challenge: ChallengeId, answer: Answer, known: ChallengeView | None
+    ) -> Verified:
         if (challenge.purpose is Purpose.PAYMENT) != (answer.transaction is not None):
             needed = "is required: it is compared with the one the code was issued for (RTS Art. 5)"
             raise InvalidInput.at(
@@ -155,17 +182,18 @@ class Verifier:
         if not reply.events:  # the same answer again, approved before
             if not await self._recorder.expect(reply.state):
                 outcome = Outcome.ALREADY_USED
-            return self._told(outcome, reply.state)
+            return self._told(outcome, reply.state, known)
         private = evaluated.signed.of(reply)
         decided, outcome = outcome, await self._recorder.commit_answer(challenge, reply, private=private)
         if outcome is not decided:  # Redis has lost its tail; the record has not
             recorded = await self._archive.get(challenge.text, caller.client)
             reply = replace(reply, state=recorded or reply.state)
         assert reply.state is not None  # noqa: S101 - it was there before
-        told = self._told(outcome, reply.state)
-        if outcome is Outcome.APPROVED:
-            await self._note_use(challenge, told.view)
-        return told
+        told = self._told(outcome, reply.state, known)
+        if outcome is not Outcome.APPROVED:
+            return told
+        await self._note_use(challenge, told.view)
+        return replace(told, is_news=True)
 
     async def _note_use(self, challenge: ChallengeId, view: ChallengeView) -> None:
         """What an approval rested on, and what is learned from it: the route that carried the code, the payer's
@@ -182,8 +210,9 @@ class Verifier:
             with contextlib.suppress(StoreUnavailable):
                 await self._uses.used(state.payer, challenge=challenge.text, pin=challenge.asks_pin)
 
-    def _told(self, outcome: Outcome, state: ChallengeState) -> Verified:
-        view = ChallengeView.open(state, self._keyring)
+    def _told(self, outcome: Outcome, state: ChallengeState, known: ChallengeView | None) -> Verified:
+        # what was fixed at issue may be opened already
+        view = known.of(state) if known else ChallengeView.open(state, self._keyring)
         if outcome is not Outcome.APPROVED:
             return Verified(outcome, view)
         return Verified(outcome, view, self._signer.sign(view.state, view.fixed, view.private))

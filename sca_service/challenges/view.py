@@ -28,3 +28,7 @@ class ChallengeView:
         """Unseal what belongs to the state. Raises SealBroken when it was altered or its key is gone."""
         fixed = state.details
         return cls(state, fixed, _decode_private(keyring.open(fixed.sealed, state.id)))
+
+    def of(self, state: ChallengeState) -> "ChallengeView":
+        """The same challenge in another state: what was fixed at issue stays."""
+        return ChallengeView(state, self.fixed, self.private)

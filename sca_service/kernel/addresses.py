@@ -50,6 +50,14 @@ class Proxies:
         """The address that a request came from, see `sender_of`."""
         return sender_of(peer, forwarded, self._networks)
 
+    def stranger_behind(self, peer: str, forwarded: Sequence[str]) -> str:
+        """The same, "" where nobody can be told apart: without a proxy of ours, or when one said nothing.
+
+        A proxy that is not known here would be taken for everybody behind it.
+        """
+        sender = self.sender_behind(peer, forwarded) if self._networks else ""
+        return "" if _is_within(sender, self._networks) else sender
+
 
 def read_networks(content: object, setting: str, mistakes: list[str]) -> tuple[Network, ...]:
     """The networks that a setting lists, as `10.0.0.0/8` or a single address. Notes what is wrong with it."""

@@ -1,4 +1,4 @@
--- Give back what was spent of each limit of one subject: nothing came of it (limits/model.py holds the arithmetic).
+-- Give back what was spent of each limit of one slot: nothing came of it (limits/model.py holds the arithmetic).
 --
 -- KEYS  the limits, all with one hash tag
 -- ARGV  ms that it had cost, of each limit

@@ -19,7 +19,8 @@ class Limit:
     """One limit for one subject: one action per `interval_ms` in the long run, `burst` of them at once.
 
     `cost_ms` is what an action spends, 0 for one interval; `quota` is what the caller may be told of it, None where it
-    says something of other callers.
+    says something of other callers. `slot` names what it lies together with, its subject where that is empty: all
+    limits of one slot are spent in one step.
     """
 
     name: str
@@ -29,9 +30,10 @@ class Limit:
     refuses: bool = True
     cost_ms: int = 0
     quota: Quota | None = None
+    slot: str = ""
 
     @classmethod
-    def of(cls, rule: LimitRule, subject: str, *, cost_micros: int = 1_000_000) -> "Limit":
+    def of(cls, rule: LimitRule, subject: str, *, cost_micros: int = 1_000_000, slot: str = "") -> "Limit":
         """A rule of the policy applied to one subject (by pseudonym); an action costs millionths of what it counts."""
         interval_ms = max(rule.per_seconds * 1000 // rule.count, 1)
         cost_ms = -(-cost_micros * interval_ms // 1_000_000)
@@ -43,6 +45,7 @@ class Limit:
             refuses=rule.at_limit is AtLimit.REFUSE or rule.is_of_sending,
             cost_ms=cost_ms,
             quota=_quota(rule),
+            slot=slot,
         )
 
     @property
@@ -89,9 +92,9 @@ def spend(limit: Limit, tat_ms: int, now_ms: int) -> Decision:
     return Decision(allowed=True, retry_after_ms=0, tat_ms=spent_ms)
 
 
-def give_back(limit: Limit, tat_ms: int, now_ms: int) -> int:
-    """What to keep when one that was spent is given back: 0 when nothing is spent any more."""
-    left_ms = tat_ms - limit.spent_ms
+def give_back(limit: Limit, tat_ms: int, now_ms: int, *, times: int = 1) -> int:
+    """What to keep when one that was spent is given back, or so many: 0 when nothing is spent any more."""
+    left_ms = tat_ms - times * limit.spent_ms
     return left_ms if left_ms > now_ms else 0
 
 

@@ -1,4 +1,4 @@
-"""Limits that span payers, in Redis: one script call per subject, by Redis `TIME`, all calls in one pipeline."""
+"""Limits that span payers, in Redis: one script call per slot, by Redis `TIME`, all calls in one pipeline."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What one subject's script decided; `refusing` is None when all was well."""
+    """What one slot's script decided; `refusing` is None when all was well."""
 
     limits: tuple[Limit, ...]
     refusing: Limit | None
@@ -56,7 +56,7 @@ class LimitStore:
         """
         if not limits:
             return Spent()
-        groups = _by_subject(limits)
+        groups = _by_slot(limits)
         replies = await asyncio.gather(*map(self._ask, groups), return_exceptions=True)
         answers = []
         faults = []
@@ -82,14 +82,16 @@ class LimitStore:
                 self._note(limit)
         return Spent(spent, tuple(told))
 
-    def give_back(self, limits: Iterable[Limit]) -> None:
-        """Give back what was spent, for nothing came of it. Never raises and never waits.
+    def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
+        """Give back what was spent, once or so many times, for nothing came of it. Never raises and never waits.
 
         What Redis does not take stays spent: a limit errs by allowing less.
         """
-        for group in _by_subject(limits):
+        for group in _by_slot(limits):
             try:
-                given = self._redis.submit(_GIVE_BACK, _keys(group), [limit.spent_ms for limit in group])
+                given = self._redis.submit(
+                    _GIVE_BACK, _keys(group), [times * limit.spent_ms for limit in group]
+                )
             except ScaError:
                 log.warning("limit.not_given_back")
             else:
@@ -107,16 +109,20 @@ class LimitStore:
         return await self._redis.call(_SPEND, _keys(group), numbers)
 
 
-def _by_subject(limits: Iterable[Limit]) -> list[tuple[Limit, ...]]:
-    """The limits of each subject: those lie on one slot."""
+def _by_slot(limits: Iterable[Limit]) -> list[tuple[Limit, ...]]:
     groups: dict[str, list[Limit]] = {}
     for limit in limits:
-        groups.setdefault(limit.subject, []).append(limit)
+        groups.setdefault(limit.slot or limit.subject, []).append(limit)
     return [tuple(group) for group in groups.values()]
 
 
 def _keys(group: Sequence[Limit]) -> list[str]:
-    return [f"{{limit:{limit.subject}}}:{limit.name}" for limit in group]
+    return [
+        f"{{limit:{limit.slot}}}:{limit.name}:{limit.subject}"
+        if limit.slot
+        else f"{{limit:{limit.subject}}}:{limit.name}"
+        for limit in group
+    ]
 
 
 def _looked_at(given: "asyncio.Future[Any]") -> None:

@@ -1,4 +1,4 @@
--- Spend each limit of one subject: all of them or none (limits/model.py holds the arithmetic).
+-- Spend each limit of one slot: all of them or none (limits/model.py holds the arithmetic).
 --
 -- KEYS  the limits, all with one hash tag
 -- ARGV  ms that it costs, ms of room and '1' when it refuses, of each limit

@@ -21,7 +21,7 @@ _PREFIX_LEAVES_OUT = 4
 class Subjects:
     """What is known of an action; a limit on what is not known does not count it.
 
-    `payer` is a pseudonym, `ip` and `device` are as the client names them.
+    `payer` is a pseudonym, `ip` and `device` are as the client names them; `address` is where the request came from.
     """
 
     client: str = ""
@@ -29,6 +29,7 @@ class Subjects:
     line: PhoneNumber | None = None
     ip: str = ""
     device: str = ""
+    address: str = ""
 
     def pseudonym(self, scope: LimitScope, keyring: Keyring) -> str | None:
         """The name that this scope is counted under, None where it is not known."""
@@ -42,6 +43,9 @@ class Subjects:
             case LimitScope.IP:
                 site = site_of(self.ip)
                 return keyring.pseudonym("limited address", self.client, site) if site else None
+            case LimitScope.ADDRESS:
+                site = site_of(self.address)
+                return keyring.pseudonym("sender address", site) if site else None
             case LimitScope.SUPPLIER:
                 return None
             case _:
@@ -61,10 +65,15 @@ class Subjects:
 def limits_on(
     policy: Policy, keyring: Keyring, action: LimitedAction, subjects: Subjects
 ) -> tuple[Limit, ...]:
-    """Every limit of the policy that counts this action, with the subject that it is counted for."""
+    """Every limit of the policy that counts this action, with the subject that it is counted for.
+
+    Those on answers lie together, for all of them are counted within a client: one step more for each answer is enough.
+    """
+    rules = policy.limits_on(action)
+    slot = keyring.pseudonym("client", subjects.client) if rules and action is LimitedAction.VERIFY else ""
     found = []
-    for rule in policy.limits_on(action):
+    for rule in rules:
         subject = subjects.pseudonym(rule.scope, keyring)
         if subject:
-            found.append(Limit.of(rule, subject))
+            found.append(Limit.of(rule, subject, slot=slot))
     return tuple(found)

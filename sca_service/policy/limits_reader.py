@@ -27,10 +27,11 @@ _FITTING = {
     ),
     LimitedAction.RESEND: _Fitting((LimitScope.PAYER,)),
     LimitedAction.SEND: _Fitting((*_LINE, LimitScope.SUPPLIER), _OF_MESSAGES),
-    LimitedAction.VERIFY: _Fitting((LimitScope.CLIENT,)),
+    LimitedAction.VERIFY: _Fitting((LimitScope.CLIENT, LimitScope.DEVICE, LimitScope.IP)),
     LimitedAction.ENROL: _Fitting((LimitScope.PAYER, LimitScope.CLIENT)),
+    LimitedAction.PROVE: _Fitting((LimitScope.ADDRESS,)),
 }
-"""An action counts by what is known of it: no number is sent to by a push, and an answer names no device."""
+"""An action counts by what is known of it: no number is sent to by a push."""
 
 
 def read_limits(table: Table) -> tuple[tuple[LimitRule, ...], int]:

@@ -45,8 +45,9 @@ class LimitedAction(StrEnum):
     ISSUE = "issue"  # a new challenge
     RESEND = "resend"  # the next message of one, at request
     SEND = "send"  # each message that is handed to a supplier
-    VERIFY = "verify"  # an answer that was not approved
+    VERIFY = "verify"  # a wrong answer; an approval takes one back
     ENROL = "enrol"  # a new authenticator
+    PROVE = "prove"  # a device's request that neither its key nor the activation code bears out
 
 
 class LimitScope(StrEnum):
@@ -56,7 +57,8 @@ class LimitScope(StrEnum):
     PHONE = "phone"
     CLIENT = "client"
     DEVICE = "device"  # as the client names it
-    IP = "ip"  # IPv4, or the /64 of an IPv6 address
+    IP = "ip"  # IPv4, or the /64 of an IPv6 address; as the client names it
+    ADDRESS = "address"  # the same, where the request itself came from; known behind trusted proxies only
     PREFIX = "prefix"  # the number without its last four digits
     COUNTRY = "country"  # of the number
     SUPPLIER = "supplier"  # in money: `count` is units of the bank's own currency

@@ -85,7 +85,7 @@ class _Nobody:
 class _NoDevices:
     """Operations that cannot be asked."""
 
-    def signed(self, **_: object) -> None:
+    def limits_of(self, *_: object) -> None:
         """Raises RuntimeError."""
         raise RuntimeError
 

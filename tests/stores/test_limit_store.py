@@ -2,17 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import pytest
 from structlog.testing import capture_logs
 
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable, TooEarly
-from sca_service.limits.model import Limit, Spent, spend
+from sca_service.kernel.keyring import Keyring
+from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
+from sca_service.limits.subjects import Subjects, limits_on
+from sca_service.policy.load import load
+from sca_service.policy.model import LimitedAction
+from sca_service.settings import shipped_policies
 from tests.ports import free_port
-from tests.storeroom import new_payer
+from tests.racing_limits import RacingLimits
+from tests.storeroom import new_payer, now_ms
 
 HOUR_MS = 3_600_000
 
@@ -40,34 +46,10 @@ async def test_of_many_at_once_exactly_the_limit_passes(limits: LimitStore) -> N
     assert results.count(True) == 7
 
 
-class ReadThenWrite(LimitStore):
-    """The same decision as two commands, by the clock of whoever asks: what the script is there to prevent."""
-
-    def __init__(self, redis: RedisConnection, now_ms: Callable[[], int]) -> None:
-        super().__init__(redis)
-        self._connection = redis
-        self._now_ms = now_ms
-
-    async def spend(self, limits: Sequence[Limit]) -> Spent:
-        """Read, decide, write."""
-        for limit in limits:
-            key = f"{{limit:{limit.subject}}}:{limit.name}"
-            decision = spend(limit, int(await self._connection.command("GET", key) or 0), self._now_ms())
-            if not decision.allowed:
-                raise TooEarly("spent", 1)
-            await self._connection.command("SET", key, decision.tat_ms, "PX", HOUR_MS)
-        return Spent(tuple(limits))
-
-
-def clock_ms(ahead_seconds: float = 0.0) -> Callable[[], int]:
-    """A clock that goes ahead of the others."""
-    return lambda: int((time.time() + ahead_seconds) * 1000)
-
-
 async def test_read_then_write_lets_more_pass(redis: RedisConnection) -> None:
     """What is asserted above does not hold without the script."""
     wanted = [Limit("calls", new_payer(), HOUR_MS, 7)]
-    broken = ReadThenWrite(redis, clock_ms())
+    broken = RacingLimits(redis)
     results = await asyncio.gather(*(passed(broken, wanted) for _ in range(100)))
     assert results.count(True) > 7
 
@@ -77,8 +59,8 @@ async def two_processes(monkeypatch: pytest.MonkeyPatch, here: LimitStore, there
     wanted = [Limit("calls", new_payer(), 20_000, 1)]
     first = await passed(here, wanted)
     with monkeypatch.context() as ahead:
-        now = time.time
-        ahead.setattr(time, "time", lambda: now() + 30)
+        now_ns = time.time_ns
+        ahead.setattr(time, "time_ns", lambda: now_ns() + 30 * 10**9)
         second = await passed(there, wanted)
     return first + second
 
@@ -88,7 +70,7 @@ async def test_clocks_that_are_apart_make_no_difference(
 ) -> None:
     """Redis `TIME` decides; by their own clocks the second process would take the limit for whole again."""
     assert await two_processes(monkeypatch, LimitStore(redis), LimitStore(redis)) == 1
-    broken = ReadThenWrite(redis, clock_ms())
+    broken = RacingLimits(redis)
     assert await two_processes(monkeypatch, broken, broken) == 2
 
 
@@ -126,7 +108,7 @@ async def test_without_giving_back_a_refused_flood_spends_what_is_others(redis: 
     """What is asserted above does not hold where nothing is given back."""
 
     class Keeps(LimitStore):
-        def give_back(self, limits: Iterable[Limit]) -> None:
+        def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
             """Keep it."""
 
     narrow, wide = Limit("narrow", new_payer(), HOUR_MS, 1), Limit("wide", new_payer(), HOUR_MS, 10)
@@ -152,6 +134,40 @@ async def test_what_came_to_nothing_is_given_back(limits: LimitStore) -> None:
     limits.give_back(wanted)
     limits.give_back(wanted)  # once more than was spent makes no room that there never was
     assert [await passed(limits, wanted) for _ in range(3)] == [True, True, False]
+
+
+async def test_one_code_over_ten_thousand_payers_meets_the_shipped_limits(
+    limits: LimitStore, keyring: Keyring, redis: RedisConnection
+) -> None:
+    """Each payer once, so that no lockout sees it: what passes is what the policy has for an address, and for a bank.
+
+    An approval takes back what was spent for it and one wrong answer, whatever address that came from.
+    """
+    policy, client = load(shipped_policies()), f"bank-{new_payer()}"
+    per_ip, per_client = (
+        Limit.of(rule, "")
+        for rule in policy.limits_on(LimitedAction.VERIFY)
+        if rule.name in ("verify-per-ip", "verify-per-client")
+    )
+    began = await now_ms(redis)
+
+    async def passing(count: int, address: Callable[[int], str]) -> int:
+        wanted = [
+            limits_on(policy, keyring, LimitedAction.VERIFY, Subjects(client, ip=address(at)))
+            for at in range(count)
+        ]
+        return sum(await asyncio.gather(*(passed(limits, list(one)) for one in wanted)))
+
+    async def most(limit: Limit) -> int:
+        return limit.burst + (await now_ms(redis) - began) // limit.interval_ms
+
+    of_one = await passing(1_000, lambda _: "203.0.113.7")
+    assert per_ip.burst <= of_one <= await most(per_ip)
+    of_all = of_one + await passing(9_000, lambda at: f"2001:db8:{at:x}::1")
+    assert per_client.burst <= of_all <= await most(per_client)
+    limits.give_back(limits_on(policy, keyring, LimitedAction.VERIFY, Subjects(client)), times=2)
+    of_all += await passing(9, lambda at: f"203.0.113.{at + 8}")
+    assert per_client.burst + 2 <= of_all <= await most(per_client) + 2
 
 
 async def test_what_an_action_costs_is_counted(limits: LimitStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sca_service.kernel.addresses import read_networks, sender_of, site_of
+from sca_service.kernel.addresses import Proxies, read_networks, sender_of, site_of
 
 PEER = "203.0.113.9"
 OURS = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:aa::/48")]
@@ -67,6 +67,24 @@ def test_proxies_of_ours_are_followed_to_whom_the_first_one_heard(
 ) -> None:
     """From the right, as far as each step was written by a proxy of ours and can be read."""
     assert sender_of(peer, forwarded, OURS) == sender
+
+
+@pytest.mark.parametrize(
+    ("trusts", "peer", "forwarded", "stranger"),
+    [
+        (False, "10.1.2.3", ["198.51.100.4"], ""),
+        (False, PEER, [], ""),
+        (True, "10.1.2.3", ["198.51.100.4"], "198.51.100.4"),
+        (True, "10.1.2.3", [], ""),
+        (True, "10.1.2.3", ["198.51.100.4, 10.4.4.4, unknown"], ""),
+        (True, PEER, ["198.51.100.4"], PEER),
+    ],
+)
+def test_strangers_are_told_apart_behind_proxies_of_ours_only(
+    trusts: bool, peer: str, forwarded: list[str], stranger: str
+) -> None:
+    """Where no proxy is named every peer may be one, and where one says nothing it stands for everybody behind it."""
+    assert Proxies(OURS if trusts else ()).stranger_behind(peer, forwarded) == stranger
 
 
 def test_networks_are_read_from_the_configuration() -> None:

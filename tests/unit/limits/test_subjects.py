@@ -6,9 +6,9 @@ import pytest
 
 from sca_service.kernel.keyring import Keyring, create_keyring_text
 from sca_service.kernel.phone import PhoneNumber
-from sca_service.limits.subjects import Subjects
+from sca_service.limits.subjects import Subjects, limits_on
 from sca_service.policy.load import load
-from sca_service.policy.model import LimitScope
+from sca_service.policy.model import LimitedAction, LimitScope
 
 POLICIES = Path(__file__).resolve().parents[3] / "policies"
 GERMAN = "+4915112345678"
@@ -22,9 +22,9 @@ def keyring() -> Keyring:
 
 def subjects(**members: str) -> Subjects:
     """A payment from a bank's page."""
-    known = {"client": "bank", "ip": "203.0.113.7", "device": "d-77"} | members
+    known = {"client": "bank", "payer": "payer", "ip": "203.0.113.7", "device": "d-77"} | members
     line = PhoneNumber.parse(known.pop("phone", GERMAN))
-    return Subjects(known["client"], known.get("payer", "payer"), line, known["ip"], known["device"])
+    return Subjects(line=line, **({"address": "198.51.100.7"} | known))
 
 
 ONE_ANOTHER = {
@@ -38,6 +38,8 @@ ONE_ANOTHER = {
     "ip": (LimitScope.IP, {"payer": "another", "device": "another"}),
     "mapped ip": (LimitScope.IP, {"ip": "::ffff:203.0.113.7"}),
     "device": (LimitScope.DEVICE, {"payer": "another", "ip": "192.0.2.1"}),
+    "address over clients": (LimitScope.ADDRESS, {"client": "other", "ip": "192.0.2.1"}),
+    "mapped address": (LimitScope.ADDRESS, {"address": "::ffff:198.51.100.7"}),
 }
 APART = {
     "phone": (LimitScope.PHONE, {"phone": "+4915112345679"}),
@@ -49,6 +51,7 @@ APART = {
     "device": (LimitScope.DEVICE, {"device": "d-78"}),
     "device of clients": (LimitScope.DEVICE, {"client": "other"}),
     "payer": (LimitScope.PAYER, {"payer": "another"}),
+    "address": (LimitScope.ADDRESS, {"address": "198.51.100.8"}),
 }
 
 
@@ -73,7 +76,7 @@ def test_a_pseudonym_tells_nothing(keyring: Keyring) -> None:
         name = known.pseudonym(scope, keyring)
         assert name is not None
         assert len(name) == 32
-        assert not any(part in name for part in ("4915112345678", "203", "d-77", "bank"))
+        assert not any(part in name for part in ("4915112345678", "203.", "198.", "d-77", "bank"))
 
 
 def test_addresses_of_one_ipv6_connection_are_counted_together(keyring: Keyring) -> None:
@@ -105,3 +108,17 @@ def test_the_shipped_limits_have_scopes_that_are_known() -> None:
     keyring = Keyring.parse(create_keyring_text())
     for rule in load(POLICIES).limits:
         assert subjects().pseudonym(rule.scope, keyring) is not None
+
+
+def test_limits_on_answers_lie_together(keyring: Keyring) -> None:
+    """All of them in one step, under the client; every other limit lies where its subject does."""
+    policy = load(POLICIES)
+    of_answers = limits_on(policy, keyring, LimitedAction.VERIFY, subjects())
+    assert {limit.slot for limit in of_answers} == {keyring.pseudonym("client", "bank")}
+    assert len({limit.subject for limit in of_answers}) == 3
+    others = [
+        limit
+        for action in set(LimitedAction) - {LimitedAction.VERIFY}
+        for limit in limits_on(policy, keyring, action, subjects())
+    ]
+    assert {limit.slot for limit in others} == {""}

@@ -13,8 +13,9 @@ SCOPES = {
     LimitedAction.ISSUE: {LimitScope.PAYER, LimitScope.CLIENT, LimitScope.DEVICE, LimitScope.IP, *LINE},
     LimitedAction.RESEND: {LimitScope.PAYER},
     LimitedAction.SEND: {*LINE, LimitScope.SUPPLIER},
-    LimitedAction.VERIFY: {LimitScope.CLIENT},
+    LimitedAction.VERIFY: {LimitScope.CLIENT, LimitScope.DEVICE, LimitScope.IP},
     LimitedAction.ENROL: {LimitScope.PAYER, LimitScope.CLIENT},
+    LimitedAction.PROVE: {LimitScope.ADDRESS},
 }
 
 
