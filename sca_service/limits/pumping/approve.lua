@@ -5,7 +5,7 @@
 --       though nothing else does
 
 local verified = tonumber(ARGV[1])
-local asked = tonumber(redis.call('GETDEL', KEYS[1]) or 0)
+local asked = counted(tonumber(redis.call('GETDEL', KEYS[1]) or 0))
 for at = 2, #KEYS do
   local key = KEYS[at]
   if ARGV[at * 2 - 1] == '1' or redis.call('EXISTS', key) == 1 then

@@ -84,10 +84,12 @@ if reason and refuses then
   return {'refused', unpack(redis.call('HGETALL', block))}
 end
 
+local messages = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], 172800)
 for at = 1, subjects do
   if not free[at] then
     local key = KEYS[1 + at * 3]
-    add(key, hour, 1, 0, 0)
+    add(key, hour, counted(messages) - counted(messages - 1), 0, 0)
     redis.call('EXPIRE', key, number(at, 9))
     if at == address_at then
       redis.call('HSET', KEYS[3], country, whole(hour))
@@ -95,7 +97,5 @@ for at = 1, subjects do
     end
   end
 end
-redis.call('INCR', KEYS[1])
-redis.call('EXPIRE', KEYS[1], 172800)
 if reason then return {'observed', hour, reason} end
 return {'passed', hour}

@@ -40,6 +40,9 @@ local function add_to_day(key, verified)
   redis.call('HSET', key, field, whole(day) .. ':' .. whole(before + verified))
 end
 
+-- How many of the messages to one line count: four tries are one payer.
+local function counted(messages) return messages > 0 and math.max(1, messages - 3) or 0 end
+
 local function entry_key(kind, id) return '{pumping}:' .. kind .. '-of:' .. id end
 
 -- The entry that is in force under a pointer "<until>:<id>", or nil.

@@ -13,6 +13,7 @@ from sca_service.limits.pumping.model import (
     PumpingReason,
     Subject,
     allowing,
+    counted,
     counts_all_approvals,
     history_days,
     reason_against,
@@ -59,29 +60,30 @@ class MemoryCounters:
 
     def ask(self, asked: Asked, now: int) -> tuple[Subject, PumpingReason] | None:
         """Count one message, or tell what stops it and why."""
-        counted: Sequence[Subject] = asked.subjects
+        watched: Sequence[Subject] = asked.subjects
         if self._allowed:
-            counted = [one for one in counted if self._allowed.get(allowing(asked, one), 0) <= now]
-        for subject in counted if self._blocked else ():
+            watched = [one for one in watched if self._allowed.get(allowing(asked, one), 0) <= now]
+        for subject in watched if self._blocked else ():
             until, why = self._blocked.get(subject, (0, PumpingReason.BUDGET))
             if until > now:
                 return subject, why
         hour = now // HOUR_SECONDS
-        for subject in counted:
+        for subject in watched:
             reason = self._reason(asked, subject, now)
             if reason is not None:
                 self._blocked[subject] = (now + self._policy.block_seconds, reason)
                 return subject, reason
-        for subject in counted:
-            self._held.setdefault(subject, _Held()).add(hour, 1, 0, 0)
+        messages = self._asked[asked.line] = self._asked[asked.line] + 1
+        one = counted(messages) - counted(messages - 1)
+        for subject in watched:
+            self._held.setdefault(subject, _Held()).add(hour, one, 0, 0)
             if subject.scope is PumpingScope.IP:
                 self._countries[subject][asked.country] = hour
-        self._asked[asked.line] += 1
         return None
 
     def approve(self, asked: Asked, now: int, *, over_line: bool = True) -> None:
         """Count an approval."""
-        answered, verified = self._asked.pop(asked.line, 0), int(over_line)
+        answered, verified = counted(self._asked.pop(asked.line, 0)), int(over_line)
         for subject in asked.subjects:
             held = self._held.get(subject)
             if held is None:
@@ -94,14 +96,14 @@ class MemoryCounters:
 
     def give_back(self, asked: Asked, hour: int) -> None:
         """A message that was counted in this hour is not sent after all."""
+        messages = self._asked.pop(asked.line, 0)
+        one = counted(messages) - counted(messages - 1) if messages else 0
         for subject in asked.subjects:
             held = self._held.get(subject)
             if held is not None and max(held.hours, default=hour) - HOUR_SLOTS < hour:
-                held.add(hour, -1, 0, 0)
-        if self._asked[asked.line] <= 1:
-            del self._asked[asked.line]
-        else:
-            self._asked[asked.line] -= 1
+                held.add(hour, -one, 0, 0)
+        if messages > 1:
+            self._asked[asked.line] = messages - 1
 
     def remember(self, subject: Subject, hour: int, verified: int) -> None:
         """What known lines have approved in an hour gone by."""

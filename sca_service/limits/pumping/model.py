@@ -15,6 +15,8 @@ from sca_service.policy.pumping import BudgetRule, PumpingPolicy, PumpingScope
 
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
+_TRIES: Final = 4
+"""So many messages to one line count as one; counters.lua holds the same number."""
 _LONG: Final = frozenset({PumpingScope.PREFIX, PumpingScope.COUNTRY, PumpingScope.CLIENT})
 """Of these a history is kept; hundreds of numbers and addresses are too many, and are forgotten after two days."""
 
@@ -41,7 +43,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One subject within the window: messages sent to new lines, those of them that were answered, all approvals."""
+    """One subject within the window: messages to new lines as they count, the answered ones of them, all approvals."""
 
     sent: int = 0
     answered: int = 0
@@ -90,6 +92,14 @@ class Passed:
     asked: Asked = field(repr=False)
     hour: int
     observed: PumpingReason | None = None
+
+
+def counted(messages: int) -> int:
+    """How many of the messages to one line count: a payer whose code does not come asks again, and is one payer still.
+
+    Counted each by itself, the four tries of one dead phone would block its range for whoever lives there too.
+    """
+    return max(1, messages - _TRIES + 1) if messages else 0
 
 
 def budget(counts: Counts, rule: BudgetRule) -> int:

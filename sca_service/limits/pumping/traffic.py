@@ -52,11 +52,15 @@ class Kind(StrEnum):
     FAST_AT_HOME = "fast attack at home"
     HOPPING = "hopping attack at home"
     """Over all ranges of the country and a day, each number once: what looks like honest payers most."""
+    FIRST = "first day"
+    """Nobody has approved anything yet; the operator has allowed the home country and the client, as told."""
+    REPEATING = "repeating attack at home"
+    """Slow, and each number four times, because so many count as one."""
 
     @property
     def is_promised(self) -> bool:
         """Whether the shipped policy promises to stop it."""
-        return self is not Kind.HOPPING
+        return self not in (Kind.HOPPING, Kind.REPEATING)
 
     @property
     def attack_seconds(self) -> int:
@@ -75,6 +79,7 @@ _ATTACK_SECONDS: Final = {
     Kind.FAST_ABROAD: HOUR_SECONDS // 2,
     Kind.FAST_AT_HOME: HOUR_SECONDS // 2,
     Kind.HOPPING: DAY_SECONDS,
+    Kind.REPEATING: DAY_SECONDS,
 }
 
 
@@ -125,9 +130,10 @@ class Day:
     def tries(self) -> Iterator[Try]:
         """The first messages to all new lines, and those of the attack, in their order.
 
-        A usual day goes before, with times below 0: no attack meets a guard that has seen nothing.
+        A usual day goes before, with times below 0, but where the day is the first.
         """
-        yield from (self._new_line(at) for at in self._times_of_a_day(1, begins=-DAY_SECONDS))
+        if self._kind is not Kind.FIRST:
+            yield from (self._new_line(at) for at in self._times_of_a_day(1, begins=-DAY_SECONDS))
         yield from heapq.merge(self._honest_tries(), self._attack(), key=lambda one: one.at)
 
     def again(self, last: Try) -> Try:
@@ -146,7 +152,8 @@ class Day:
         return [self._new_line(at) for at in sorted(times)]
 
     def _times_of_a_day(self, factor: int, *, begins: int = 0) -> list[int]:
-        count = poisson(self._size * NEW_SHARE * factor, self._chance)
+        new_share = 1.0 if self._kind is Kind.FIRST else NEW_SHARE
+        count = poisson(self._size * new_share * factor, self._chance)
         return sorted(begins + self._time() for _ in range(count))
 
     def _new_line(self, at: int) -> Try:
@@ -168,9 +175,13 @@ class Day:
         each = 1 if self._kind is Kind.HOPPING else MESSAGES_A_RANGE
         ranges = self._chance.sample(range(most), min(most, -(-self._size // each)))
         begins = 0 if seconds == DAY_SECONDS else 12 * HOUR_SECONDS
+        lines: list[Asked] = []
         for at in sorted(self._chance.randrange(seconds) for _ in range(self._size)):
-            prefix, number = self._chance.choice(ranges), self._chance.randrange(10_000)
-            yield Try(begins + at, self._line(country, number=number, prefix=prefix), is_attack=True)
+            if not lines:
+                prefix, number = self._chance.choice(ranges), self._chance.randrange(10_000)
+                times = 4 if self._kind is Kind.REPEATING else 1
+                lines = [self._line(country, number=number, prefix=prefix) for _ in range(times)]
+            yield Try(begins + at, lines.pop(), is_attack=True)
 
     def _line(self, country: str, *, number: int, prefix: int | None = None) -> Asked:
         if prefix is None:
@@ -191,6 +202,8 @@ class Day:
         return f"A{self._chance.choices(range(COUNTRIES_ABROAD), self._abroad)[0]}"
 
     def _expected(self, subject: Subject) -> float:
+        if self._kind is Kind.FIRST:
+            return 0.0
         return self._size * (1 - NEW_SHARE) * APPROVED_SHARE * self._share_of(subject)
 
     def _share_of(self, subject: Subject) -> float:

@@ -16,6 +16,7 @@ from sca_service.limits.pumping.model import (
     address_name,
     asked_of,
     budget,
+    counted,
     is_never_sent_to,
     reason_against,
 )
@@ -124,6 +125,18 @@ def test_the_sandbox_has_a_word_of_its_own() -> None:
     policy = replace(POLICY, at_block=AtBlock.REFUSE, at_block_in_sandbox=AtBlock.OBSERVE)
     assert policy.at_block_where(sandbox=True) is AtBlock.OBSERVE
     assert policy.at_block_where(sandbox=False) is AtBlock.REFUSE
+
+
+def test_four_tries_of_one_payer_count_as_one() -> None:
+    """A phone that is switched off blocks no range; whoever has more sent to one number is counted for each."""
+    assert [counted(messages) for messages in range(8)] == [0, 1, 1, 1, 1, 2, 3, 4]
+    memory = MemoryCounters(POLICY)
+    assert [memory.ask(one_line(1), NOW) for _ in range(4)] == [None] * 4
+    assert memory.counts(one_line(1).subjects[1], NOW).unanswered == 1
+    memory.approve(one_line(1), NOW)
+    assert memory.counts(one_line(1).subjects[1], NOW).unanswered == 0
+    often = [memory.ask(one_line(2), NOW) for _ in range(9)]
+    assert often == [None] * 7 + [(one_line(2).subjects[0], PumpingReason.BUDGET)] * 2
 
 
 def one_line(at: int) -> Asked:
