@@ -53,6 +53,7 @@ from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.limits.pumping.redis_store import PumpingStore
+from sca_service.limits.pumping.standing import StandingBlocks
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
@@ -115,6 +116,12 @@ class Core:
             keyring=self.settings.keyring,
             store=AlertStore(postgres),
             opt_outs=OptOutStore(postgres),
+            guard=StandingBlocks(
+                policy=self.policy.pumping,
+                at_block=self._at_block,
+                keyring=self.settings.keyring,
+                store=PumpingStore(self.redis, self.policy.pumping),
+            ),
             actor=actor,
         )
 
@@ -234,16 +241,19 @@ class Core:
 
     def pumping_guard(self) -> PumpingGuard | None:
         """What is asked before a message is paid for; None where the policy has it off."""
-        at_block = self.policy.pumping.at_block_where(sandbox=self.settings.sandbox_folder is not None)
-        if at_block is AtBlock.OFF:
+        if self._at_block is AtBlock.OFF:
             return None
         return PumpingGuard(
             policy=self.policy.pumping,
-            at_block=at_block,
+            at_block=self._at_block,
             keyring=self.settings.keyring,
             store=PumpingStore(self.redis, self.policy.pumping),
             recorder=self.recorder,
         )
+
+    @property
+    def _at_block(self) -> AtBlock:
+        return self.policy.pumping.at_block_where(sandbox=self.settings.sandbox_folder is not None)
 
     def pumping_desk(self) -> PumpingDesk:
         """Where its blocks are seen and lifted."""

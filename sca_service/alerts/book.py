@@ -13,6 +13,7 @@ import msgspec
 from sca_service.alerts.content import opened, sealed
 from sca_service.alerts.model import (
     Alert,
+    AlertKind,
     Attempt,
     Change,
     Suppression,
@@ -53,6 +54,13 @@ class OptOuts(Protocol):
         """Whether a client must send no alert to a number (its pseudonym). Raises StoreUnavailable."""
 
 
+class Guard(Protocol):
+    """Knows where messages are pumped to."""
+
+    async def keeps_back(self, number: PhoneNumber, *, client: str) -> bool:
+        """Whether nothing is to be sent to a number for a client now. Raises StoreUnavailable."""
+
+
 class Rounds:
     """The lane's signal: there is none, alerts are looked for by the clock. A class because a dispatcher asks one."""
 
@@ -66,12 +74,20 @@ class AlertBook:
     """Keeps the deliveries of alerts. A class because it holds the stores and the keyring."""
 
     def __init__(
-        self, *, policy: Policy, keyring: Keyring, store: AlertStore, opt_outs: OptOuts, actor: str
+        self,
+        *,
+        policy: Policy,
+        keyring: Keyring,
+        store: AlertStore,
+        opt_outs: OptOuts,
+        guard: Guard,
+        actor: str,
     ) -> None:
         """`actor` is the role that the events name: `worker`, or `api` for receipts."""
         self._keyring = keyring
         self._store = store
         self._opt_outs = opt_outs
+        self._guard = guard
         self._origin = {"actor": actor, "policy": policy.digest}
 
     async def claim(self, partition: int, *, most: int) -> list[DueAlert]:
@@ -106,6 +122,8 @@ class AlertBook:
                 await self._change(due, lambda alert, _: suppress(alert, Suppression.OPTED_OUT))
                 return None
         attempt = _attempt(plan, choice) if plan and choice else None
+        if plan and plan.number and await self._is_kept_back(due.alert, plan.number):
+            attempt = Attempt(plan.message.channel, reason=FailureReason.PUMPING)
         change = await self._change(due, lambda alert, now_ms: advance(alert, attempt, now_ms))
         if change is None or not change.sends or plan is None or choice is None or choice.route is None:
             return None
@@ -148,6 +166,10 @@ class AlertBook:
         if alert is None or found is None or not found.tries or alert.status.is_final or not alert.sealed:
             return None
         return replace(self._message(alert, found.channel)[1], delivery_id=delivery)
+
+    async def _is_kept_back(self, alert: Alert, number: PhoneNumber) -> bool:
+        """A warning to a line that was enrolled goes out all the same: there is one for each."""
+        return alert.kind is AlertKind.NOTICE and await self._guard.keeps_back(number, client=alert.client)
 
     async def _change(self, due: DueAlert, decide: Callable[[Alert, int], Change]) -> Change | None:
         """What was put down of an alert that is leased; None when the lease is over."""

@@ -73,6 +73,7 @@ class FailureReason(StrEnum):
     )
     SEND_LIMIT = "send_limit"  # a limit on messages to such numbers is spent: not sent
     SPEND_LIMIT = "spend_limit"  # the day's money of every supplier that could is spent: not sent
+    PUMPING = "pumping"  # the guard against SMS pumping has blocked such numbers: not sent
     WORKER_LOST = "worker_lost"  # the worker ended or stumbled while sending: nobody knows
 
 

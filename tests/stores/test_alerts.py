@@ -33,10 +33,14 @@ from sca_service.authenticators.sealed import PhoneSealed, sealed
 from sca_service.delivery.dispatch import Outbound
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.delivery.postgres_store import OptOutStore
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.limits.pumping.redis_store import PumpingStore
+from sca_service.limits.pumping.standing import StandingBlocks
 from sca_service.policy.load import load
 from sca_service.policy.model import Channel
+from sca_service.policy.pumping import AtBlock
 from sca_service.routing.model import Route, RouteChoice, RouteReason
 from sca_service.settings import shipped_policies
 from tests.alerts import alert_events, new_alert
@@ -57,10 +61,22 @@ async def alerts(pool: asyncpg.Pool) -> AsyncIterator[AlertStore]:
 
 
 @pytest.fixture
-def book(pool: asyncpg.Pool, alerts: AlertStore, keyring: Keyring) -> AlertBook:
+def book(pool: asyncpg.Pool, redis: RedisConnection, alerts: AlertStore, keyring: Keyring) -> AlertBook:
     """What a worker keeps alerts by."""
     policy = load(shipped_policies())
-    return AlertBook(policy=policy, keyring=keyring, store=alerts, opt_outs=OptOutStore(pool), actor="worker")
+    return AlertBook(
+        policy=policy,
+        keyring=keyring,
+        store=alerts,
+        opt_outs=OptOutStore(pool),
+        guard=StandingBlocks(
+            policy=policy.pumping,
+            at_block=AtBlock.REFUSE,
+            keyring=keyring,
+            store=PumpingStore(redis, policy.pumping),
+        ),
+        actor="worker",
+    )
 
 
 def over(supplier: str, channel: Channel = Channel.SMS) -> RouteChoice:

@@ -212,3 +212,30 @@ async def test_a_stricter_scope_is_told_first(redis: RedisConnection, lines: Lin
 def _with_floors(floor: int) -> PumpingPolicy:
     budgets = {scope: replace(rule, floor=floor) for scope, rule in SHIPPED.budgets.items()}
     return replace(SHIPPED, budgets=MappingProxyType(budgets))
+
+
+async def test_a_payers_second_try_that_is_not_sent_leaves_the_first_one_counted(
+    guard: PumpingStore, lines: Lines
+) -> None:
+    """Four tries count as one, so what is given back of them is the one only when nothing else is left."""
+    await ask(guard, lines(0))
+    second = await ask(guard, lines(0))
+    assert isinstance(second, Passed)
+    await guard.give_back(second)
+    others = [await ask(guard, lines(at)) for at in range(1, FLOOR + 1)]
+    assert [isinstance(one, Passed) for one in others] == [True] * (FLOOR - 1) + [False]
+
+
+async def test_a_block_stands_against_what_nobody_answers(guard: PumpingStore, lines: Lines) -> None:
+    """Asking counts nothing but what the block stops, and what is allowed stands free."""
+    assert [await guard.standing(lines(at)) for at in range(3 * FLOOR)] == [None] * (3 * FLOOR)
+    assert isinstance(await ask(guard, lines(0)), Passed), "nothing was counted"
+    for at in range(1, FLOOR + 1):
+        found = await ask(guard, lines(at))
+    assert isinstance(found, Entry)
+    assert await guard.standing(lines(99)) == "budget"
+    block = await guard.find(EntryKind.BLOCK, found.id)
+    assert block is not None
+    assert block.refused == 2
+    await guard.allow(lines(0).subjects[1], entry_id=f"alw_{secrets.token_hex(16)}", why="ours", seconds=60)
+    assert await guard.standing(lines(99)) is None

@@ -25,9 +25,9 @@ from sca_service.limits.pumping.model import (
 from sca_service.policy.pumping import AtBlock, PumpingPolicy, PumpingScope
 
 _FOLDER = Path(__file__).parent
-_ASK, _APPROVE, _GIVE_BACK, _LIFT, _ALLOW, _ENTRIES, _RECORDED = (
+_ASK, _APPROVE, _GIVE_BACK, _LIFT, _ALLOW, _ENTRIES, _RECORDED, _STANDING = (
     Script.read(_FOLDER / "counters.lua", _FOLDER / f"{name}.lua")
-    for name in ("ask", "approve", "give_back", "lift", "allow", "entries", "recorded")
+    for name in ("ask", "approve", "give_back", "lift", "allow", "entries", "recorded", "standing")
 )
 _TAG: Final = "{pumping}"
 
@@ -77,6 +77,15 @@ class PumpingStore:
         if word == b"refused":
             return _entry(found)
         return Passed(asked, int(found[0]), PumpingReason(found[1].decode()) if len(found) > 1 else None)
+
+    async def standing(self, asked: Asked) -> PumpingReason | None:
+        """Why a block stops this message; nothing is counted but what the block stops. Raises StoreUnavailable."""
+        keys = []
+        for subject in asked.subjects:
+            allowed = _pointer(EntryKind.ALLOW, allowing(asked, subject))
+            keys += [_pointer(EntryKind.BLOCK, subject), allowed]
+        why = await self._redis.call(_STANDING, keys, ())
+        return PumpingReason(why.decode()) if why else None
 
     async def approve(self, asked: Asked, *, over_line: bool) -> None:
         """Count an approval; `over_line` when its code came over the line, which is known from now on.
