@@ -130,6 +130,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(alert_dispatcher.run(stop))
             tasks.create_task(drain.run(stop))
             tasks.create_task(announcer.keep_measuring(stop))
+            tasks.create_task(core.allow_list_keeper().run(stop))
             tasks.create_task(resealer.run(stop))
 
 

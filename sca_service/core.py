@@ -32,6 +32,8 @@ from sca_service.authenticators.passkey.passkeys import Passkeys
 from sca_service.authenticators.pin.check import Pins
 from sca_service.authenticators.pin.hashing import PinHasher
 from sca_service.authenticators.postgres_store import AuthenticatorStore
+from sca_service.challenges.allow_list.keeper import AllowListKeeper
+from sca_service.challenges.allow_list.postgres_store import AllowListStore
 from sca_service.challenges.ask import Asker
 from sca_service.challenges.delivery_book import ChallengeBook
 from sca_service.challenges.evidence import EvidenceMaker
@@ -258,7 +260,17 @@ class Core:
     def pumping_desk(self) -> PumpingDesk:
         """Where its blocks are seen and lifted."""
         store = PumpingStore(self.redis, self.policy.pumping)
-        return PumpingDesk(policy=self.policy, store=store, recorder=self.recorder, clock=self.clock)
+        return PumpingDesk(
+            policy=self.policy,
+            store=store,
+            allow_list=AllowListStore(self.postgres),
+            recorder=self.recorder,
+            clock=self.clock,
+        )
+
+    def allow_list_keeper(self) -> AllowListKeeper:
+        """What keeps Redis' copy of the allow-list."""
+        return AllowListKeeper(AllowListStore(self.postgres), PumpingStore(self.redis, self.policy.pumping))
 
     def assessor(self) -> Assessor:
         """What assesses requests."""

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from sca_service.settings import shipped_policies
 from tests.harness import Bank, Deployment
+from tests.storeroom import eventually
 
 SMS = [{"channel": "sms"}]
 FLOOR = 4
@@ -255,6 +256,23 @@ async def test_what_is_allowed_is_left_alone_until_it_is_taken_off(
     for kind in ("pumping.allowed", "pumping.disallowed"):
         told = [one for one in await events(guarded, kind) if one["entry"] == entry["id"]]
         assert [one["subject"] for one in told] == [prefix]
+
+
+async def test_what_is_allowed_outlives_a_loss_of_redis(guarded: Deployment, shop: Bank, desk: Bank) -> None:
+    """A worker puts it back: an operator's word is durable, what the guard has counted is not."""
+    prefix = prefix_of_germany()
+    form = {"scope": "prefix", "subject": prefix, "reason": "new staff", "days": 2}
+    assert (await desk.http.post("/v1/allow-list", json=form)).status_code == 201
+    redis = Redis.from_url(guarded.servers.valkey.url, protocol=2)
+    await redis.delete(*(await redis.keys("{pumping}:*")))
+
+    async def is_back() -> bool:
+        return bool(await redis.exists(f"{{pumping}}:allow:prefix:{prefix}"))
+
+    await eventually(is_back)
+    await redis.aclose()
+    row = [await shop.issue(psu=psu(prefix, at), channels=SMS) for at in range(FLOOR * 2)]
+    assert {one["status"] for one in row} == {"pending"}
 
 
 @pytest.mark.parametrize(

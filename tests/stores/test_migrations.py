@@ -39,6 +39,7 @@ TABLES = {
     "log_witnesses",
     "opt_outs",
     "payer_keys",
+    "pumping_allowances",
     "push_subscriptions",
 }
 
