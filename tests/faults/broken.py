@@ -1,22 +1,27 @@
-"""The api with one step taken out, to show that the checker notices: `python -m tests.faults.broken <fault> <config>`.
+"""The api with one thing wrong, to show that tests notice, or that it is none: `python -m tests.faults.broken <fault>
+<config>`.
 
 hasty      answers before the commit, instead of after it
 forgetful  takes an event out of the outbox before the commit, instead of after it
+racing     reads a limit and then writes it, by its own clock, instead of asking a script
+ahead      its clocks go 30 seconds ahead of the others'
 """
 
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from sca_service import app, core
+from sca_service import app, core, web
 from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import Reply
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.settings import read_settings
+from tests.racing_limits import RacingLimits
 
 _commits: set[asyncio.Task[None]] = set()
 
@@ -62,9 +67,32 @@ class ForgetfulRecorder(Recorder):
         return await super().commit(partition, reply, with_snapshot=with_snapshot, private=private)
 
 
-FAULTS = {"hasty": HastyRecorder, "forgetful": ForgetfulRecorder}
+def hasty() -> None:
+    """Answer first."""
+    core.Recorder = HastyRecorder  # type: ignore[attr-defined]
+
+
+def forgetful() -> None:
+    """Forget first."""
+    core.Recorder = ForgetfulRecorder  # type: ignore[attr-defined]
+
+
+def racing() -> None:
+    """Read, then write."""
+    core.LimitStore = RacingLimits  # type: ignore[attr-defined]
+    web.LimitStore = RacingLimits  # type: ignore[attr-defined]
+
+
+def ahead() -> None:
+    """Every clock that this process reads by name; what Redis and PostgreSQL tell stays."""
+    now_ns = time.time_ns
+    time.time_ns = lambda: now_ns() + 30 * 10**9
+    time.time = lambda: time.time_ns() / 10**9
+
+
+FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead)}
 
 
 if __name__ == "__main__":
-    core.Recorder = FAULTS[sys.argv[1]]  # type: ignore[attr-defined]
+    FAULTS[sys.argv[1]]()
     app.run_role("api", read_settings(Path(sys.argv[2])))

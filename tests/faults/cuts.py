@@ -56,9 +56,9 @@ def _starts(deployment: Deployment, role: Role) -> int:
     return (deployment.folder / f"{role.name}-{role.port}.log").read_text().count(_STARTED)
 
 
-def start_broken(deployment: Deployment, fault: str) -> Role:
-    """Start an api with one step taken out (`tests/faults/broken.py`), in the place of the first api."""
-    port = deployment.api.port
+def start_broken(deployment: Deployment, fault: str, *, port: int | None = None) -> Role:
+    """Start an api with one thing wrong (`tests/faults/broken.py`), in the first api's place or on a port."""
+    port = port or deployment.api.port
     command = [sys.executable, "-m", "tests.faults.broken", fault, str(deployment.config(port))]
     with (deployment.folder / f"broken-{port}.log").open("ab") as log:
         process = subprocess.Popen(
