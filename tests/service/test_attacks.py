@@ -15,7 +15,8 @@ import pytest
 from sca_service.settings import shipped_policies
 from tests.device import Device, enrol, enrolled, send
 from tests.faults.cuts import redis_of, start_broken, until
-from tests.harness import Bank, Deployment, Role, free_port, order, unique_psu
+from tests.harness import Bank, Deployment, Role, order, unique_psu
+from tests.ports import free_port
 from tests.volley import Post, Reply, Volley
 
 _FEW = {

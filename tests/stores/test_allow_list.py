@@ -20,7 +20,8 @@ from sca_service.limits.pumping.redis_store import EntryKind, PumpingStore
 from sca_service.policy.load import load
 from sca_service.policy.pumping import PumpingScope
 from sca_service.settings import read_settings, shipped_policies
-from tests.harness import Deployment, free_port
+from tests.harness import Deployment
+from tests.ports import free_port
 
 OPERATOR = Caller("operator", "req_allow")
 PUMPING = load(shipped_policies()).pumping

@@ -18,7 +18,8 @@ from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Purpose
 from sca_service.policy.pumping import AtBlock
 from sca_service.settings import read_settings
-from tests.harness import Deployment, free_port, unique_psu
+from tests.harness import Deployment, unique_psu
+from tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)
