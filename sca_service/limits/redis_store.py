@@ -57,7 +57,11 @@ class LimitStore:
         if not limits:
             return Spent()
         groups = _by_slot(limits)
-        replies = await asyncio.gather(*map(self._ask, groups), return_exceptions=True)
+        replies = (
+            [await self._ask(groups[0])]
+            if len(groups) == 1
+            else await asyncio.gather(*map(self._ask, groups), return_exceptions=True)
+        )
         answers = []
         faults = []
         for group, reply in zip(groups, replies, strict=True):

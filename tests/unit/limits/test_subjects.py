@@ -115,7 +115,7 @@ def test_limits_on_answers_lie_together(keyring: Keyring) -> None:
     policy = load(POLICIES)
     of_answers = limits_on(policy, keyring, LimitedAction.VERIFY, subjects())
     assert {limit.slot for limit in of_answers} == {keyring.pseudonym("client", "bank")}
-    assert len({limit.subject for limit in of_answers}) == 3
+    assert len({limit.subject for limit in of_answers}) == 2
     others = [
         limit
         for action in set(LimitedAction) - {LimitedAction.VERIFY}
