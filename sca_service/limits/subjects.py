@@ -70,10 +70,13 @@ def limits_on(
     Those on answers lie together, for all of them are counted within a client: one step more for each answer is enough.
     """
     rules = policy.limits_on(action)
-    slot = keyring.pseudonym("client", subjects.client) if rules and action is LimitedAction.VERIFY else ""
+    names = {scope: subjects.pseudonym(scope, keyring) for scope in {rule.scope for rule in rules}}
+    slot = ""
+    if rules and action is LimitedAction.VERIFY:
+        slot = names.get(LimitScope.CLIENT) or keyring.pseudonym("client", subjects.client)
     found = []
     for rule in rules:
-        subject = subjects.pseudonym(rule.scope, keyring)
+        subject = names[rule.scope]
         if subject:
             found.append(Limit.of(rule, subject, slot=slot))
     return tuple(found)
