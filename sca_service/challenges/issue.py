@@ -32,7 +32,7 @@ from sca_service.challenges.script_input import NewChallenge
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown
-from sca_service.kernel.errors import InvalidInput, TooEarly
+from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
