@@ -15,6 +15,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from sca_service.kernel.errors import ScaError
+from sca_service.policy.operands import Joined, Junction, leaves_of, operands_of
 
 LONGEST_CONDITION: Final = 400
 """Characters of one condition."""
@@ -66,6 +67,9 @@ class ConditionError(ScaError):
         self.column = column
 
 
+_OPPOSITE: Final = {Verdict.HOLDS: Verdict.FAILS, Verdict.FAILS: Verdict.HOLDS}
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One compiled condition; `facts` are the names that it refers to. Two of the same text are equal."""
@@ -73,16 +77,46 @@ class Condition:
     source: str
     facts: frozenset[str]
     _expression: Any = field(repr=False, compare=False)
+    _operands: Joined | None = field(default=None, repr=False, compare=False)
+    _parts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def verdict(self, facts: "BoundFacts") -> Verdict:
         """What it comes to over these facts. Never raises.
 
-        A fact that was not supplied decides nothing where the others do: `a || b` holds when `a` does. Of several
-        errors CEL tells one; an error that is not a missing fact's is told apart from it by its text alone, and a text
-        that is not known counts as an error.
+        A fact that was not supplied decides nothing where the others do: `a || b` holds when `a` does. An error counts
+        as one though a fact is missing beside it. An error that is not a missing fact's is told apart from it by its
+        text alone, and a text that is not known counts as an error.
         """
+        told = self._told(self._expression, facts)
+        if told is not Verdict.NOT_SUPPLIED or self._operands is None:
+            return told
+        return self._joined(self._operands, facts)  # CEL tells the first of several errors only
+
+    def _joined(self, tree: Joined | str, facts: "BoundFacts") -> Verdict:
+        """What the parts come to together: what decides, else an error, else what is missing."""
+        if isinstance(tree, str):
+            return self._told(self._parts[tree], facts)
+        first, *others = tree.parts
+        match tree.junction:
+            case Junction.NOT:
+                held = self._joined(first, facts)
+                return _OPPOSITE.get(held, held)
+            case Junction.CHOICE:
+                asked = self._joined(first, facts)
+                if asked in _OPPOSITE:
+                    return self._joined(others[asked is Verdict.FAILS], facts)
+                return asked
+            case Junction.ANY | Junction.ALL:
+                verdicts = {self._joined(part, facts) for part in tree.parts}
+                decides = Verdict.HOLDS if tree.junction is Junction.ANY else Verdict.FAILS
+                ranked = (decides, Verdict.ERROR, Verdict.NOT_SUPPLIED, _OPPOSITE[decides])
+                return next(verdict for verdict in ranked if verdict in verdicts)
+
+    @staticmethod
+    def _told(expression: Any, facts: "BoundFacts") -> Verdict:
+        """What CEL tells of one expression."""
         try:
-            came_to = self._expression.eval(facts.activation).value()
+            came_to = expression.eval(facts.activation).value()
         except RuntimeError:  # a budget of the evaluator
             return Verdict.ERROR
         if came_to is True:
@@ -132,7 +166,10 @@ class ConditionLanguage:
         facts = frozenset(_names_in(source)) & self._names
         if not facts:
             raise ConditionError("refers to no fact, so that it would hold always or never")
-        return Condition(source, facts, expression)
+        operands = operands_of(source)
+        leaves = leaves_of(operands) if operands else ()
+        parts = {leaf: self._environment.compile(leaf) for leaf in leaves}
+        return Condition(source, facts, expression, operands, parts)
 
     def bind(self, facts: Mapping[str, bool | int | float | str | list[str]]) -> BoundFacts:
         """Facts that were supplied, by name; one of another type is an error of the conditions that look at it."""
