@@ -26,6 +26,7 @@ from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
 from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
+from sca_service.api.authorisations import Authorisations
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.document import KEYED
 from sca_service.api.front import Front
@@ -131,7 +132,7 @@ def authenticator_operations(core: Core) -> AuthenticatorOperations:
     keyring = core.settings.keyring
     return AuthenticatorOperations(
         enrolment=core.enrolment(),
-        reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+        authorisations=authorisations(core),
         follower=core.follower(),
         lines=PhoneLines(issuer(core), verifier(core)),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
@@ -139,8 +140,12 @@ def authenticator_operations(core: Core) -> AuthenticatorOperations:
         keyring=keyring,
         policy=core.policy,
         device_url=core.settings.device_url,
-        clock=core.clock,
     )
+
+
+def authorisations(core: Core) -> Authorisations:
+    """What reads the approvals that payers' changes need."""
+    return Authorisations(AuthenticationCodeReader(core.settings.keyring, core.settings.issuer), core.clock)
 
 
 def device_operations(core: Core) -> device_routes.DeviceOperations:
@@ -299,10 +304,9 @@ def _exemptions(core: Core) -> dict[str, object]:
             trusted=TrustedBeneficiaries(
                 store=BeneficiaryStore(core.postgres), keyring=keyring, clock=core.clock
             ),
-            reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+            authorisations=authorisations(core),
             idempotency=idempotency,
             policy=core.policy,
-            clock=core.clock,
         ),
     }
 
