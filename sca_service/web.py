@@ -48,6 +48,7 @@ from sca_service.challenges.authentication_code import (
 from sca_service.challenges.device_answers import DeviceAnswers
 from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.issue import Issuer
+from sca_service.challenges.linked import LinkedTransactions
 from sca_service.challenges.payers import Payers
 from sca_service.challenges.phone_lines import PhoneLines
 from sca_service.challenges.verify import Verifier
@@ -294,6 +295,7 @@ def _exemptions(core: Core) -> dict[str, object]:
         store=AssessmentStore(core.postgres),
         risk=RiskAnalysis(core.assessor(), keyring),
         fraud=figures,
+        challenges=LinkedTransactions(core.store, core.archive),
         clock=core.clock,
     )
     return {

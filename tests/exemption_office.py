@@ -58,6 +58,17 @@ class ToldRisk:
 
 
 @dataclass(slots=True)
+class ToldChallenges:
+    """What challenges were for, as a test says."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+
+    async def digest_of(self, client: str, challenge: str) -> str | None:
+        """As it was said."""
+        return self.digests.get(challenge)
+
+
+@dataclass(slots=True)
 class Marked:
     """What is remembered of payers who were defrauded; `is_away` when it cannot be reached."""
 
@@ -95,6 +106,8 @@ class ExemptionOffice:
         self.whose = Whose(self.client, f"cust_{secrets.token_hex(6)}", ORIGIN)
         self.clock = TestClock()
         self.risk = ToldRisk()
+        self.challenges = ToldChallenges()
+        self._digests: dict[str, str] = {}
         self.marks = Marked()
         self.figures = FraudFigures(
             policy=policy.exemptions, store=FraudStore(pool), clock=self.clock, memory=self.marks
@@ -105,6 +118,7 @@ class ExemptionOffice:
             store=AssessmentStore(pool),
             risk=self.risk,
             fraud=self.figures,
+            challenges=self.challenges,
             clock=self.clock,
         )
         self.trusted = TrustedBeneficiaries(store=BeneficiaryStore(pool), keyring=keyring, clock=self.clock)
@@ -118,14 +132,19 @@ class ExemptionOffice:
         self, euros: str = "10.00", *, unique: str | None = None, **members: Any
     ) -> AssessmentRow:
         """Assess a payment of the payer, remote and by card unless said otherwise."""
-        return await self.desk.assess(self.whose, order(euros, **members), unique=unique)
+        wanted = order(euros, **members)
+        row = await self.desk.assess(self.whose, wanted, unique=unique)
+        self._digests[row.id] = wanted.transaction.digest()
+        return row
 
     async def access(self, shows: Shown = Shown.BALANCE, **members: Any) -> AssessmentRow:
         """Assess an access."""
         return await self.desk.assess(self.whose, AccessOrder(shows, **members))
 
     async def executed(self, row: AssessmentRow, challenge: str | None = None) -> AssessmentRow:
-        """Say that it was executed."""
+        """Say that it was executed, by a challenge for this very payment unless it is known to be for another."""
+        if challenge is not None:
+            self.challenges.digests.setdefault(challenge, self._digests.get(row.id, ""))
         return await self.desk.executed(self.client, row.id, challenge, ORIGIN)
 
     async def cancel(self, row: AssessmentRow) -> AssessmentRow:

@@ -110,6 +110,12 @@ def subject_pseudonym(keyring: Keyring, client: str, kind: SubjectKind, text: st
     )
 
 
+def payee_subject(keyring: Keyring, client: str, transaction: Transaction) -> str | None:
+    """The pseudonym under which the one payee is remembered among a client's; None for a batch."""
+    payee = _one_payee(transaction)
+    return subject_pseudonym(keyring, client, SubjectKind.PAYEE, _account_text(payee)) if payee else None
+
+
 def facts_of(
     order: RiskOrder,
     subjects: Subjects,

@@ -47,6 +47,7 @@ async def test_without_its_memory_nothing_is_exempt(
         store=AssessmentStore(pool),
         risk=RiskAnalysis(away, keyring),
         fraud=office.figures,
+        challenges=office.challenges,
         clock=office.clock,
     )
     with pytest.raises(StoreUnavailable):
