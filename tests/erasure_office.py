@@ -166,4 +166,5 @@ def _assessor(keyring: Keyring, redis: RedisConnection) -> Assessor:
         failures=ChallengeStore(redis),
         desk=NobodyAsked(),
         keyring=keyring,
+        clock=SystemClock(),
     )

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
@@ -27,21 +28,26 @@ class Assessor:
     """Assesses requests. A class because it holds the policy, the stores and whom to ask."""
 
     def __init__(
-        self, policy: Policy, *, store: RiskStore, failures: Failures, desk: LineDesk, keyring: Keyring
+        self,
+        policy: Policy,
+        *,
+        store: RiskStore,
+        failures: Failures,
+        desk: LineDesk,
+        keyring: Keyring,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._failures = failures
         self._policy = policy
         self._store = store
         self._desk = desk
         self._keyring = keyring
 
-    async def assess(
-        self, order: RiskOrder, *, line_known_since: date | None = None, is_counted: bool = False
-    ) -> Assessed:
+    async def assess(self, order: RiskOrder, *, is_counted: bool = False) -> Assessed:
         """What applies, and what the policy on trial would say; all that Redis knows in one pipeline.
 
-        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled. With
-        `is_counted` the request is counted as by `requested`, before it is judged: of many at once each sees the
+        With `is_counted` the request is counted as by `requested`, before it is judged: of many at once each sees the
         others. Nothing is learned of the payer. Raises StoreUnavailable.
         """
         subjects = subjects_of(order, self._keyring)
@@ -49,7 +55,7 @@ class Assessor:
             self.requested(order) if is_counted else _nothing(),
             self._store.recall(subjects),
             self._failures.failures_of(order.payer),
-            self._answers(order, line_known_since),
+            self._answers(order),
         )
         known = replace(order, failures=failures)
         facts = facts_of(known, subjects, memory, answers, exchange=self._policy.supply.exchange)
@@ -82,8 +88,17 @@ class Assessor:
             ),
         )
 
-    async def _answers(self, order: RiskOrder, known_since: date | None) -> Mapping[LineQuestion, LineAnswer]:
-        return await self._desk.ask(order.phone, known_since=known_since) if order.phone else {}
+    async def _answers(self, order: RiskOrder) -> Mapping[LineQuestion, LineAnswer]:
+        """What the operator says of the line. Whether the number was recycled is asked from the day on which the payer
+        proved to hold it; of a line that the bank vouches for, from the one on which it learned it.
+        """
+        if order.phone is None:
+            return {}
+        known_since, age_days = order.line_known_since, order.marks.number_age_days
+        if known_since is None and age_days is not None:
+            today = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
+            known_since = today - timedelta(days=age_days)
+        return await self._desk.ask(order.phone, known_since=known_since)
 
     def _amount_minor(self, order: RiskOrder) -> int | None:
         return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None

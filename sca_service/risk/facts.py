@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -67,7 +68,10 @@ class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(frozen=True, slots=True)
 class RiskOrder:
-    """One request to assess. `payer` is the payer's pseudonym, `failures` wrong answers in a row, None if not known."""
+    """One request to assess. `payer` is the payer's pseudonym, `failures` wrong answers in a row, None if not known.
+
+    `line_known_since` is the day on which the payer last proved to hold the phone line, None where nobody saw that.
+    """
 
     client: str
     payer: str
@@ -76,6 +80,7 @@ class RiskOrder:
     transaction: Transaction | None = None
     phone: PhoneNumber | None = field(default=None, repr=False)
     failures: int | None = None
+    line_known_since: date | None = None
 
 
 def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
