@@ -24,6 +24,7 @@ from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
 from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
+from sca_service.api import risk_listings as risk_listing_routes
 from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.authorisations import Authorisations
@@ -69,6 +70,8 @@ from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
 from sca_service.limits.redis_store import LimitStore
+from sca_service.risk.listings import Listings
+from sca_service.risk.postgres_store import MarkStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
@@ -192,6 +195,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *device_routes.ROUTES,
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
+        *risk_listing_routes.ROUTES,
         *alert_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
@@ -288,6 +292,7 @@ def _exemptions(core: Core) -> dict[str, object]:
         store=FraudStore(core.postgres),
         clock=core.clock,
         memory=core.risk_store(),
+        report_days=core.policy.risk.memory.report_days,
     )
     desk = ExemptionDesk(
         policy=core.policy,
@@ -299,6 +304,16 @@ def _exemptions(core: Core) -> dict[str, object]:
         clock=core.clock,
     )
     return {
+        "listings": risk_listing_routes.ListingOperations(
+            Listings(
+                store=MarkStore(core.postgres),
+                memory=core.risk_store(),
+                keyring=keyring,
+                clock=core.clock,
+            ),
+            idempotency,
+            core.policy,
+        ),
         "exemptions": exemption_routes.ExemptionOperations(
             desk=desk, figures=figures, idempotency=idempotency, policy=core.policy
         ),

@@ -28,7 +28,7 @@ from sca_service.kernel.transaction import Payee, Transaction
 from sca_service.policy.exemptions import CounterRule, ExemptionPolicy
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
-from sca_service.risk.redis_store import Mark
+from sca_service.risk.model import MarkedKind, Standing
 
 POLICY = load(Path(__file__).resolve().parents[1] / "policies")
 ORIGIN = {"actor": "client:bank", "request": "req_office", "policy": POLICY.digest}
@@ -70,18 +70,21 @@ class ToldChallenges:
 
 @dataclass(slots=True)
 class Marked:
-    """What is remembered of payers who were defrauded; `is_away` when it cannot be reached."""
+    """What was copied of who was defrauded and by whom; `is_away` when it cannot be reached."""
 
-    payers: list[str] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
     is_away: bool = False
 
-    async def mark_payer(self, payer: str, mark: Mark) -> int:
+    def reports_on(self, kind: MarkedKind, subject: str) -> int:
+        """The reports that count by the last copy."""
+        found = [one for one in self.standings if (one.kind, one.subject) == (kind, subject)]
+        return max(found, key=lambda one: one.version).reports if found else 0
+
+    async def copy(self, standing: Standing) -> None:
         """Remember it."""
         if self.is_away:
             raise StoreUnavailable("Redis does not answer")
-        assert mark is Mark.REPORTED
-        self.payers.append(payer)
-        return len(self.payers)
+        self.standings.append(standing)
 
 
 def policy_with(**members: Any) -> Policy:
@@ -110,7 +113,11 @@ class ExemptionOffice:
         self._digests: dict[str, str] = {}
         self.marks = Marked()
         self.figures = FraudFigures(
-            policy=policy.exemptions, store=FraudStore(pool), clock=self.clock, memory=self.marks
+            policy=policy.exemptions,
+            store=FraudStore(pool),
+            clock=self.clock,
+            memory=self.marks,
+            report_days=policy.risk.memory.report_days,
         )
         self.desk = ExemptionDesk(
             policy=policy,

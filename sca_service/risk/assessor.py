@@ -13,7 +13,7 @@ from sca_service.policy.risk import LineQuestion
 from sca_service.risk.camara import LineDesk
 from sca_service.risk.facts import RiskOrder, facts_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
-from sca_service.risk.redis_store import Mark, RiskStore, SubjectKind
+from sca_service.risk.redis_store import RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
 
 
@@ -81,11 +81,8 @@ class Assessor:
         subjects = subjects_of(order, self._keyring)
         origins = [kind for kind in (SubjectKind.DEVICE, SubjectKind.IP) if kind in subjects.others]
         await asyncio.gather(
-            self._store.mark_payer(order.payer, Mark.REPORTED),
-            *(
-                self._store.mark(kind, subjects.others[kind], Mark.REPORTED, by=order.payer)
-                for kind in origins
-            ),
+            self._store.report_payer(order.payer),
+            *(self._store.report(kind, subjects.others[kind], by=order.payer) for kind in origins),
         )
 
     async def _answers(self, order: RiskOrder) -> Mapping[LineQuestion, LineAnswer]:

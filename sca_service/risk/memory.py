@@ -137,5 +137,7 @@ def _seen(fields: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
 
 
 def _marks(now: int, fields: Mapping[str, str]) -> tuple[int, bool]:
-    reports = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
-    return reports, int(fields.get("l", 0)) > now
+    """Reports by payers ("not me") and on payments, as far as they count still; and whether it is on a list."""
+    by_payers = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
+    on_payments = int(fields.get("b", 0)) if int(fields.get("z", 0)) > now else 0
+    return by_payers + on_payments, int(fields.get("l", 0)) > now

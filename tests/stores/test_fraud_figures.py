@@ -30,6 +30,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.risk import Decision
+from sca_service.risk.model import MarkedKind
 from tests.exemption_office import IBAN, ORIGIN, OTHER_IBAN, ExemptionOffice
 
 CARD, TRANSFER = PaymentType.CARD, PaymentType.CREDIT_TRANSFER
@@ -261,7 +262,8 @@ async def test_who_was_defrauded_is_remembered_once(office: ExemptionOffice) -> 
     first, second = await office.paid("20.00"), await office.paid("20.00")
     for _ in range(2):
         await fraud(office, first)
-    assert office.marks.payers == [office.psu]
+    assert [one.kind for one in office.marks.standings] == [MarkedKind.PAYER, MarkedKind.PAYEE]
+    assert office.marks.reports_on(MarkedKind.PAYER, office.psu) == 1
     office.marks.is_away = True
     await fraud(office, second)
     assert (await standing(office)).fraud_cents == 4_000

@@ -8,7 +8,8 @@ down_revision = "0009"
 _UP = (
     # A later version replaces an earlier one, in Redis too: two copies that overtake each other come to the same.
     "CREATE SEQUENCE risk_mark_versions",
-    # `subject` is a pseudonym; `sealed` is the end of what it stands for, empty where nothing is listed.
+    # `subject` is a pseudonym, and the id is made of it; `sealed` is the end of what it stands for, empty where nothing
+    # is listed.
     """
     CREATE TABLE risk_marks (
         id text PRIMARY KEY,
@@ -22,8 +23,7 @@ _UP = (
         reports integer NOT NULL DEFAULT 0,
         reports_until timestamptz,
         version bigint NOT NULL DEFAULT nextval('risk_mark_versions'),
-        changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        UNIQUE (client_id, kind, subject)
+        changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
     )
     """,
     "CREATE INDEX risk_marks_listed ON risk_marks (client_id, id) WHERE listed_until IS NOT NULL",

@@ -20,6 +20,7 @@ SEALED_BY = {
     "audit/private/vault.py": Place.PAYER_KEYS,
     "exemptions/beneficiaries/trusted.py": Place.TRUSTED_BENEFICIARIES,
     "alerts/content.py": Place.ALERTS,
+    "risk/listings.py": Place.RISK_MARKS,
     "challenges/issue.py": Place.CHALLENGES,
     "challenges/erasure.py": Place.CHALLENGES,
     "challenges/code.py": Place.HOT_CHALLENGES,
