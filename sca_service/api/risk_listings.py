@@ -31,7 +31,6 @@ _CURSOR = re.compile(r"lst_[0-9a-f]{32}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
 
-_Reference = Annotated[str, Meta(max_length=256)]
 Reason = Annotated[
     str,
     Meta(
@@ -48,22 +47,31 @@ Limit = Annotated[int, Parameter(ge=1, le=200)]
 class ElementForm(Struct, frozen=True, forbid_unknown_fields=True):
     """What is put on the list: exactly one of these, as it comes in requests."""
 
-    psu_id: Annotated[str | None, Meta(max_length=512, description="A payer of yours.")] = None
-    device_id: Annotated[_Reference | None, Meta(description="As in `signals`.")] = None
-    ip: Annotated[
-        str | None,
-        Meta(
-            max_length=64,
-            examples=["203.0.113.0/24"],
-            description="An address (IPv6: its /64), or a network of /24 or /16 (IPv4), /56, /48 or /32 (IPv6).",
-        ),
-    ] = None
+    psu_id: Annotated[str, Meta(max_length=512, description="A payer of yours.")] | None = None
+    device_id: Annotated[str, Meta(max_length=256, description="As in `signals`.")] | None = None
+    ip: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                examples=["203.0.113.0/24"],
+                description="An address (IPv6: its /64), or a network: /24, /16 (IPv4), /56, /48, /32 (IPv6).",
+            ),
+        ]
+        | None
+    ) = None
     account: Annotated[AccountForm | None, Meta(description="A payee's account.")] = None
-    phone: Annotated[str | None, Meta(max_length=64, description="A phone number (E.164).")] = None
-    card_ref: Annotated[
-        _Reference | None,
-        Meta(description="Your own reference of a card: `signals.card_ref` or `payment.instrument`."),
-    ] = None
+    phone: Annotated[str, Meta(max_length=64, description="A phone number (E.164).")] | None = None
+    card_ref: (
+        Annotated[
+            str,
+            Meta(
+                max_length=128,
+                description="Your own reference of a card: `signals.card_ref` or `payment.instrument`.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ListingForm(Struct, frozen=True, forbid_unknown_fields=True):
