@@ -229,12 +229,13 @@ class AssessmentStore:
 
 
 async def locked_assessment(connection: Connection, assessment_id: str, client: str) -> AssessmentRow | None:
-    """An assessment, read after the lock of its payer was taken."""
+    """An assessment, read after the lock of its payer was taken; by then it may be too old, and gone."""
     found = await connection.fetchrow(_ONE, assessment_id, client)
     if found is None:
         return None
     await connection.execute(_LOCK_PAYER, found["psu"])
-    return await _written(connection, _ONE, assessment_id, client)
+    locked = await connection.fetchrow(_ONE, assessment_id, client)
+    return _row(locked) if locked else None
 
 
 async def _written(connection: Connection, statement: str, *arguments: object) -> AssessmentRow:

@@ -20,7 +20,7 @@ from sca_service.exemptions.model import (
     Risk,
 )
 from sca_service.exemptions.reports.figures import Key, Sums
-from sca_service.exemptions.reports.fraud import FRESH_MS, FraudKind
+from sca_service.exemptions.reports.fraud import FRESH_MS, FraudKind, WithdrawalReason
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.exemptions.reports.quarter import Quarter, day_of
 from sca_service.exemptions.rows import AssessmentRow
@@ -207,6 +207,38 @@ async def test_the_log_alone_gives_the_same_figures_to_the_cent(office: Exemptio
     assert sum(line.sums.cents for line in kept.lines if line.key.basis == "all") == sum(
         row.cents or 0 for row in rows
     )
+
+
+async def test_the_log_gives_the_same_figures_after_withdrawals(office: ExemptionOffice) -> None:
+    """Some are withdrawn, one of them is made anew: kept and recomputed agree, and the fraud is what is left."""
+    chance = random.Random(21)
+    rows = chance.sample(await _traffic(office, chance), 9)
+    reports = [await fraud(office, row) for row in rows]
+    for report in reports[:5]:
+        await office.figures.withdraw(office.client, report, WithdrawalReason.MISTAKE, ORIGIN)
+    await fraud(office, rows[0])
+    quarter = Quarter.of(today(office))
+    kept = await office.figures.quarterly(office.client, quarter)
+    assert await office.figures.quarterly_from_log(office.client, quarter) == kept
+    counted = [rows[0], *rows[5:]]
+    total = [line.sums for line in kept.lines if line.key.basis == "all"]
+    assert sum(sums.fraud_cents for sums in total) == sum(row.cents or 0 for row in counted)
+    assert sum(sums.fraud_payments for sums in total) == len(counted)
+
+
+async def test_a_report_is_withdrawn_once(office: ExemptionOffice) -> None:
+    """In parallel, by several: the value is taken back once, and the first reason stands."""
+    row = await office.paid("20.00")
+    report = await fraud(office, row)
+    reasons = [WithdrawalReason.MISTAKE, WithdrawalReason.PAYER_AGREED] * 3
+    told = await asyncio.gather(
+        *(office.figures.withdraw(office.client, report, reason, ORIGIN) for reason in reasons)
+    )
+    assert len({one.withdrawn_for for one in told}) == 1
+    assert (await standing(office)).fraud_cents == 0
+    assert [event.head.type for event in await office.events()].count("fraud.withdrawn") == 1
+    statement = "SELECT min(fraud_cents) FROM payment_totals WHERE client_id = $1"
+    assert await office.pool.fetchval(statement, office.client) == 0
 
 
 async def test_a_figure_that_was_tampered_with_is_seen(office: ExemptionOffice) -> None:
