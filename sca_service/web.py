@@ -185,26 +185,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         **_desk(core, directory),
         **_exemptions(core),
     }
-    routes: list[Any] = [
-        *challenge_routes.ROUTES,
-        *challenge_event_routes.ROUTES,
-        *payer_routes.ROUTES,
-        *block_routes.ROUTES,
-        *push_subscription_routes.ROUTES,
-        *authenticator_routes.ROUTES,
-        *device_routes.ROUTES,
-        *exemption_routes.ROUTES,
-        *beneficiary_routes.ROUTES,
-        *risk_listing_routes.ROUTES,
-        *alert_routes.ROUTES,
-        *audit_routes.ROUTES,
-        *log_routes.ROUTES,
-        *audit_export_routes.ROUTES,
-        *evidence_routes.ROUTES,
-        *console_routes.ROUTES,
-        *receipt_routes.ROUTES,
-        *operation_routes.ROUTES,
-    ]
+    routes = _routes()
     if mailbox and core.settings.sandbox_folder:
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]
@@ -224,6 +205,30 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         logging_config=None,
     )
     return Front(framework, directory, challenges, devices)
+
+
+def _routes() -> list[Any]:
+    """Every route but those of the sandbox, in the order of the API's document."""
+    return [
+        *challenge_routes.ROUTES,
+        *challenge_event_routes.ROUTES,
+        *payer_routes.ROUTES,
+        *block_routes.ROUTES,
+        *push_subscription_routes.ROUTES,
+        *authenticator_routes.ROUTES,
+        *device_routes.ROUTES,
+        *exemption_routes.ROUTES,
+        *beneficiary_routes.ROUTES,
+        *risk_listing_routes.ROUTES,
+        *alert_routes.ROUTES,
+        *audit_routes.ROUTES,
+        *log_routes.ROUTES,
+        *audit_export_routes.ROUTES,
+        *evidence_routes.ROUTES,
+        *console_routes.ROUTES,
+        *receipt_routes.ROUTES,
+        *operation_routes.ROUTES,
+    ]
 
 
 def _dependencies(core: Core, book: Deliveries) -> dict[str, object]:

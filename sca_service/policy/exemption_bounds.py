@@ -8,6 +8,7 @@ from sca_service.policy.exemptions import Band, PaymentType
 
 FILE = "exemptions.toml"
 _ANNEX = "RTS Art. 18(2)(b) and Annex"
+_RATE = "RTS Art. 18(2)(a) and Annex"
 
 REFERENCES: Mapping[PaymentType, tuple[Band, ...]] = MappingProxyType(
     {
@@ -58,10 +59,10 @@ EXEMPTION_BOUNDS = (
     Bound(FILE, "risk_analysis.history_days", 1, 90, "RTS Art. 19(1): a rate is calculated over 90 days"),
     Bound(FILE, "risk_analysis.card entries", 1, 3, "RTS Annex: three thresholds"),
     Bound(FILE, "risk_analysis.card[].most_cents", 1, 50_000, f"{_ANNEX}: EUR 500"),
-    Bound(FILE, "risk_analysis.card[].reference_ppm", 0, 1_300, f"{_ANNEX}: 0.13 % up to EUR 100"),
+    Bound(FILE, "risk_analysis.card[].reference_ppm", 0, 1_300, f"{_RATE}: 0.13 % up to EUR 100"),
     Bound(FILE, "risk_analysis.credit_transfer entries", 1, 3, "RTS Annex: three thresholds"),
     Bound(FILE, "risk_analysis.credit_transfer[].most_cents", 1, 50_000, f"{_ANNEX}: EUR 500"),
-    Bound(FILE, "risk_analysis.credit_transfer[].reference_ppm", 0, 150, f"{_ANNEX}: 0.015 % up to EUR 100"),
+    Bound(FILE, "risk_analysis.credit_transfer[].reference_ppm", 0, 150, f"{_RATE}: 0.015 % up to EUR 100"),
     Bound(
         FILE,
         "rate[].micros",
