@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sca_service.policy.conditions import ConditionLanguage, FactKind, Verdict
@@ -67,7 +67,7 @@ CASES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CASES.filter(lambda case: len(case.text) <= 400))
 def test_the_parts_of_a_condition_come_to_what_the_whole_does(case: Case) -> None:
     """Junctions of any depth, with brackets and signs in texts and comments."""

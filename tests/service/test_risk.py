@@ -14,7 +14,8 @@ from sca_service.kernel.errors import InvalidInput
 from sca_service.risk_command import explain
 from sca_service.settings import shipped_policies
 from tests import device
-from tests.harness import TRANSACTION, Bank, Deployment, free_port, order, unique_psu
+from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
+from tests.ports import free_port
 from tests.rude_server import RudeServer
 from tests.service.test_phone_lines import enrolled
 from tests.storeroom import eventually
