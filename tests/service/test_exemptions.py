@@ -210,7 +210,9 @@ async def test_a_word_for_something_else_changes_no_list(bank: Bank) -> None:
 
 async def test_fraud_is_reported_once_and_moves_the_rate(bank: Bank) -> None:
     """The rate tells it at once, and which thresholds are open."""
-    body = await assess(bank, "20.00")
+    payee = {"name": "Shop", "account": {"iban": "FR7630006000011234567890189"}}  # a report speaks against it
+    amount = {"currency": "EUR", "amount": "20.00"}
+    body = await assess(bank, transaction=TRANSACTION | {"amount": amount, "payee": payee})
     early = await bank.http.post("/v1/fraud-reports", json={"assessment": body["id"], "kind": "unauthorised"})
     assert (early.status_code, early.json()["errors"][0]["pointer"]) == (422, "/assessment")
     await executed(bank, body["id"])

@@ -67,7 +67,7 @@ async def test_a_report_speaks_against_the_payee_until_it_is_withdrawn(bank: Ban
 
 async def test_the_figures_follow_a_withdrawal_to_the_cent(bank: Bank) -> None:
     """The rate and the quarter are as before; again is as once, and reported anew it counts anew."""
-    body = await assess(bank, "7.77")
+    body = await assess(bank, transaction=paying("FR7630006000011234567890189", "7.77"))
     await executed(bank, body["id"])
     before = await rate(bank), await quarter(bank)
     made = await report(bank, body["id"])
