@@ -5,6 +5,7 @@ holds of the payer goes too. An answer stored under an Idempotency-Key is sealed
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from sca_service.challenges.model import (
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import NotFound, ScaError, Unauthorized
+from sca_service.kernel.errors import NotFound, ScaError, StoreUnavailable, Unauthorized
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
@@ -130,6 +131,8 @@ class Eraser:
         )
         if destroyed is None:
             raise ErasureRefused("the erasure was confirmed before")
+        with suppress(StoreUnavailable):  # a worker may have copied what was on record until now
+            await self._memory.forget(wish.psu)
         return destroyed
 
     async def _operator(self, api_key: Secret[str]) -> str:

@@ -94,6 +94,10 @@ class RedisConnection:
         """Run one command. Raises StoreUnavailable."""
         return await self._batcher.submit(Command(arguments))
 
+    def submit_command(self, *arguments: str | bytes | int) -> "asyncio.Future[Any]":
+        """As `command`, for those who ask several at once. Raises StoreUnavailable when too many wait already."""
+        return self._batcher.submit(Command(arguments))
+
     async def ready(self) -> None:
         """Check that Redis answers and never evicts what we keep in it.
 

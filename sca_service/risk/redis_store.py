@@ -89,18 +89,21 @@ class RiskStore:
     async def recall(self, subjects: Subjects) -> Memory:
         """What is remembered: a script for each, all in one pipeline. Raises StoreUnavailable."""
         kinds = list(subjects.others)
-        payer, around, *found = await asyncio.gather(
+        payer, *found = await asyncio.gather(
             self._redis.submit(_RECALL, (_payer_key(subjects.payer),), ()),
-            asyncio.gather(*(self._redis.command("HGET", _key(*one), "l") for one in subjects.around)),
             *(self._redis.submit(_RECALL, (_key(kind, subjects.others[kind]),), ()) for kind in kinds),
+            *(self._redis.submit_command("HGET", _key(*one), "l") for one in subjects.around),
         )
         remembered = payer_memory(*_fields(payer))
         return Memory(
             remembered,
-            {kind: subject_memory(*_fields(one)) for kind, one in zip(kinds, found, strict=True)},
+            {
+                kind: subject_memory(*_fields(one))
+                for kind, one in zip(kinds, found[: len(kinds)], strict=True)
+            },
             frozenset(
                 kind
-                for (kind, _), until in zip(subjects.around, around, strict=True)
+                for (kind, _), until in zip(subjects.around, found[len(kinds) :], strict=True)
                 if int(until or 0) > remembered.now
             ),
         )
