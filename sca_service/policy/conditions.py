@@ -7,15 +7,16 @@ and both are bounded.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
 from cel_expr_python import cel
 
 from sca_service.kernel.errors import ScaError
 from sca_service.policy.operands import Joined, Junction, leaves_of, operands_of
+from sca_service.policy.plain_conditions import MOST_INTEGER, Judge, plain_judge
+from sca_service.policy.verdicts import FactKind, Verdict
 
 LONGEST_CONDITION: Final = 400
 """Characters of one condition."""
@@ -34,28 +35,19 @@ _WORD: Final = re.compile(
     re.DOTALL,
 )
 """A name, or what may hold words that are no names: texts, comments, and what follows a point."""
+_NOTHING: Final = object()
 _ABSENT: Final = re.compile(r'UNKNOWN: No value with name "\w+" found in Activation')
 """How cel-cpp tells of a fact that was not supplied; all of its text, since an error may quote a fact."""
 _MESSAGE: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
-class FactKind(StrEnum):
-    """The type of a fact, as CEL calls it."""
-
-    BOOL = "bool"
-    INT = "int"
-    DOUBLE = "double"
-    STRING = "string"
-    LIST = "list(string)"
-
-
-class Verdict(StrEnum):
-    """What a condition comes to."""
-
-    HOLDS = "holds"
-    FAILS = "fails"
-    NOT_SUPPLIED = "not_supplied"  # a fact that decides it was not supplied
-    ERROR = "error"  # it cannot be told; whoever asks takes this for the risky answer
+_TYPES: Final = {
+    FactKind.BOOL: bool,
+    FactKind.INT: int,
+    FactKind.DOUBLE: float,
+    FactKind.STRING: str,
+    FactKind.LIST: tuple,
+}
 
 
 class ConditionError(ScaError):
@@ -67,16 +59,23 @@ class ConditionError(ScaError):
         self.column = column
 
 
+FactValue = bool | int | float | str | tuple[str, ...]
+"""A fact as it is known here; what a list holds is a tuple."""
 _OPPOSITE: Final = {Verdict.HOLDS: Verdict.FAILS, Verdict.FAILS: Verdict.HOLDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One compiled condition; `facts` are the names that it refers to. Two of the same text are equal."""
+    """One compiled condition; `facts` are the names that it refers to. Two of the same text are equal.
+
+    A plain one is judged without CEL, and comes to the same (plain_conditions.py).
+    """
 
     source: str
     facts: frozenset[str]
     _expression: Any = field(repr=False, compare=False)
+    _activate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
+    _plain: Judge | None = field(repr=False, compare=False)
     _operands: Joined | None = field(default=None, repr=False, compare=False)
     _parts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -87,12 +86,25 @@ class Condition:
         as one though a fact is missing beside it. An error that is not a missing fact's is told apart from it by its
         text alone, and a text that is not known counts as an error.
         """
-        told = self._told(self._expression, facts)
+        if self._plain is not None and facts.are_typed:
+            return self._plain(facts.supplied)
+        return self._judged(facts.supplied)
+
+    def _judged(self, supplied: Mapping[str, Any]) -> Verdict:
+        """What CEL tells; of all facts it is given those that it looks at."""
+        looked_at = self._activate(
+            {
+                name: list(value) if isinstance(value, tuple) else value
+                for name in self.facts
+                if (value := supplied.get(name, _NOTHING)) is not _NOTHING
+            }
+        )
+        told = self._told(self._expression, looked_at)
         if told is not Verdict.NOT_SUPPLIED or self._operands is None:
             return told
-        return self._joined(self._operands, facts)  # CEL tells the first of several errors only
+        return self._joined(self._operands, looked_at)  # CEL tells the first of several errors only
 
-    def _joined(self, tree: Joined | str, facts: "BoundFacts") -> Verdict:
+    def _joined(self, tree: Joined | str, facts: Any) -> Verdict:
         """What the parts come to together: what decides, else an error, else what is missing."""
         if isinstance(tree, str):
             return self._told(self._parts[tree], facts)
@@ -113,10 +125,10 @@ class Condition:
                 return next(verdict for verdict in ranked if verdict in verdicts)
 
     @staticmethod
-    def _told(expression: Any, facts: "BoundFacts") -> Verdict:
-        """What CEL tells of one expression."""
+    def _told(expression: Any, facts: Any) -> Verdict:
+        """What CEL tells of one expression over facts that are activated."""
         try:
-            came_to = expression.eval(facts.activation).value()
+            came_to = expression.eval(facts).value()
         except RuntimeError:  # a budget of the evaluator
             return Verdict.ERROR
         if came_to is True:
@@ -129,9 +141,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class BoundFacts:
-    """Facts as every condition of one language takes them; made once for all of them."""
+    """Facts as every condition of one language takes them; made once for all of them.
 
-    activation: Any = field(repr=False)
+    `are_typed` claims that each has the type that the language gives it, that whole numbers have 64 bits and that texts
+    are ASCII: then a comparison in Python is one in CEL.
+    """
+
+    supplied: Mapping[str, Any] = field(repr=False)
+    are_typed: bool
 
 
 class ConditionLanguage:
@@ -145,7 +162,8 @@ class ConditionLanguage:
             FactKind.STRING: cel.Type.STRING,
             FactKind.LIST: cel.Type.List(cel.Type.STRING),
         }
-        self._names = frozenset(kinds)
+        self._kinds = dict(kinds)
+        self._types = {name: _TYPES[kind] for name, kind in kinds.items()}
         self._environment = cel.NewEnv(
             config=cel.NewEnvConfigFromYaml(_LANGUAGE),
             variables={name: types[kind] for name, kind in kinds.items()},
@@ -163,17 +181,31 @@ class ConditionLanguage:
             raise ConditionError(
                 f"is {expression.return_type().name().lower()}; allowed: a condition that is true or false"
             )
-        facts = frozenset(_names_in(source)) & self._names
+        facts = frozenset(_names_in(source)) & self._kinds.keys()
         if not facts:
             raise ConditionError("refers to no fact, so that it would hold always or never")
         operands = operands_of(source)
         leaves = leaves_of(operands) if operands else ()
         parts = {leaf: self._environment.compile(leaf) for leaf in leaves}
-        return Condition(source, facts, expression, operands, parts)
+        plain = plain_judge(source, self._kinds)
+        return Condition(source, facts, expression, self._environment.Activation, plain, operands, parts)
 
-    def bind(self, facts: Mapping[str, bool | int | float | str | list[str]]) -> BoundFacts:
+    def bind(self, facts: Mapping[str, FactValue]) -> BoundFacts:
         """Facts that were supplied, by name; one of another type is an error of the conditions that look at it."""
-        return BoundFacts(self._environment.Activation(facts))
+        return BoundFacts(facts, self._are_typed(facts))
+
+    def _are_typed(self, facts: Mapping[str, FactValue]) -> bool:
+        types = self._types
+        return all(type(value) is types.get(name) and _is_sound(value) for name, value in facts.items())
+
+
+def _is_sound(value: FactValue) -> bool:
+    """Whether it is in CEL what it is in Python, given its type."""
+    if isinstance(value, int):
+        return -MOST_INTEGER <= value <= MOST_INTEGER
+    if isinstance(value, str):
+        return value.isascii()
+    return not isinstance(value, tuple) or all(type(word) is str and word.isascii() for word in value)
 
 
 def _condition_error(told: str) -> ConditionError:

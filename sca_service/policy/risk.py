@@ -9,7 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from sca_service.policy.conditions import Condition, ConditionLanguage, FactKind
+from sca_service.policy.conditions import Condition, ConditionLanguage
+from sca_service.policy.verdicts import FactKind
 from sca_service.policy.words import Channel
 
 

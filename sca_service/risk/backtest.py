@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sca_service.policy.conditions import Verdict
 from sca_service.policy.risk import Decision, RiskPolicy
+from sca_service.policy.verdicts import Verdict
 from sca_service.risk.labelled import Labelled
 from sca_service.risk.score import assess
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sca_service.kernel.errors import InvalidInput
-from sca_service.policy.conditions import FactKind
 from sca_service.policy.risk import FACTS
+from sca_service.policy.verdicts import FactKind
 from sca_service.risk.model import Facts
 
 LABEL: Final = "fraud"

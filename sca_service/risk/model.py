@@ -1,11 +1,14 @@
 """The values of this room: the facts of one request, and the assessment that comes of them."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from sca_service.policy.conditions import Verdict
+import msgspec
+
+from sca_service.policy.conditions import FactValue
 from sca_service.policy.risk import AnswerMethod, Decision, Factor
+from sca_service.policy.verdicts import Verdict
 from sca_service.policy.words import Channel
 
 
@@ -18,16 +21,14 @@ class AnswerState(StrEnum):
     NO_ANSWER = "no_answer"  # none in time, or none that can be read
 
 
-@dataclass(frozen=True, slots=True)
-class LineAnswer:
+class LineAnswer(msgspec.Struct, frozen=True):
     """One answer; `found` is what was asked about, None unless it was answered."""
 
     state: AnswerState = AnswerState.NOT_ASKED
     found: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known of one request, by the names that conditions use (`policy.risk.FACTS`); None: not supplied.
 
     docs/risk.md says what each means. Amounts are minor units of the bank's own currency.
@@ -80,25 +81,20 @@ class Facts:
     distance_km: float | None = None
     speed_kmh: float | None = None
     sim_swapped: bool | None = None
-    sim_swap_answer: str = AnswerState.NOT_ASKED
+    sim_swap_answer: str = AnswerState.NOT_ASKED.value
     device_swapped: bool | None = None
-    device_swap_answer: str = AnswerState.NOT_ASKED
+    device_swap_answer: str = AnswerState.NOT_ASKED.value
     call_forwarded: bool | None = None
-    call_forwarding_answer: str = AnswerState.NOT_ASKED
+    call_forwarding_answer: str = AnswerState.NOT_ASKED.value
     number_recycled: bool | None = None
-    number_recycling_answer: str = AnswerState.NOT_ASKED
+    number_recycling_answer: str = AnswerState.NOT_ASKED.value
 
-    def supplied(self) -> dict[str, bool | int | float | str | list[str]]:
+    def supplied(self) -> dict[str, FactValue]:
         """Those that were supplied, by name, as conditions take them."""
-        found: dict[str, bool | int | float | str | list[str]] = {}
-        for name in FACT_NAMES:
-            value = getattr(self, name)
-            if value is not None:
-                found[name] = list(value) if isinstance(value, tuple) else value
-        return found
+        return {name: value for name in FACT_NAMES if (value := getattr(self, name)) is not None}
 
 
-FACT_NAMES: Final = tuple(one.name for one in fields(Facts))
+FACT_NAMES: Final = Facts.__struct_fields__
 
 
 class FactorState(StrEnum):
@@ -109,8 +105,7 @@ class FactorState(StrEnum):
     NOT_SUPPLIED = "not_supplied"
 
 
-@dataclass(frozen=True, slots=True)
-class FactorResult:
+class FactorResult(msgspec.Struct, frozen=True):
     """One factor: found by these signals, clear, or not supplied. `missing` are its signals that nobody could judge.
 
     "Clear" with something missing was looked at in part: whoever must be able to exclude it cannot.
@@ -127,8 +122,7 @@ class FactorResult:
         return self.state is FactorState.CLEAR and not self.missing
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """One signal, or a step-up rule (weight 0): its name and reason, what it added to the score, and on what ground."""
 
     name: str
@@ -137,8 +131,7 @@ class Reason:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True):
     """What a risk policy makes of some facts. `digest` names the file that it was made by.
 
     `reasons` are the signals that changed the score, the heaviest first; `step_ups` the rules that left something out.
@@ -187,8 +180,7 @@ class Standing:
     reports_until: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Assessed:
+class Assessed(msgspec.Struct, frozen=True):
     """What applies, and what the policy that is being tried out would have said."""
 
     facts: Facts

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from sca_service.policy.conditions import Verdict
+from sca_service.policy.verdicts import Verdict
 from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState
 
 

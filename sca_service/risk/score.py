@@ -4,14 +4,17 @@ A signal that holds, or that cannot be told, adds its weight; one that speaks fo
 only where it surely holds. So neither an error nor one more signal against the payer ever lowers the score.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from sca_service.policy.conditions import Verdict
 from sca_service.policy.risk import TRA_CONDITIONS, Decision, Factor, RiskPolicy, Signal
+from sca_service.policy.verdicts import Verdict
 from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState, Facts, Reason
 
-_SPEAKS = (Verdict.HOLDS, Verdict.ERROR)
-_FACTORS = tuple(factor for factor in Factor if factor is not Factor.TRUST)
+_HOLDS, _FAILS, _NOT_SUPPLIED, _ERROR = Verdict  # to look a member up takes as long as to compare it
+_TRUST = Factor.TRUST
+_SPEAKS = (_HOLDS, _ERROR)
+_FACTORS = tuple(factor for factor in Factor if factor is not _TRUST)
+"""What an assessment has a result for. Trust finds nothing, and its absence leaves nothing open."""
 
 
 def assess(facts: Facts, policy: RiskPolicy) -> Assessment:
@@ -21,12 +24,17 @@ def assess(facts: Facts, policy: RiskPolicy) -> Assessment:
     rules = [
         (rule, verdict) for rule in policy.step_up if (verdict := rule.condition.verdict(bound)) in _SPEAKS
     ]
-    score = max(0, sum(contribution(signal, verdict) for signal, verdict in judged))
+    weighed = [
+        (signal, verdict, contribution(signal, verdict))
+        for signal, verdict in judged
+        if verdict is not _FAILS  # most do, and add nothing
+    ]
+    score = max(0, sum(weight for _, _, weight in weighed))
     factors = _factors(judged)
     return Assessment(
         decision=_decision(policy, score, factors, rules=len(rules)),
         score=score,
-        reasons=_reasons(judged),
+        reasons=_reasons(weighed),
         step_ups=tuple(Reason(rule.name, rule.reason, 0, verdict) for rule, verdict in rules),
         factors=factors,
         leave_out_channels=frozenset(channel for rule, _ in rules for channel in rule.leave_out_channels),
@@ -42,15 +50,11 @@ def assess_beside(facts: Facts, policy: RiskPolicy, shadow: RiskPolicy | None) -
 
 def contribution(signal: Signal, verdict: Verdict) -> int:
     """What a signal adds to the score; below zero for one that speaks for the payer."""
-    if signal.factor is Factor.TRUST:
-        return -signal.weight if verdict is Verdict.HOLDS else 0
-    match verdict:
-        case Verdict.HOLDS | Verdict.ERROR:
-            return signal.weight
-        case Verdict.NOT_SUPPLIED:
-            return signal.when_missing
-        case Verdict.FAILS:
-            return 0
+    if signal.factor is _TRUST:
+        return -signal.weight if verdict is _HOLDS else 0
+    if verdict in _SPEAKS:
+        return signal.weight
+    return signal.when_missing if verdict is _NOT_SUPPLIED else 0
 
 
 def _decision(policy: RiskPolicy, score: int, factors: Iterable[FactorResult], *, rules: int) -> Decision:
@@ -65,39 +69,39 @@ def _decision(policy: RiskPolicy, score: int, factors: Iterable[FactorResult], *
 
 def _factors(judged: Sequence[tuple[Signal, Verdict]]) -> tuple[FactorResult, ...]:
     """Every factor, whether a signal looks at it or not."""
-    found: dict[Factor, list[str]] = {factor: [] for factor in _FACTORS}
-    missing: dict[Factor, list[str]] = {factor: [] for factor in _FACTORS}
+    found: dict[Factor, list[str]] = {}
+    missing: dict[Factor, list[str]] = {}
     looked_at: set[Factor] = set()
     for signal, verdict in judged:
-        if signal.factor is Factor.TRUST:
-            continue  # it finds nothing, and its absence leaves nothing open
-        if verdict is Verdict.NOT_SUPPLIED:
-            missing[signal.factor].append(signal.name)
+        if verdict is _NOT_SUPPLIED:
+            missing.setdefault(signal.factor, []).append(signal.name)
         else:
             looked_at.add(signal.factor)
-            if verdict in _SPEAKS:
-                found[signal.factor].append(signal.name)
-    return tuple(_factor(factor, found, missing, is_looked_at=factor in looked_at) for factor in _FACTORS)
+            if verdict is not _FAILS:
+                found.setdefault(signal.factor, []).append(signal.name)
+    return tuple(
+        FactorResult(
+            factor,
+            _state(is_found=factor in found, is_looked_at=factor in looked_at),
+            tuple(found.get(factor, ())),
+            tuple(missing.get(factor, ())),
+        )
+        for factor in _FACTORS
+    )
 
 
-def _factor(
-    factor: Factor,
-    found: Mapping[Factor, list[str]],
-    missing: Mapping[Factor, list[str]],
-    *,
-    is_looked_at: bool,
-) -> FactorResult:
-    unfound = FactorState.CLEAR if is_looked_at else FactorState.NOT_SUPPLIED
-    state = FactorState.FOUND if found[factor] else unfound
-    return FactorResult(factor, state, tuple(found[factor]), tuple(missing[factor]))
+def _state(*, is_found: bool, is_looked_at: bool) -> FactorState:
+    if is_found:
+        return FactorState.FOUND
+    return FactorState.CLEAR if is_looked_at else FactorState.NOT_SUPPLIED
 
 
-def _reasons(judged: Iterable[tuple[Signal, Verdict]]) -> tuple[Reason, ...]:
+def _reasons(weighed: Iterable[tuple[Signal, Verdict, int]]) -> tuple[Reason, ...]:
     """What changed the score, or holds with no weight; the heaviest first, in the order of the file where equal."""
-    weighed = [
-        Reason(signal.name, signal.reason, contribution(signal, verdict), verdict)
-        for signal, verdict in judged
-        if contribution(signal, verdict) or (verdict in _SPEAKS and signal.factor is not Factor.TRUST)
+    reasons = [
+        Reason(signal.name, signal.reason, weight, verdict)
+        for signal, verdict, weight in weighed
+        if weight or (verdict in _SPEAKS and signal.factor is not _TRUST)
     ]
-    weighed.sort(key=lambda reason: -abs(reason.weight))
-    return tuple(weighed)
+    reasons.sort(key=lambda reason: -abs(reason.weight))
+    return tuple(reasons)

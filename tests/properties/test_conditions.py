@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sca_service.policy.conditions import ConditionLanguage, FactKind, Verdict
+from sca_service.policy.conditions import ConditionLanguage
+from sca_service.policy.verdicts import FactKind, Verdict
 
 LANGUAGE = ConditionLanguage({"here": FactKind.BOOL, "away": FactKind.BOOL, "count": FactKind.INT})
-FACTS: dict[str, bool | int | float | str | list[str]] = {"here": True, "count": 0}
+FACTS: dict[str, bool | int | float | str | tuple[str, ...]] = {"here": True, "count": 0}
 
 
 @dataclass(frozen=True, slots=True)

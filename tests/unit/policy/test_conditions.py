@@ -5,15 +5,10 @@ from typing import Any
 
 import pytest
 
-from sca_service.policy.conditions import (
-    LONGEST_CONDITION,
-    ConditionError,
-    ConditionLanguage,
-    FactKind,
-    Verdict,
-)
+from sca_service.policy.conditions import LONGEST_CONDITION, ConditionError, ConditionLanguage
 from sca_service.policy.load import load
 from sca_service.policy.risk import FACTS
+from sca_service.policy.verdicts import FactKind, Verdict
 
 KINDS = {
     "amount": FactKind.INT,
@@ -23,7 +18,7 @@ KINDS = {
     "marks": FactKind.LIST,
 }
 LANGUAGE = ConditionLanguage(KINDS)
-ALL: dict[str, Any] = {"amount": 5, "ratio": 1.5, "country": "DE", "malware": False, "marks": ["phone"]}
+ALL: dict[str, Any] = {"amount": 5, "ratio": 1.5, "country": "DE", "malware": False, "marks": ("phone",)}
 
 
 def verdict(source: str, facts: dict[str, Any] = ALL) -> Verdict:
@@ -204,4 +199,4 @@ def test_every_shipped_condition_is_told_by_its_facts_alone() -> None:
 
 
 def _empty(kind: FactKind) -> Any:
-    return {FactKind.INT: 0, FactKind.STRING: "", FactKind.LIST: []}[kind]
+    return {FactKind.INT: 0, FactKind.STRING: "", FactKind.LIST: ()}[kind]

@@ -1,13 +1,13 @@
 """The score: weights, thresholds, the floor of RTS Art. 18(2)(c), what is left out, and every factor's result."""
 
-from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
+import msgspec
 import pytest
 
 from sca_service.challenges.model import Method, partition_of
-from sca_service.policy.conditions import FactKind, Verdict
 from sca_service.policy.risk import FACTS, TRA_CONDITIONS, AnswerMethod, Decision, Factor
+from sca_service.policy.verdicts import FactKind, Verdict
 from sca_service.policy.words import Channel
 from sca_service.risk.model import FACT_NAMES, FactorState, Facts, Reason
 from sca_service.risk.redis_store import _payer_key
@@ -226,13 +226,13 @@ def test_the_facts_are_those_that_conditions_may_name() -> None:
     }
     hints = get_type_hints(Facts)
     assert set(FACT_NAMES) == set(FACTS)
-    for field in fields(Facts):
+    for field in msgspec.structs.fields(Facts):
         fact = FACTS[field.name]
         may_be_missing = field.default is None
         assert may_be_missing is not fact.always, field.name
         wanted = kinds[fact.kind]
         assert hints[field.name] == (wanted | None if may_be_missing else wanted), field.name
-        assert field.default is not MISSING or field.name in ("purpose", "hour_utc")
+        assert not field.required or field.name in ("purpose", "hour_utc")
 
 
 def test_a_step_up_can_leave_out_every_method_of_the_contract() -> None:
