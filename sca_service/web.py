@@ -70,6 +70,7 @@ from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
 from sca_service.limits.redis_store import LimitStore
+from sca_service.risk.assessor import Assessor
 from sca_service.risk.listings import Listings
 from sca_service.risk.postgres_store import MarkStore
 from sca_service.sandbox.mailbox import AsyncMailbox
@@ -77,7 +78,7 @@ from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
 
 
-def issuer(core: Core) -> Issuer:
+def issuer(core: Core, assessor: Assessor) -> Issuer:
     """What issues challenges."""
     return Issuer(
         policy=core.policy,
@@ -86,12 +87,12 @@ def issuer(core: Core) -> Issuer:
         limits=LimitStore(core.redis),
         recorder=core.recorder,
         asker=core.asker(),
-        assessor=core.assessor(),
+        assessor=assessor,
         guard=core.pumping_guard(),
     )
 
 
-def verifier(core: Core) -> Verifier:
+def verifier(core: Core, assessor: Assessor) -> Verifier:
     """What verifies answers."""
     keyring = core.settings.keyring
     return Verifier(
@@ -110,19 +111,19 @@ def verifier(core: Core) -> Verifier:
             passkeys=core.passkeys(),
         ),
         uses=core.generators(),
-        assessor=core.assessor(),
+        assessor=assessor,
         limits=LimitStore(core.redis),
         guard=core.pumping_guard(),
         clock=core.clock,
     )
 
 
-def challenge_operations(core: Core) -> ChallengeOperations:
+def challenge_operations(core: Core, assessor: Assessor) -> ChallengeOperations:
     """The operations on challenges, with all they need."""
     keyring = core.settings.keyring
     return ChallengeOperations(
-        issuer=issuer(core),
-        verifier=verifier(core),
+        issuer=issuer(core, assessor),
+        verifier=verifier(core, assessor),
         follower=core.follower(),
         signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
@@ -131,14 +132,14 @@ def challenge_operations(core: Core) -> ChallengeOperations:
     )
 
 
-def authenticator_operations(core: Core) -> AuthenticatorOperations:
+def authenticator_operations(core: Core, assessor: Assessor) -> AuthenticatorOperations:
     """The operations on authenticators, with all they need."""
     keyring = core.settings.keyring
     return AuthenticatorOperations(
         enrolment=core.enrolment(),
         authorisations=authorisations(core),
         follower=core.follower(),
-        lines=PhoneLines(issuer(core), verifier(core)),
+        lines=PhoneLines(issuer(core, assessor), verifier(core, assessor)),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
         limits=LimitStore(core.redis),
         keyring=keyring,
@@ -152,7 +153,7 @@ def authorisations(core: Core) -> Authorisations:
     return Authorisations(AuthenticationCodeReader(core.settings.keyring, core.settings.issuer), core.clock)
 
 
-def device_operations(core: Core) -> device_routes.DeviceOperations:
+def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOperations:
     """The operations of devices, with all they need."""
     keyring = core.settings.keyring
     return device_routes.DeviceOperations(
@@ -165,7 +166,7 @@ def device_operations(core: Core) -> device_routes.DeviceOperations:
             archive=core.archive,
             recorder=core.recorder,
             devices=core.signing_devices(),
-            assessor=core.assessor(),
+            assessor=assessor,
             clock=core.clock,
         ),
         url=core.settings.device_url,
@@ -175,23 +176,23 @@ def device_operations(core: Core) -> device_routes.DeviceOperations:
 
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
-    challenges, devices = challenge_operations(core), device_operations(core)
+    assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
+    challenges, devices = challenge_operations(core, assessor), device_operations(core, assessor)
     book = core.deliveries("api")
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
         "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
-        **_dependencies(core, book),
+        **_dependencies(core, assessor, book),
         **_desk(core, directory),
-        **_exemptions(core),
+        **_exemptions(core, assessor),
     }
     routes = _routes()
-    if mailbox and core.settings.sandbox_folder:
+    if mailbox and (folder := core.settings.sandbox_folder):
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]
-        dependencies["sandbox_keys"] = SandboxKeys(core.settings.sandbox_folder / "sandbox.json")
-        names = sandbox_names(core.supply.suppliers)
-        dependencies["sandbox"] = sandbox.SandboxOperations(mailbox, book, names)
+        dependencies["sandbox_keys"] = SandboxKeys(folder / "sandbox.json")
+        dependencies["sandbox"] = _sandbox(core, mailbox, book)
     framework = Litestar(
         routes,
         dependencies={name: _provide(value) for name, value in dependencies.items()},
@@ -231,7 +232,7 @@ def _routes() -> list[Any]:
     ]
 
 
-def _dependencies(core: Core, book: Deliveries) -> dict[str, object]:
+def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str, object]:
     """What the framework's routes ask for, by name."""
     keyring = core.settings.keyring
     receipts = core.receipts(book)
@@ -241,7 +242,7 @@ def _dependencies(core: Core, book: Deliveries) -> dict[str, object]:
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
         "blocks": block_routes.BlockOperations(core.pumping_desk(), core.policy, keyring),
-        "authenticators": authenticator_operations(core),
+        "authenticators": authenticator_operations(core, assessor),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
@@ -267,6 +268,10 @@ def _dependencies(core: Core, book: Deliveries) -> dict[str, object]:
     }
 
 
+def _sandbox(core: Core, mailbox: AsyncMailbox, book: Deliveries) -> sandbox.SandboxOperations:
+    return sandbox.SandboxOperations(mailbox, book, sandbox_names(core.supply.suppliers))
+
+
 def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
     """What the auditor's desk asks for, by name."""
     keyring = core.settings.keyring
@@ -288,7 +293,7 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
     }
 
 
-def _exemptions(core: Core) -> dict[str, object]:
+def _exemptions(core: Core, assessor: Assessor) -> dict[str, object]:
     """What the routes of exemptions ask for, by name."""
     keyring = core.settings.keyring
     idempotency = Idempotency(IdempotencyStore(core.redis), keyring)
@@ -303,7 +308,7 @@ def _exemptions(core: Core) -> dict[str, object]:
         policy=core.policy,
         keyring=keyring,
         store=AssessmentStore(core.postgres),
-        risk=RiskAnalysis(core.assessor(), keyring),
+        risk=RiskAnalysis(assessor, keyring),
         fraud=figures,
         challenges=LinkedTransactions(core.store, core.archive),
         clock=core.clock,

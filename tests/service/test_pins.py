@@ -303,13 +303,13 @@ async def test_a_repeated_request_gets_one_challenge_whatever_changed_meanwhile(
     caller, unique = Caller("bank", "req_12345678"), secrets.token_hex(16)
     settings = read_settings(service.config(service.api.port))
     async with open_core(settings) as core:
-        first = await issuer(core).issue(caller, order, unique=unique)
+        first = await issuer(core, core.assessor()).issue(caller, order, unique=unique)
         await pin_enrolled(bank, psu, PIN)
-        again = await issuer(core).issue(caller, order, unique=unique)
+        again = await issuer(core, core.assessor()).issue(caller, order, unique=unique)
     rotated = replace(settings, keyring=another_root(service.keyring_file.read_text("utf-8")))
     async with open_core(rotated) as core:
-        late = await issuer(core).issue(caller, order, unique=unique)
-        fresh = await issuer(core).issue(caller, order, unique=secrets.token_hex(16))
+        late = await issuer(core, core.assessor()).issue(caller, order, unique=unique)
+        fresh = await issuer(core, core.assessor()).issue(caller, order, unique=secrets.token_hex(16))
     assert again.state.id == late.state.id == first.state.id
     assert not first.state.asks_pin
     assert fresh.state.asks_pin
