@@ -1,10 +1,8 @@
 """Issue a challenge: the one place with the control flow."""
 
-import asyncio
 import base64
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -34,7 +32,7 @@ from sca_service.challenges.script_input import NewChallenge
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown
-from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
+from sca_service.kernel.errors import InvalidInput, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
@@ -43,7 +41,7 @@ from sca_service.limits.pumping.model import Passed
 from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import Subjects, limits_on
 from sca_service.policy.model import LadderStep, LimitedAction, Policy, Reach
-from sca_service.risk.facts import Marks, RiskOrder
+from sca_service.risk.facts import Marks
 from sca_service.risk.record import RiskMembers
 
 
@@ -121,9 +119,8 @@ class Issuer:
         wanted = steps_of(order, self._policy.ladder(order.purpose), line)
         lifetime_seconds = self._lifetime(order)
         request = order_at_issue(caller.client, payer, order, known_line)
-        assessed, asks_pin = await asyncio.gather(
-            self._assessor.assess(request), self._asker.asks_pin(payer, order)
-        )
+        asks_pin = await self._asker.asks_pin(payer, order)
+        assessed = await self._assessor.assess(request)
         risk = verdict_of(assessed, order.method, wanted)
         steps = risk.steps
         challenge = self._id(payer, order, asks_pin=asks_pin, unique=unique)
@@ -177,9 +174,7 @@ class Issuer:
             await self._recorder.expect(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
         kept = replace(personal, event_id=reply.events[0].head.id)
-        await asyncio.gather(
-            self._recorder.commit(challenge.partition, reply, private=(kept,)), self._count(request)
-        )
+        await self._recorder.commit(challenge.partition, reply, private=(kept,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         stands = await self._unless_withdrawn(caller, order, line, reply.state)
         return ChallengeView(stands, fixed, private, told)
@@ -219,11 +214,6 @@ class Issuer:
             return risk, None
         to = Destination(caller.client, line, order.marks.ip or "")
         return await self._guard.heed(risk, to, caller.event_members(self._policy))
-
-    async def _count(self, request: RiskOrder) -> None:
-        """What cannot be counted is worth no failure: the challenge is on its way."""
-        with suppress(StoreUnavailable):
-            await self._assessor.requested(request)
 
     def _state(
         self,

@@ -344,9 +344,9 @@ class ChallengeStore:
         until = int(blocked_until or 0)
         return Lockout(int(failures or 0), until if until > now_ms else 0)
 
-    async def failures_of(self, payer: str) -> int:
-        """How many wrong answers a payer gave in a row. Raises StoreUnavailable."""
-        return int(await self._redis.command("HGET", _lockout_key(payer), "failures") or 0)
+    def failures_at(self, payer: str) -> tuple[str, str]:
+        """Where it is counted how many wrong answers a payer gave in a row: a hash on the payer's slot, its field."""
+        return _lockout_key(payer), "failures"
 
     async def unblock(self, payer: str, members: bytes) -> Reply:
         """Lift a payer's block; `members` are the event's, as JSON without braces."""

@@ -25,10 +25,7 @@ class Assessor(Protocol):
     """Assesses requests and learns from them."""
 
     async def assess(self, order: RiskOrder) -> Assessed:
-        """What applies, and what a policy on trial would say. Raises StoreUnavailable."""
-
-    async def requested(self, order: RiskOrder) -> None:
-        """Count a request. Raises StoreUnavailable."""
+        """What applies, and what a policy on trial would say; the request is counted. Raises StoreUnavailable."""
 
     async def approved(self, order: RiskOrder) -> None:
         """Learn from an approval. Raises StoreUnavailable."""

@@ -19,8 +19,8 @@ from sca_service.risk.record import risk_members
 class Assessor(Protocol):
     """Assesses requests."""
 
-    async def assess(self, order: RiskOrder, *, is_counted: bool) -> Assessed:
-        """What applies; `is_counted` counts the request before it is judged. Raises StoreUnavailable."""
+    async def assess(self, order: RiskOrder, *, sees_itself: bool) -> Assessed:
+        """What applies; the request is counted, with `sees_itself` before it is judged. Raises StoreUnavailable."""
 
 
 class RiskAnalysis:
@@ -43,7 +43,7 @@ class RiskAnalysis:
             marks=_with_instrument(order),
             transaction=order.transaction,
         )
-        assessed = await self._assessor.assess(request, is_counted=True)
+        assessed = await self._assessor.assess(request, sees_itself=True)
         return risk_of(assessed)
 
 

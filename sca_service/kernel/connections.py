@@ -61,6 +61,11 @@ class Command:
     arguments: tuple[Any, ...]
     script: Script | None = None
 
+    @classmethod
+    def of(cls, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> "Command":
+        """The call of a script."""
+        return cls(("EVALSHA", script.sha, len(keys), *keys, *arguments), script)
+
 
 class RedisConnection:
     """Redis or Valkey: scripts and commands of concurrent requests travel in shared pipelines."""
@@ -76,7 +81,7 @@ class RedisConnection:
             protocol=2,
         )
         self.client: Redis = Redis(connection_pool=self._pool)
-        self._batcher: Batcher[Command, Any] = Batcher(
+        self._batcher: Batcher[Command | Sequence[Command], Any] = Batcher(
             self._run, most_in_flight=1, most_in_batch=512, most_waiting=20_000
         )
 
@@ -88,15 +93,19 @@ class RedisConnection:
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> "asyncio.Future[Any]":
         """As `call`, for those who need not wait. Raises StoreUnavailable when too many wait already."""
-        return self._batcher.submit(Command(("EVALSHA", script.sha, len(keys), *keys, *arguments), script))
+        return self._batcher.submit(Command.of(script, keys, arguments))
+
+    async def all(self, commands: Sequence[Command]) -> list[Any]:
+        """Run these one after the other in one pipeline and return what each returns, for the price of one wait.
+
+        Raises what the first of them that failed would raise; the others may have run.
+        """
+        replies: list[Any] = await self._batcher.submit(commands)
+        return replies
 
     async def command(self, *arguments: str | bytes | int) -> Any:
         """Run one command. Raises StoreUnavailable."""
         return await self._batcher.submit(Command(arguments))
-
-    def submit_command(self, *arguments: str | bytes | int) -> "asyncio.Future[Any]":
-        """As `command`, for those who ask several at once. Raises StoreUnavailable when too many wait already."""
-        return self._batcher.submit(Command(arguments))
 
     async def ready(self) -> None:
         """Check that Redis answers and never evicts what we keep in it.
@@ -115,7 +124,14 @@ class RedisConnection:
         await self.client.aclose()
         await self._pool.disconnect()
 
-    async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
+    async def _run(self, items: Sequence[Command | Sequence[Command]]) -> Sequence[Any]:
+        replies = iter(await self._replies([one for item in items for one in _commands_of(item)]))
+        return [
+            next(replies) if isinstance(item, Command) else _together([next(replies) for _ in item])
+            for item in items
+        ]
+
+    async def _replies(self, commands: Sequence[Command]) -> list[Any]:
         try:
             async with asyncio.timeout(STORE_DEADLINE_SECONDS):
                 replies = await self._send(commands)
@@ -149,6 +165,15 @@ class RedisConnection:
         for at, reply in zip(unknown, await self._send([commands[at] for at in unknown]), strict=True):
             replies[at] = reply
         return replies
+
+
+def _commands_of(item: Command | Sequence[Command]) -> Sequence[Command]:
+    return (item,) if isinstance(item, Command) else item
+
+
+def _together(replies: list[Any]) -> Any:
+    """All the replies, or the first that is an error."""
+    return next((reply for reply in replies if isinstance(reply, BaseException)), replies)
 
 
 async def _reply(connection: AbstractConnection) -> Any:

@@ -2,26 +2,29 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
-from sca_service.risk.camara import LineDesk
+from sca_service.risk.camara import LineDesk, NobodyAsked
 from sca_service.risk.facts import RiskOrder, facts_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
-from sca_service.risk.redis_store import RiskStore, SubjectKind
+from sca_service.risk.redis_store import FailuresPlace, RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
+
+_NO_ANSWERS: Final[Mapping[LineQuestion, LineAnswer]] = MappingProxyType({})
 
 
 class Failures(Protocol):
-    """Counts wrong answers."""
+    """Knows where wrong answers are counted."""
 
-    async def failures_of(self, payer: str) -> int:
-        """How many a payer (a pseudonym) gave in a row. Raises StoreUnavailable."""
+    def failures_at(self, payer: str) -> tuple[str, str]:
+        """The key of a hash on the payer's (a pseudonym's) slot, and the field with the failures in a row."""
 
 
 class Assessor:
@@ -42,28 +45,30 @@ class Assessor:
         self._policy = policy
         self._store = store
         self._desk = desk
+        self._asks_nobody = isinstance(desk, NobodyAsked)
         self._keyring = keyring
 
-    async def assess(self, order: RiskOrder, *, is_counted: bool = False) -> Assessed:
+    async def assess(self, order: RiskOrder, *, sees_itself: bool = False) -> Assessed:
         """What applies, and what the policy on trial would say; all that Redis knows in one pipeline.
 
-        With `is_counted` the request is counted as by `requested`, before it is judged: of many at once each sees the
-        others. Nothing is learned of the payer. Raises StoreUnavailable.
+        The request is counted in the same step, whatever will be decided: of many at once each sees the others. It is
+        not among what it is judged by itself, unless `sees_itself`. Nothing is learned of the payer. Raises
+        StoreUnavailable.
         """
         subjects = subjects_of(order, self._keyring)
-        _, memory, failures, answers = await asyncio.gather(
-            self.requested(order) if is_counted else _nothing(),
-            self._store.recall(subjects),
-            self._failures.failures_of(order.payer),
-            self._answers(order),
+        amount_minor = self._amount_minor(order)
+        recalled = self._store.meet(
+            subjects,
+            amount_minor=amount_minor,
+            failures=FailuresPlace(*self._failures.failures_at(order.payer)),
+            sees_itself=sees_itself,
         )
-        known = replace(order, failures=failures)
-        facts = facts_of(known, subjects, memory, answers, exchange=self._policy.supply.exchange)
+        if order.phone is None or self._asks_nobody:
+            memory, answers = await recalled, _NO_ANSWERS
+        else:
+            memory, answers = await asyncio.gather(recalled, self._answers(order, order.phone))
+        facts = facts_of(order, subjects, memory, answers, amount_minor=amount_minor)
         return assess_beside(facts, self._policy.risk, self._policy.next_risk)
-
-    async def requested(self, order: RiskOrder) -> None:
-        """Count the request, whatever was decided about it. Raises StoreUnavailable."""
-        await self._store.requested(subjects_of(order, self._keyring), amount_minor=self._amount_minor(order))
 
     async def approved(self, order: RiskOrder) -> None:
         """Learn from a request that the payer approved. Raises StoreUnavailable."""
@@ -85,21 +90,15 @@ class Assessor:
             *(self._store.report(kind, subjects.others[kind], by=order.payer) for kind in origins),
         )
 
-    async def _answers(self, order: RiskOrder) -> Mapping[LineQuestion, LineAnswer]:
+    async def _answers(self, order: RiskOrder, phone: PhoneNumber) -> Mapping[LineQuestion, LineAnswer]:
         """What the operator says of the line. Whether the number was recycled is asked from the day on which the payer
         proved to hold it; of a line that the bank vouches for, from the one on which it learned it.
         """
-        if order.phone is None:
-            return {}
         known_since, age_days = order.line_known_since, order.marks.number_age_days
         if known_since is None and age_days is not None:
             today = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
             known_since = today - timedelta(days=age_days)
-        return await self._desk.ask(order.phone, known_since=known_since)
+        return await self._desk.ask(phone, known_since=known_since)
 
     def _amount_minor(self, order: RiskOrder) -> int | None:
         return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None
-
-
-async def _nothing() -> None:
-    """Nothing is counted."""

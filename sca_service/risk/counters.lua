@@ -11,16 +11,16 @@ local now = tonumber(redis.call('TIME')[1])
 
 local function whole(number) return string.format('%.0f', number) end
 
-local function ring(key, name, step, slots, amount)
+-- The name and the new value of the bucket under way, with one more in it; `kept` are the fields of the hash.
+local function ring(kept, name, step, slots, amount)
   local bucket = math.floor(now / step)
   local field = name .. whole(bucket % slots)
   local count, sum = 0, 0
-  local kept = redis.call('HGET', key, field)
-  if kept then
-    local at, before, added = string.match(kept, '^(%d+):(%d+):(%d+)$')
+  if kept[field] then
+    local at, before, added = string.match(kept[field], '^(%d+):(%d+):(%d+)$')
     if tonumber(at) == bucket then count, sum = tonumber(before), tonumber(added) end
   end
-  redis.call('HSET', key, field, whole(bucket) .. ':' .. whole(count + 1) .. ':' .. whole(sum + amount))
+  return field, whole(bucket) .. ':' .. whole(count + 1) .. ':' .. whole(sum + amount)
 end
 
 local function live_for(key, seconds)

@@ -69,7 +69,7 @@ class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(frozen=True, slots=True)
 class RiskOrder:
-    """One request to assess. `payer` is the payer's pseudonym, `failures` wrong answers in a row, None if not known.
+    """One request to assess; `payer` is the payer's pseudonym.
 
     `line_known_since` is the day on which the payer last proved to hold the phone line, None where nobody saw that.
     """
@@ -80,7 +80,6 @@ class RiskOrder:
     marks: Marks
     transaction: Transaction | None = None
     phone: PhoneNumber | None = field(default=None, repr=False)
-    failures: int | None = None
     line_known_since: date | None = None
 
 
@@ -151,11 +150,10 @@ def facts_of(
     memory: Memory,
     answers: Mapping[LineQuestion, LineAnswer],
     *,
-    exchange: Mapping[str, int],
+    amount_minor: int | None,
 ) -> Facts:
-    """Every fact of one request. `exchange` are rates in millionths of the bank's own currency, by currency."""
+    """Every fact of one request. `amount_minor` is its total by `own_minor`, None without one."""
     marks, payer = order.marks, memory.payer
-    amount_minor = own_minor(order.transaction.total, exchange) if order.transaction else None
     payee_country = _payee_country(order)
     distance_km, speed_kmh = _journey(payer, marks.location)
     return Facts(
@@ -165,7 +163,7 @@ def facts_of(
         amount_minor=amount_minor,
         payee_country=payee_country,
         payee_foreign=payee_country != order.phone.country if payee_country and order.phone else None,
-        payer_failures=order.failures,
+        payer_failures=memory.failures,
         malware=marks.malware,
         scenarios=marks.scenarios,
         compromised=marks.compromised,
@@ -252,9 +250,8 @@ _OF_LINE: Final = {
 def _of_line(answers: Mapping[LineQuestion, LineAnswer]) -> dict[str, Any]:
     """What each operator found, and what came of asking: that there is no answer is a fact too."""
     facts: dict[str, Any] = {}
-    for question, name in _OF_LINE.items():
-        answer = answers.get(question, LineAnswer())
-        facts[name] = answer.found
+    for question, answer in answers.items():
+        facts[_OF_LINE[question]] = answer.found
         facts[f"{question}_answer"] = answer.state.value
     return facts
 

@@ -1,12 +1,11 @@
--- Learn one request, or its approval, of one payer, device, payee, address or phone line.
+-- Learn what a payer is used to, from a request that the payer approved.
 --
--- KEYS  its hash
--- ARGV  seconds it is kept, 'requested' or 'approved', amount in minor units ('' for none), a pseudonym to count among
---       the different others ('' for none), latitude and longitude ('' for none), then by threes: prefix, name and how
---       many of the prefix are remembered
+-- KEYS  the payer's hash
+-- ARGV  seconds it is kept, amount in minor units ('' for none), latitude and longitude ('' for none), then by threes:
+--       prefix, name and how many of the prefix are remembered
 -- Returns nothing
 
-local key, ttl, what, amount = KEYS[1], tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local key, ttl, amount = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function remember(prefix, name, most)
   local field = prefix .. name
@@ -36,20 +35,10 @@ local function observe(value)
 end
 
 redis.call('HSETNX', key, 'f', now)
-if what == 'requested' then
-  ring(key, 'h', HOUR_STEP, HOUR_SLOTS, amount or 0)
-  ring(key, 'd', DAY_STEP, DAY_SLOTS, amount or 0)
-  if ARGV[4] ~= '' then
-    local others = day_key(key, 0)
-    redis.call('PFADD', others, ARGV[4])
-    redis.call('EXPIRE', others, 2 * DAY_SECONDS)
-  end
-else
-  redis.call('HINCRBY', key, 'a', 1)
-  local hours = tonumber(redis.call('HGET', key, 'o') or 0)
-  redis.call('HSET', key, 'o', whole(bit.bor(hours, bit.lshift(1, math.floor(now / 3600) % 24))))
-  if amount then observe(amount) end
-  if ARGV[5] ~= '' then redis.call('HSET', key, 'y', ARGV[5], 'x', ARGV[6], 't', now) end
-  for at = 7, #ARGV, 3 do remember(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])) end
-end
+redis.call('HINCRBY', key, 'a', 1)
+local hours = tonumber(redis.call('HGET', key, 'o') or 0)
+redis.call('HSET', key, 'o', whole(bit.bor(hours, bit.lshift(1, math.floor(now / 3600) % 24))))
+if amount then observe(amount) end
+if ARGV[3] ~= '' then redis.call('HSET', key, 'y', ARGV[3], 'x', ARGV[4], 't', now) end
+for at = 5, #ARGV, 3 do remember(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])) end
 live_for(key, ttl)

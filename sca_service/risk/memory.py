@@ -1,9 +1,11 @@
 """What the service remembers of payers, devices, payees, addresses and lines: values, read from a hash's fields."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 HOUR_STEP_SECONDS: Final = 600
 HOUR_SLOTS: Final = 7
@@ -11,7 +13,13 @@ DAY_STEP_SECONDS: Final = 10_800
 DAY_SLOTS: Final = 9
 """Buckets of the two windows, the one under way included: 60 to 70 minutes, 24 to 27 hours; counters.lua too."""
 
-DEVICES, PAYEES, AGENTS, COUNTRIES = REMEMBERED = ("v:", "p:", "g:", "c:")
+_HOUR_NAMES: Final = tuple(f"h{slot}" for slot in range(HOUR_SLOTS))
+_DAY_NAMES: Final = tuple(f"d{slot}" for slot in range(DAY_SLOTS))
+
+MARK_FIELDS: Final = ("r", "u", "b", "z", "l")
+"""Reports by payers and until when they count, the same on payments, until when listed; mark.lua and copy.lua too."""
+
+DEVICES, PAYEES, AGENTS, COUNTRIES = "v:", "p:", "g:", "c:"
 MOST_REMEMBERED: Final[Mapping[str, int]] = {DEVICES: 8, PAYEES: 16, AGENTS: 4, COUNTRIES: 6}
 """How many of each are remembered of one payer; the one not seen longest makes place."""
 
@@ -34,9 +42,8 @@ class Location:
         return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(half)))
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectMemory:
-    """A device, payee, address or line: requests of the last hour, different payers of the last one to two days."""
+class SubjectMemory(msgspec.Struct, frozen=True):
+    """A device, payee or address: requests of the last hour, different payers of the last one to two days; marks."""
 
     requests_hour: int = 0
     payers: int = 0
@@ -44,12 +51,11 @@ class SubjectMemory:
     is_listed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PayerMemory:
+class PayerMemory(msgspec.Struct, frozen=True):
     """One payer. `now` and `first_seen_at` are seconds since the epoch by Redis; amounts are minor units.
 
     `mean_minor` and `deviation_minor` (of the sample) are of `payments` approved amounts. `hours` is a bit for each
-    hour (UTC) in which something was approved. `seen` are names by prefix (`REMEMBERED`).
+    hour (UTC) in which something was approved. `seen` are names by prefix (`DEVICES`, …).
     """
 
     now: int
@@ -63,15 +69,15 @@ class PayerMemory:
     mean_minor: float = 0.0
     deviation_minor: float = 0.0
     hours: int = 0
-    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    location: Location | None = field(default=None, repr=False)
+    seen: Mapping[str, Set[str]] = msgspec.field(default_factory=dict)
+    location: Location | None = None
     located_at: int = 0
     reports: int = 0
     is_listed: bool = False
 
     def knows(self, prefix: str, name: str) -> bool:
         """Whether this one was seen with something that was approved."""
-        return name in self.seen.get(prefix, frozenset())
+        return name in self.seen.get(prefix, ())
 
 
 def subject_memory(now: int, others: int, fields: Mapping[str, str]) -> SubjectMemory:
@@ -82,7 +88,7 @@ def subject_memory(now: int, others: int, fields: Mapping[str, str]) -> SubjectM
 
 def payer_memory(now: int, others: int, fields: Mapping[str, str]) -> PayerMemory:
     """What a hash says of a payer; `others` are addresses."""
-    requests_day, amount_day = _window(now, fields, "d", DAY_STEP_SECONDS, DAY_SLOTS)
+    requests_day, amount_day = _window(now, fields, _DAY_NAMES, DAY_STEP_SECONDS)
     payments = int(fields.get("n", 0))
     variance = float(fields.get("q", 0)) / (payments - 1) if payments > 1 else 0.0
     reports, is_listed = _marks(now, fields)
@@ -107,33 +113,27 @@ def payer_memory(now: int, others: int, fields: Mapping[str, str]) -> PayerMemor
 
 
 def _hour(now: int, fields: Mapping[str, str]) -> tuple[int, int]:
-    return _window(now, fields, "h", HOUR_STEP_SECONDS, HOUR_SLOTS)
+    return _window(now, fields, _HOUR_NAMES, HOUR_STEP_SECONDS)
 
 
-def _window(now: int, fields: Mapping[str, str], name: str, step: int, slots: int) -> tuple[int, int]:
-    """Count and sum of the buckets that are still within the window."""
+def _window(now: int, fields: Mapping[str, str], names: Sequence[str], step: int) -> tuple[int, int]:
+    """Count and sum of the buckets that are still within the window, by the names of their fields."""
     current, counted, added = now // step, 0, 0
-    for bucket, count, total in _buckets(fields, name, slots):
-        if current - slots < bucket <= current:
-            counted += count
-            added += total
+    for kept in map(fields.get, names):
+        if kept is not None:
+            bucket, count, total = map(int, kept.split(":"))
+            if current - len(names) < bucket <= current:
+                counted += count
+                added += total
     return counted, added
 
 
-def _buckets(fields: Mapping[str, str], name: str, slots: int) -> Iterator[tuple[int, int, int]]:
-    for slot in range(slots):
-        kept = fields.get(f"{name}{slot}")
-        if kept is not None:
-            bucket, count, total = kept.split(":")
-            yield int(bucket), int(count), int(total)
-
-
-def _seen(fields: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
-    found: dict[str, set[str]] = {prefix: set() for prefix in REMEMBERED}
+def _seen(fields: Mapping[str, str]) -> Mapping[str, Set[str]]:
+    found: dict[str, set[str]] = {}
     for name in fields:
         if name[1:2] == ":":
             found.setdefault(name[:2], set()).add(name[2:])
-    return {prefix: frozenset(names) for prefix, names in found.items()}
+    return found
 
 
 def _marks(now: int, fields: Mapping[str, str]) -> tuple[int, bool]:

@@ -12,13 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import Command, RedisConnection, Script
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.policy.risk import LineQuestion, MemoryRule
 from sca_service.risk.memory import (
     AGENTS,
     COUNTRIES,
     DEVICES,
+    MARK_FIELDS,
     MOST_REMEMBERED,
     PAYEES,
     Location,
@@ -30,13 +31,15 @@ from sca_service.risk.memory import (
 from sca_service.risk.model import AnswerState, LineAnswer, MarkedKind, Standing
 
 _FOLDER = Path(__file__).parent
-_RECALL, _LEARN, _MARK, _COPY, _FORGET = (
+_MEET, _LEARN, _MARK, _COPY, _FORGET = (
     Script.read(_FOLDER / "counters.lua", _FOLDER / f"{name}.lua")
-    for name in ("recall", "learn", "mark", "copy", "forget")
+    for name in ("meet", "learn", "mark", "copy", "forget")
 )
 _COPIED: Final = "{risk}:copied"
 _DAY_SECONDS: Final = 86_400
 _PARTITIONS: Final = 64
+_PAYER: Final = 1
+"""What meet.lua is told of a payer, who has a ring for the day and a first time seen."""
 _SHORT: Final = 12
 """Hexadecimal digits by which one of a payer's few devices and payees is known among the others."""
 MOST_AMOUNT_MINOR: Final = 10**12
@@ -68,14 +71,24 @@ class Subjects:
 
 
 @dataclass(frozen=True, slots=True)
+class FailuresPlace:
+    """Where a payer's wrong answers in a row are counted: a field of a hash on the payer's slot."""
+
+    key: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered that speaks to one request; what was not given is not among `others`.
 
-    `listed_around` are the kinds of what is around it and on a list.
+    `failures` are the payer's wrong answers in a row, None if that was not asked for. Of a phone line there are marks
+    only. `listed_around` are the kinds of what is around it and on a list.
     """
 
     payer: PayerMemory
     others: Mapping[SubjectKind, SubjectMemory] = field(default_factory=dict)
+    failures: int | None = None
     listed_around: frozenset[SubjectKind] = frozenset()
 
 
@@ -87,37 +100,56 @@ class RiskStore:
         self._rule = rule
 
     async def recall(self, subjects: Subjects) -> Memory:
-        """What is remembered: a script for each, all in one pipeline. Raises StoreUnavailable."""
-        kinds = list(subjects.others)
-        payer, *found = await asyncio.gather(
-            self._redis.submit(_RECALL, (_payer_key(subjects.payer),), ()),
-            *(self._redis.submit(_RECALL, (_key(kind, subjects.others[kind]),), ()) for kind in kinds),
-            *(self._redis.submit_command("HGET", _key(*one), "l") for one in subjects.around),
+        """What is remembered; nothing is counted. Raises StoreUnavailable."""
+        return await self._met(subjects, "", "", None)
+
+    async def meet(
+        self,
+        subjects: Subjects,
+        *,
+        amount_minor: int | None,
+        failures: FailuresPlace | None = None,
+        sees_itself: bool = False,
+    ) -> Memory:
+        """What is remembered, and one request counted with it, whatever will be decided about it.
+
+        A script for each of the subjects, all in one pipeline. `failures` is where the payer's wrong answers are
+        counted. With `sees_itself` the memory holds this very request. Raises StoreUnavailable.
+        """
+        amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
+        return await self._met(subjects, "first" if sees_itself else "last", amount, failures)
+
+    async def _met(
+        self, subjects: Subjects, when: str, amount: str | int, failures: FailuresPlace | None
+    ) -> Memory:
+        at, field = ((failures.key,), (failures.field,)) if failures else ((), ())
+        ip = subjects.others.get(SubjectKind.IP, "")
+        seconds = self._rule.payer_days * _DAY_SECONDS
+        told, *found = await self._redis.all(
+            [
+                Command.of(
+                    _MEET, (_payer_key(subjects.payer), *at), (when, seconds, amount, ip, _PAYER, *field)
+                ),
+                *(Command(("HGET", _key(*one), "l")) for one in subjects.around),
+                *(self._of(kind, name, when, subjects.payer) for kind, name in subjects.others.items()),
+            ]
         )
-        remembered = payer_memory(*_fields(payer))
+        now, ips, failed, *fields = told
+        around, others = found[: len(subjects.around)], found[len(subjects.around) :]
+        listed = zip(subjects.around, around, strict=True)
         return Memory(
-            remembered,
-            {
-                kind: subject_memory(*_fields(one))
-                for kind, one in zip(kinds, found[: len(kinds)], strict=True)
-            },
-            frozenset(
-                kind
-                for (kind, _), until in zip(subjects.around, found[len(kinds) :], strict=True)
-                if int(until or 0) > remembered.now
-            ),
+            payer_memory(now, ips, _by_name(fields)),
+            {kind: _subject(kind, one, now) for kind, one in zip(subjects.others, others, strict=True)},
+            int(failed or 0) if failures else None,
+            frozenset(kind for (kind, _), until in listed if int(until or 0) > now),
         )
 
-    async def requested(self, subjects: Subjects, *, amount_minor: int | None) -> None:
-        """Count one request, whatever was decided about it; one pipeline. Raises StoreUnavailable."""
-        amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
-        ip = subjects.others.get(SubjectKind.IP, "")
-        await asyncio.gather(
-            self._learn(_payer_key(subjects.payer), self._rule.payer_days, "requested", amount, ip),
-            *(
-                self._learn(_key(kind, name), self._rule.subject_days, "requested", "", subjects.payer)
-                for kind, name in subjects.others.items()
-            ),
+    def _of(self, kind: SubjectKind, name: str, when: str, payer: str) -> Command:
+        """What recalls, and counts, one of the others; a phone line is not counted, since no fact speaks of it."""
+        if kind is SubjectKind.PHONE:
+            return Command(("HMGET", _key(kind, name), *MARK_FIELDS))
+        return Command.of(
+            _MEET, (_key(kind, name),), (when, self._rule.subject_days * _DAY_SECONDS, "", payer, "")
         )
 
     async def approved(
@@ -135,8 +167,10 @@ class RiskStore:
         remembered = [
             part for prefix, name in names.items() if name for part in (prefix, name, MOST_REMEMBERED[prefix])
         ]
-        await self._learn(
-            _payer_key(subjects.payer), self._rule.payer_days, "approved", amount, "", *place, *remembered
+        await self._redis.call(
+            _LEARN,
+            (_payer_key(subjects.payer),),
+            (self._rule.payer_days * _DAY_SECONDS, amount, *place, *remembered),
         )
 
     async def report(self, kind: SubjectKind, name: str, *, by: str = "") -> int:
@@ -174,14 +208,6 @@ class RiskStore:
     async def _report(self, key: str, by: str) -> int:
         seconds = self._rule.report_days * _DAY_SECONDS
         return int(await self._redis.call(_MARK, (key,), (seconds, by)))
-
-    def _learn(
-        self, key: str, days: int, what: str, amount: str | int, other: str, *more: str | int
-    ) -> "asyncio.Future[Any]":
-        place_and_names = more or ("", "")
-        return self._redis.submit(
-            _LEARN, (key,), (days * _DAY_SECONDS, what, amount, other, *place_and_names)
-        )
 
 
 class LineStore:
@@ -241,10 +267,14 @@ def _answer(kept: bytes) -> LineAnswer:
     return LineAnswer(AnswerState(state), found == "1" if found else None)
 
 
-def _fields(reply: Sequence[Any]) -> tuple[int, int, dict[str, str]]:
-    now, others, *flat = reply
-    return (
-        int(now),
-        int(others),
-        {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)},
-    )
+def _subject(kind: SubjectKind, reply: Sequence[Any], now: int) -> SubjectMemory:
+    if kind is SubjectKind.PHONE:
+        kept = zip(MARK_FIELDS, reply, strict=True)
+        return subject_memory(now, 0, {name: value.decode() for name, value in kept if value is not None})
+    _, payers, _, *fields = reply
+    return subject_memory(now, payers, _by_name(fields))
+
+
+def _by_name(fields: Sequence[bytes]) -> dict[str, str]:
+    texts = [text.decode() for text in fields]
+    return dict(zip(texts[::2], texts[1::2], strict=True))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sca_service.policy.conditions import FactKind, Verdict
 from sca_service.policy.risk import FACTS, Factor, MemoryRule, RiskPolicy, Signal
+from sca_service.policy.verdicts import FactKind, Verdict
 from sca_service.risk.backtest import Tally, caught_at, curve_of
 from sca_service.risk.memory import DEVICES, MOST_REMEMBERED
 from sca_service.risk.model import Facts
@@ -168,7 +168,7 @@ def test_what_the_scripts_learn_is_what_a_model_learns(line: Line, learned: list
     devices = [f"{number:032x}"[::-1] for number in range(12)]
     for amount, device in learned:
         one = Subjects(payer, {SubjectKind.DEVICE: devices[device]})
-        line.run(store.requested(one, amount_minor=amount))
+        line.run(store.meet(one, amount_minor=amount))
         line.run(store.approved(one, amount_minor=amount, location=None))
     found = line.run(store.recall(Subjects(payer, {}))).payer
     amounts = [amount for amount, _ in learned]

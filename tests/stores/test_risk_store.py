@@ -3,29 +3,22 @@
 import asyncio
 import secrets
 import statistics
-from dataclasses import replace
-from datetime import date
 
 import pytest
 from redis.crc import key_slot
 
-from sca_service.challenges.redis_store import ChallengeStore, _challenge_key
-from sca_service.exemptions.analysis import RiskAnalysis
-from sca_service.exemptions.desk import Whose
-from sca_service.exemptions.model import Condition
-from sca_service.kernel.account import Account
-from sca_service.kernel.clock import SystemClock
+from sca_service.challenges.redis_store import _challenge_key
 from sca_service.kernel.connections import RedisConnection
-from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.money import Amount
-from sca_service.kernel.phone import PhoneNumber
-from sca_service.kernel.transaction import Payee, Transaction
-from sca_service.policy.model import Policy
-from sca_service.policy.risk import Decision, LineQuestion, MemoryRule, Thresholds
-from sca_service.policy.words import Purpose
-from sca_service.risk.assessor import Assessor
-from sca_service.risk.facts import Marks, RiskOrder
-from sca_service.risk.memory import AGENTS, COUNTRIES, DEVICES, MOST_REMEMBERED, PAYEES, Location
+from sca_service.policy.risk import LineQuestion, MemoryRule
+from sca_service.risk.memory import (
+    AGENTS,
+    COUNTRIES,
+    DEVICES,
+    MOST_REMEMBERED,
+    PAYEES,
+    Location,
+    SubjectMemory,
+)
 from sca_service.risk.model import AnswerState, LineAnswer, MarkedKind, Standing
 from sca_service.risk.redis_store import (
     MOST_AMOUNT_MINOR,
@@ -35,14 +28,13 @@ from sca_service.risk.redis_store import (
     Subjects,
     short,
 )
-from tests.exemption_office import order as payment_order
 from tests.storeroom import eventually, new_challenge, new_payer
-from tests.unit.risk.examples import SHIPPED
 
 RULE = MemoryRule(payer_days=90, subject_days=30, report_days=180)
 DAY = 86_400
 MOST_BYTES = 2_048
 RACERS = 50
+COUNTED = tuple(kind for kind in SubjectKind if kind is not SubjectKind.PHONE)
 BERLIN = Location(52.52, 13.4)
 
 
@@ -80,19 +72,20 @@ async def test_what_was_never_seen_is_not_remembered(store: RiskStore) -> None:
 
 
 async def test_a_request_is_counted_with_all_it_comes_from(store: RiskStore) -> None:
-    """Payer, device, payee, address and line; a request is no reason to trust any of them."""
+    """Payer, device, payee and address, and no line; a request is no reason to trust any of them."""
     one = subjects()
-    await store.requested(one, amount_minor=4_999)
-    await store.requested(one, amount_minor=1)
-    await store.requested(one, amount_minor=None)
+    await store.meet(one, amount_minor=4_999)
+    await store.meet(one, amount_minor=1)
+    await store.meet(one, amount_minor=None)
     memory = await store.recall(one)
     payer = memory.payer
     assert (payer.requests_hour, payer.requests_day, payer.amount_day_minor, payer.ips) == (3, 3, 5_000, 1)
     assert (payer.approvals, payer.payments) == (0, 0)
     assert payer.now - payer.first_seen_at <= 5
     assert not any(payer.seen.values())
-    for kind in SubjectKind:
+    for kind in COUNTED:
         assert (memory.others[kind].requests_hour, memory.others[kind].payers) == (3, 1)
+    assert memory.others[SubjectKind.PHONE] == SubjectMemory()
 
 
 async def test_an_approval_is_what_the_payer_is_used_to(store: RiskStore) -> None:
@@ -140,10 +133,27 @@ async def test_different_payers_are_counted_once_each(store: RiskStore) -> None:
     """HyperLogLog: exact for the few that matter, of a size that does not grow."""
     shared = pseudonym()
     payers = [subjects(device=shared) for _ in range(40)]
-    await asyncio.gather(*(store.requested(one, amount_minor=None) for one in payers for _ in range(2)))
+    await asyncio.gather(*(store.meet(one, amount_minor=None) for one in payers for _ in range(2)))
     found = (await store.recall(payers[0])).others[SubjectKind.DEVICE]
     assert abs(found.payers - 40) <= 1
     assert found.requests_hour == 80
+
+
+async def test_who_came_yesterday_still_counts_today_and_not_tomorrow(
+    store: RiskStore, redis: RedisConnection
+) -> None:
+    """Once only, however often; a key with an older day in its name stands for the days that passed."""
+    shared = pseudonym()
+    one, other = subjects(device=shared), subjects(device=shared)
+    today = (await store.meet(one, amount_minor=None)).payer.now // DAY
+    key = f"{{risk:device:{shared}}}"
+    await redis.command("RENAME", f"{key}:{today}", f"{key}:{today - 1}")
+    for expected in (1, 2, 2):
+        assert (await store.meet(one, amount_minor=None)).others[SubjectKind.DEVICE].payers == expected
+        await store.meet(other, amount_minor=None)
+    await redis.command("DEL", f"{key}:{today}")
+    await redis.command("RENAME", f"{key}:{today - 1}", f"{key}:{today - 2}")
+    assert (await store.recall(one)).others[SubjectKind.DEVICE].payers == 0
 
 
 async def read_then_write(redis: RedisConnection, one: Subjects, amount_minor: int) -> None:
@@ -184,18 +194,18 @@ async def test_of_fifty_approvals_at_once_none_is_lost(
 async def test_of_fifty_requests_at_once_none_is_lost(store: RiskStore) -> None:
     """Counts and sums, of every one that they come from."""
     one = subjects()
-    await asyncio.gather(*(store.requested(one, amount_minor=number) for number in range(RACERS)))
+    await asyncio.gather(*(store.meet(one, amount_minor=number) for number in range(RACERS)))
     memory = await store.recall(one)
     assert memory.payer.requests_day == RACERS
     assert memory.payer.amount_day_minor == sum(range(RACERS))
-    assert all(found.requests_hour == RACERS for found in memory.others.values())
+    assert all(memory.others[kind].requests_hour == RACERS for kind in COUNTED)
 
 
 async def test_amounts_of_any_size_are_learned(store: RiskStore) -> None:
     """More than the scripts' numbers hold exactly counts as the most that they do."""
     one = subjects()
     for _ in range(3):
-        await store.requested(one, amount_minor=10**30)
+        await store.meet(one, amount_minor=10**30)
         await store.approved(one, amount_minor=10**30, location=None)
     payer = (await store.recall(one)).payer
     assert payer.amount_day_minor == 3 * MOST_AMOUNT_MINOR
@@ -207,7 +217,7 @@ async def fill(store: RiskStore, redis: RedisConnection, payer: str) -> Subjects
     one = subjects(payer)
     for _ in range(max(MOST_REMEMBERED.values()) + 2):
         one = subjects(payer)
-        await store.requested(one, amount_minor=MOST_AMOUNT_MINOR - 1)
+        await store.meet(one, amount_minor=MOST_AMOUNT_MINOR - 1)
         await store.approved(one, amount_minor=123_456, location=Location(-52.52, -113.41))
         await store.approved(one, amount_minor=7, location=Location(-52.52, -113.41))
     for country in ("FR", "IT", "ES", "US", "JP"):
@@ -248,10 +258,10 @@ async def test_every_key_goes_away_by_itself_and_holds_no_name(
 ) -> None:
     """A payer's after 90 days, others after 30, what counts different ones after two."""
     one = subjects()
-    await store.requested(one, amount_minor=1)
+    await store.meet(one, amount_minor=1)
     await store.approved(one, amount_minor=1, location=BERLIN)
     keys = await keys_of(redis, one)
-    assert len(keys) == 2 * (1 + len(SubjectKind))
+    assert len(keys) == 2 * (1 + len(COUNTED))
     for key in keys:
         ttl = await redis.command("TTL", key)
         days = 2 if key.rpartition(":")[2].isdecimal() and "}:" in key else 90 if ":risk:" in key else 30
@@ -261,11 +271,12 @@ async def test_every_key_goes_away_by_itself_and_holds_no_name(
 async def test_a_payers_keys_lie_with_the_payers_challenges(store: RiskStore, redis: RedisConnection) -> None:
     """One slot; everything else has a slot of its own, which its own keys share."""
     one = subjects()
-    await store.requested(one, amount_minor=1)
+    await store.meet(one, amount_minor=1)
     challenge, _ = new_challenge(one.payer)
     slots = {key_slot(key) for key in await redis.command("KEYS", f"*{one.payer}*")}
     assert slots == {key_slot(_challenge_key(challenge).encode())}
-    for kind, name in one.others.items():
+    for kind in COUNTED:
+        name = one.others[kind]
         assert len({key_slot(key) for key in await redis.command("KEYS", f"*{kind}:{name}*")}) == 1
 
 
@@ -277,7 +288,7 @@ async def test_a_report_counts_for_its_time_and_outlives_the_rest(
     payee = one.others[SubjectKind.PAYEE]
     assert await store.report(SubjectKind.PAYEE, payee) == 1
     assert await store.report(SubjectKind.PAYEE, payee) == 2
-    await store.requested(one, amount_minor=1)
+    await store.meet(one, amount_minor=1)
     key = f"{{risk:payee:{payee}}}"
     assert await redis.command("TTL", key) > 179 * DAY
     assert (await store.recall(one)).others[SubjectKind.PAYEE].reports == 2
@@ -374,94 +385,3 @@ async def test_an_operators_answer_is_remembered_for_its_time(redis: RedisConnec
     keys = await redis.command("KEYS", f"*{name}*")
     assert len({key_slot(key) for key in keys}) == 1
     assert all([0 < await redis.command("TTL", key) <= 60 for key in keys])
-
-
-class SilentDesk:
-    """Operators of whom one question is never answered."""
-
-    async def ask(self, number: PhoneNumber, *, known_since: date | None) -> dict[LineQuestion, LineAnswer]:
-        """Every answer is missing."""
-        return dict.fromkeys(LineQuestion, LineAnswer(AnswerState.NO_ANSWER))
-
-
-def risk_order(device: str, iban: str = "DE89370400440532013000", amount: str = "250.00") -> RiskOrder:
-    """A payment of one and the same payer."""
-    return RiskOrder(
-        client="bank",
-        payer="0b" * 16,
-        purpose=Purpose.PAYMENT,
-        marks=Marks(device_id=device, ip="203.0.113.7", payer_country="DE"),
-        transaction=Transaction.payment(
-            amount=Amount.parse(currency="EUR", amount=amount), payee=Payee("ACME", Account(iban=iban))
-        ),
-        phone=PhoneNumber.parse("+4915112345678"),
-    )
-
-
-def _assessor(
-    store: RiskStore, redis: RedisConnection, keyring: Keyring, policy: Policy = SHIPPED
-) -> Assessor:
-    """Who assesses, with operators who are silent."""
-    return Assessor(
-        policy,
-        store=store,
-        failures=ChallengeStore(redis),
-        desk=SilentDesk(),
-        keyring=keyring,
-        clock=SystemClock(),
-    )
-
-
-async def test_what_was_approved_is_known_and_what_was_only_asked_is_not(
-    store: RiskStore, redis: RedisConnection, keyring: Keyring
-) -> None:
-    """A stranger's second try is as new as the first; the policy on trial is reported, and decides nothing."""
-    shipped = SHIPPED
-    trial = replace(shipped.risk, thresholds=Thresholds(1, 2, 3), digest="sha256:trial")
-    assessor = _assessor(store, redis, keyring, replace(shipped, next_risk=trial))
-    home, stranger = risk_order("home"), risk_order("stranger", "FR1420041010050500013M02606", "900.00")
-    await store.forget(home.payer)
-    for _ in range(6):
-        await assessor.requested(home)
-        await assessor.approved(home)
-    known = (await assessor.assess(home)).facts
-    assert (known.device_new, known.payee_new, known.payer_payments) == (False, False, 6)
-    assert known.amount_deviation == 0
-    for _ in range(2):
-        assessed = await assessor.assess(stranger)
-        await assessor.requested(stranger)
-        assert {"new_device", "first_payment_to_payee", "amount_unusual", "operator_silent"} <= set(
-            assessed.applied.words
-        )
-        assert assessed.applied.decision is Decision.STEP_UP
-        assert assessed.applied.digest == shipped.risk.digest
-        assert assessed.shadow is not None
-        assert (assessed.shadow.decision, assessed.shadow.digest) == (Decision.REFUSE, "sha256:trial")
-        assert assessed.shadow.score == assessed.applied.score
-
-
-async def test_a_login_without_anything_is_assessed(
-    store: RiskStore, redis: RedisConnection, keyring: Keyring
-) -> None:
-    """No phone, no transaction, no marks: nobody is asked, and nothing is found."""
-    assessor = _assessor(store, redis, keyring)
-    bare = RiskOrder("bank", new_payer(), Purpose.LOGIN, Marks())
-    await assessor.requested(bare)
-    await assessor.approved(bare)
-    assessed = await assessor.assess(bare)
-    assert (assessed.applied.decision, assessed.applied.score, assessed.shadow) == (Decision.ALLOW, 0, None)
-    assert assessed.facts.sim_swap_answer == "not_asked"
-
-
-async def test_of_many_exempt_payments_at_once_each_sees_the_others(
-    store: RiskStore, redis: RedisConnection, keyring: Keyring
-) -> None:
-    """What is exempt never becomes a challenge: twenty at once, and no more than the policy lets pass look normal."""
-    analysis = RiskAnalysis(_assessor(store, redis, keyring), keyring)
-    whose = Whose("bank", f"flood-{pseudonym()}", {})
-    order = payment_order("90.00", marks=Marks(device_id="d", ip="203.0.113.9"))
-    risks = await asyncio.gather(*(analysis.analyse(whose, order) for _ in range(20)))
-    found = [risk.found(Condition.ABNORMAL_SPENDING) for risk in risks]
-    assert found.count(True) == 12  # more than eight within the hour
-    assert risks[-1].record is not None
-    assert "many-requests" in risks[-1].record.reasons

@@ -85,7 +85,8 @@ def facts(
 ) -> Facts:
     """The facts of an order."""
     memory = Memory(payer or PayerMemory(NOW), others or {})
-    return facts_of(one, subjects_of(one, KEYRING), memory, answers or {}, exchange=EXCHANGE)
+    amount_minor = own_minor(one.transaction.total, EXCHANGE) if one.transaction else None
+    return facts_of(one, subjects_of(one, KEYRING), memory, answers or {}, amount_minor=amount_minor)
 
 
 def remembered(**known: Any) -> PayerMemory:
