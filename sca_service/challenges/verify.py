@@ -1,5 +1,6 @@
 """Answer a challenge: the one place with the control flow."""
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -171,9 +172,10 @@ class Verifier:
         authenticators, what the payer is used to. None of it is worth a failed answer.
         """
         state = view.state
-        await learn(self._assessor, view)
         if self._guard:
-            await self._guard.approved(view)
+            await asyncio.gather(learn(self._assessor, view), self._guard.approved(view))  # one pipeline
+        else:
+            await learn(self._assessor, view)
         if carried := state.newest_arrived:
             self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:
