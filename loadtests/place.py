@@ -37,6 +37,7 @@ _PROFILED_RATE = 500
 class Place:
     """What runs, and what it takes to call it."""
 
+    folder: Path
     servers: Servers
     keyring: Keyring
     api_key: str
@@ -44,12 +45,12 @@ class Place:
     echo: "subprocess.Popen[bytes]"
     console: Console
 
-    def put(self, requests: Sequence[Request], seconds: int) -> Result:
+    def put(self, requests: Sequence[Request], seconds: int, *, url: str = API_URL) -> Result:
         """Send each request once to the api, as many as it answers in so many seconds.
 
         Raises RuntimeError when one of them failed.
         """
-        load = Load(API_URL, self.api_key, requests, each_once=True)
+        load = Load(url, self.api_key, requests, each_once=True)
         result = generator.run(load, seconds=seconds, core=OTHER_CORE)
         if result.failed:
             raise RuntimeError(f"{result.failed} requests failed")
@@ -117,7 +118,7 @@ def running(console: Console) -> Iterator[Place]:
             write_keyring(folder / "keyring.json")
             keyring = Keyring.parse((folder / "keyring.json").read_text("utf-8"))
             key = asyncio.run(_create_client(servers.postgres.url, keyring))
-            api = _start(["-m", "sca_service", "api", "--config", str(_config(folder, servers))])
+            api = _start(["-m", "sca_service", "api", "--config", str(_config(folder, servers, API_PORT))])
             processes.append(api)
             options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
             options += ["--port", str(ECHO_PORT), "--log-level", "warning"]
@@ -125,7 +126,7 @@ def running(console: Console) -> Iterator[Place]:
             processes.append(echo)
             for port, path in ((API_PORT, "/readyz"), (ECHO_PORT, "/echo")):
                 asyncio.run(_await_port(port, path))
-            yield Place(servers, keyring, key, api, echo, console)
+            yield Place(folder, servers, keyring, key, api, echo, console)
         finally:
             for process in processes:
                 process.terminate()
@@ -133,12 +134,24 @@ def running(console: Console) -> Iterator[Place]:
             servers.stop()
 
 
-def _config(folder: Path, servers: Servers) -> Path:
-    config = folder / "sca.toml"
+@contextmanager
+def another_api(place: Place, module: str, port: int) -> "Iterator[subprocess.Popen[bytes]]":
+    """One more api on the same stores and core, started by this module instead of `sca_service`; ended afterwards."""
+    api = _start(["-m", module, "api", "--config", str(_config(place.folder, place.servers, port))])
+    try:
+        asyncio.run(_await_port(port, "/readyz"))
+        yield api
+    finally:
+        api.terminate()
+        api.wait(15)
+
+
+def _config(folder: Path, servers: Servers, port: int) -> Path:
+    config = folder / f"sca-{port}.toml"
     config.write_text(
         f'environment = "sandbox"\nissuer = "https://sca.example"\npolicies = "{shipped_policies()}"\n'
         f'keyring = "keyring.json"\nredis.url = "{servers.valkey.url}"\npostgres.url = "{servers.postgres.url}"\n'
-        f'api.port = {API_PORT}\nsandbox.folder = "."\nlog_level = "WARNING"\n',
+        f'api.port = {port}\nsandbox.folder = "."\nlog_level = "WARNING"\n',
         "utf-8",
     )
     return config
