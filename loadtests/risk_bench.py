@@ -21,6 +21,7 @@ from loadtests.orders import TRANSACTION, answer, payment, right_code
 from loadtests.place import API_PORT, API_URL, Place, another_api, cpu_seconds, rss_mib, running
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.account import Account
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
@@ -152,7 +153,12 @@ async def assessing_us(url: str, keyring: Keyring) -> tuple[float, float]:
     policy, redis = load(shipped_policies()), RedisConnection(url)
     store = RiskStore(redis, policy.risk.memory)
     assessor = Assessor(
-        policy, store=store, failures=ChallengeStore(redis), desk=NobodyAsked(), keyring=keyring
+        policy,
+        store=store,
+        failures=ChallengeStore(redis),
+        desk=NobodyAsked(),
+        keyring=keyring,
+        clock=SystemClock(),
     )
     line = PhoneNumber.parse("+4915112345678")
     whole, recalled = [], []

@@ -15,6 +15,7 @@ from sca_service.alerts.book import LANE, Rounds
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
+from sca_service.audit.log.housekeeping import Household
 from sca_service.audit.log.retention import Retention
 from sca_service.audit.log.sequencer import Sequencer
 from sca_service.audit.log.witnesses.client import Witness
@@ -28,11 +29,14 @@ from sca_service.custody.resealing import Resealer
 from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
+from sca_service.exemptions.retention.postgres_store import AssessmentRetention
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ScaError
 from sca_service.kernel.telemetry import configure_logging
 from sca_service.policy.load import load
+from sca_service.risk.copying import Copier
+from sca_service.risk.postgres_store import MarkRetention, MarkStore
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
 from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
@@ -132,6 +136,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(announcer.keep_measuring(stop))
             tasks.create_task(core.allow_list_keeper().run(stop))
             tasks.create_task(resealer.run(stop))
+            tasks.create_task(Copier(MarkStore(core.postgres), core.risk_store()).run(stop))
 
 
 async def run_log(settings: Settings) -> None:
@@ -153,7 +158,11 @@ async def run_log(settings: Settings) -> None:
     sequencer = Sequencer(
         postgres,
         signers,
-        housekeeper=Retention(policy.retention.years, SystemClock()),
+        housekeeper=Household(
+            Retention(policy.retention.years, SystemClock()),
+            AssessmentRetention(policy.exemptions),
+            MarkRetention(),
+        ),
         awaits_witnesses=bool(witnesses),
     )
     try:

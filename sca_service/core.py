@@ -294,6 +294,7 @@ class Core:
             failures=self.store,
             desk=desk,
             keyring=settings.keyring,
+            clock=self.clock,
         )
 
     def asker(self) -> Asker:

@@ -13,6 +13,7 @@ from sca_service.challenges.erasure import Eraser
 from sca_service.core import open_core
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.secret import Secret
+from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.settings import Settings, read_settings
 
 Result = TypeVar("Result")
@@ -85,6 +86,7 @@ def _with_eraser(settings: Settings, act: Callable[[Eraser], Awaitable[Result]])
                     erasures=ErasureStore(core.postgres),
                     challenges=core.store,
                     memory=core.risk_store(),
+                    lines=PumpingStore(core.redis, core.policy.pumping),
                     keyring=settings.keyring,
                     clock=core.clock,
                 )

@@ -24,8 +24,10 @@ from sca_service.api import operation_routes, sandbox
 from sca_service.api import payers as payer_routes
 from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
+from sca_service.api import risk_listings as risk_listing_routes
 from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
+from sca_service.api.authorisations import Authorisations
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.device_door import DeviceDoor
 from sca_service.api.document import KEYED
@@ -48,6 +50,7 @@ from sca_service.challenges.authentication_code import (
 from sca_service.challenges.device_answers import DeviceAnswers
 from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.issue import Issuer
+from sca_service.challenges.linked import LinkedTransactions
 from sca_service.challenges.payers import Payers
 from sca_service.challenges.phone_lines import PhoneLines
 from sca_service.challenges.verify import Verifier
@@ -69,6 +72,8 @@ from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
+from sca_service.risk.listings import Listings
+from sca_service.risk.postgres_store import MarkStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
@@ -133,7 +138,7 @@ def authenticator_operations(core: Core, assessor: Assessor) -> AuthenticatorOpe
     keyring = core.settings.keyring
     return AuthenticatorOperations(
         enrolment=core.enrolment(),
-        reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+        authorisations=authorisations(core),
         follower=core.follower(),
         lines=PhoneLines(issuer(core, assessor), verifier(core, assessor)),
         idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
@@ -141,8 +146,12 @@ def authenticator_operations(core: Core, assessor: Assessor) -> AuthenticatorOpe
         keyring=keyring,
         policy=core.policy,
         device_url=core.settings.device_url,
-        clock=core.clock,
     )
+
+
+def authorisations(core: Core) -> Authorisations:
+    """What reads the approvals that payers' changes need."""
+    return Authorisations(AuthenticationCodeReader(core.settings.keyring, core.settings.issuer), core.clock)
 
 
 def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOperations:
@@ -185,25 +194,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         **_desk(core, directory),
         **_exemptions(core, assessor),
     }
-    routes: list[Any] = [
-        *challenge_routes.ROUTES,
-        *challenge_event_routes.ROUTES,
-        *payer_routes.ROUTES,
-        *block_routes.ROUTES,
-        *push_subscription_routes.ROUTES,
-        *authenticator_routes.ROUTES,
-        *device_routes.ROUTES,
-        *exemption_routes.ROUTES,
-        *beneficiary_routes.ROUTES,
-        *alert_routes.ROUTES,
-        *audit_routes.ROUTES,
-        *log_routes.ROUTES,
-        *audit_export_routes.ROUTES,
-        *evidence_routes.ROUTES,
-        *console_routes.ROUTES,
-        *receipt_routes.ROUTES,
-        *operation_routes.ROUTES,
-    ]
+    routes = _routes()
     if mailbox and (folder := core.settings.sandbox_folder):
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]
@@ -222,6 +213,30 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         logging_config=None,
     )
     return Front(framework, directory, challenges, devices)
+
+
+def _routes() -> list[Any]:
+    """Every route but those of the sandbox, in the order of the API's document."""
+    return [
+        *challenge_routes.ROUTES,
+        *challenge_event_routes.ROUTES,
+        *payer_routes.ROUTES,
+        *block_routes.ROUTES,
+        *push_subscription_routes.ROUTES,
+        *authenticator_routes.ROUTES,
+        *device_routes.ROUTES,
+        *exemption_routes.ROUTES,
+        *beneficiary_routes.ROUTES,
+        *risk_listing_routes.ROUTES,
+        *alert_routes.ROUTES,
+        *audit_routes.ROUTES,
+        *log_routes.ROUTES,
+        *audit_export_routes.ROUTES,
+        *evidence_routes.ROUTES,
+        *console_routes.ROUTES,
+        *receipt_routes.ROUTES,
+        *operation_routes.ROUTES,
+    ]
 
 
 def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str, object]:
@@ -294,6 +309,7 @@ def _exemptions(core: Core, assessor: Assessor) -> dict[str, object]:
         store=FraudStore(core.postgres),
         clock=core.clock,
         memory=core.risk_store(),
+        report_days=core.policy.risk.memory.report_days,
     )
     desk = ExemptionDesk(
         policy=core.policy,
@@ -301,9 +317,20 @@ def _exemptions(core: Core, assessor: Assessor) -> dict[str, object]:
         store=AssessmentStore(core.postgres),
         risk=RiskAnalysis(assessor, keyring),
         fraud=figures,
+        challenges=LinkedTransactions(core.store, core.archive),
         clock=core.clock,
     )
     return {
+        "listings": risk_listing_routes.ListingOperations(
+            Listings(
+                store=MarkStore(core.postgres),
+                memory=core.risk_store(),
+                keyring=keyring,
+                clock=core.clock,
+            ),
+            idempotency,
+            core.policy,
+        ),
         "exemptions": exemption_routes.ExemptionOperations(
             desk=desk, figures=figures, idempotency=idempotency, policy=core.policy
         ),
@@ -311,10 +338,9 @@ def _exemptions(core: Core, assessor: Assessor) -> dict[str, object]:
             trusted=TrustedBeneficiaries(
                 store=BeneficiaryStore(core.postgres), keyring=keyring, clock=core.clock
             ),
-            reader=AuthenticationCodeReader(keyring, core.settings.issuer),
+            authorisations=authorisations(core),
             idempotency=idempotency,
             policy=core.policy,
-            clock=core.clock,
         ),
     }
 

@@ -31,6 +31,7 @@ from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
+from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.load import load
 from sca_service.policy.model import Purpose
@@ -103,6 +104,7 @@ async def open_office(
             erasures=ErasureStore(pool),
             challenges=store,
             memory=RiskStore(redis, load(shipped_policies()).risk.memory),
+            lines=PumpingStore(redis, load(shipped_policies()).pumping),
             keyring=keyring,
             clock=SystemClock(),
         ),
@@ -166,4 +168,5 @@ def _assessor(keyring: Keyring, redis: RedisConnection) -> Assessor:
         failures=ChallengeStore(redis),
         desk=NobodyAsked(),
         keyring=keyring,
+        clock=SystemClock(),
     )

@@ -28,7 +28,7 @@ from sca_service.kernel.transaction import Payee, Transaction
 from sca_service.policy.exemptions import CounterRule, ExemptionPolicy
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
-from sca_service.risk.redis_store import Mark
+from sca_service.risk.model import MarkedKind, Standing
 
 POLICY = load(Path(__file__).resolve().parents[1] / "policies")
 ORIGIN = {"actor": "client:bank", "request": "req_office", "policy": POLICY.digest}
@@ -58,19 +58,33 @@ class ToldRisk:
 
 
 @dataclass(slots=True)
-class Marked:
-    """What is remembered of payers who were defrauded; `is_away` when it cannot be reached."""
+class ToldChallenges:
+    """What challenges were for, as a test says."""
 
-    payers: list[str] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    async def digest_of(self, client: str, challenge: str) -> str | None:
+        """As it was said."""
+        return self.digests.get(challenge)
+
+
+@dataclass(slots=True)
+class Marked:
+    """What was copied of who was defrauded and by whom; `is_away` when it cannot be reached."""
+
+    standings: list[Standing] = field(default_factory=list)
     is_away: bool = False
 
-    async def mark_payer(self, payer: str, mark: Mark) -> int:
+    def reports_on(self, kind: MarkedKind, subject: str) -> int:
+        """The reports that count by the last copy."""
+        found = [one for one in self.standings if (one.kind, one.subject) == (kind, subject)]
+        return max(found, key=lambda one: one.version).reports if found else 0
+
+    async def copy(self, standing: Standing) -> None:
         """Remember it."""
         if self.is_away:
             raise StoreUnavailable("Redis does not answer")
-        assert mark is Mark.REPORTED
-        self.payers.append(payer)
-        return len(self.payers)
+        self.standings.append(standing)
 
 
 def policy_with(**members: Any) -> Policy:
@@ -95,9 +109,15 @@ class ExemptionOffice:
         self.whose = Whose(self.client, f"cust_{secrets.token_hex(6)}", ORIGIN)
         self.clock = TestClock()
         self.risk = ToldRisk()
+        self.challenges = ToldChallenges()
+        self._digests: dict[str, str] = {}
         self.marks = Marked()
         self.figures = FraudFigures(
-            policy=policy.exemptions, store=FraudStore(pool), clock=self.clock, memory=self.marks
+            policy=policy.exemptions,
+            store=FraudStore(pool),
+            clock=self.clock,
+            memory=self.marks,
+            report_days=policy.risk.memory.report_days,
         )
         self.desk = ExemptionDesk(
             policy=policy,
@@ -105,6 +125,7 @@ class ExemptionOffice:
             store=AssessmentStore(pool),
             risk=self.risk,
             fraud=self.figures,
+            challenges=self.challenges,
             clock=self.clock,
         )
         self.trusted = TrustedBeneficiaries(store=BeneficiaryStore(pool), keyring=keyring, clock=self.clock)
@@ -118,14 +139,19 @@ class ExemptionOffice:
         self, euros: str = "10.00", *, unique: str | None = None, **members: Any
     ) -> AssessmentRow:
         """Assess a payment of the payer, remote and by card unless said otherwise."""
-        return await self.desk.assess(self.whose, order(euros, **members), unique=unique)
+        wanted = order(euros, **members)
+        row = await self.desk.assess(self.whose, wanted, unique=unique)
+        self._digests[row.id] = wanted.transaction.digest()
+        return row
 
     async def access(self, shows: Shown = Shown.BALANCE, **members: Any) -> AssessmentRow:
         """Assess an access."""
         return await self.desk.assess(self.whose, AccessOrder(shows, **members))
 
     async def executed(self, row: AssessmentRow, challenge: str | None = None) -> AssessmentRow:
-        """Say that it was executed."""
+        """Say that it was executed, by a challenge for this very payment unless it is known to be for another."""
+        if challenge is not None:
+            self.challenges.digests.setdefault(challenge, self._digests.get(row.id, ""))
         return await self.desk.executed(self.client, row.id, challenge, ORIGIN)
 
     async def cancel(self, row: AssessmentRow) -> AssessmentRow:

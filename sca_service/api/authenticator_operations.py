@@ -17,6 +17,7 @@ from sca_service.api.authenticator_forms import (
     authenticator_body,
 )
 from sca_service.api.authenticator_requests import proof_of, wish_of
+from sca_service.api.authorisations import Authorisations
 from sca_service.api.call import Call
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.requests import Mistakes, psu_id_of
@@ -37,11 +38,9 @@ from sca_service.authenticators.model import (
 )
 from sca_service.authenticators.qr import qr_svg
 from sca_service.challenges import code
-from sca_service.challenges.authentication_code import AuthenticationCodeReader
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.model import ChallengeId, Outcome
 from sca_service.challenges.phone_lines import PhoneLines
-from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.limits.redis_store import LimitStore
@@ -58,7 +57,7 @@ class AuthenticatorOperations:
         self,
         *,
         enrolment: Enrolment,
-        reader: AuthenticationCodeReader,
+        authorisations: Authorisations,
         follower: Follower,
         lines: PhoneLines,
         idempotency: Idempotency,
@@ -66,24 +65,22 @@ class AuthenticatorOperations:
         keyring: Keyring,
         policy: Policy,
         device_url: str,
-        clock: Clock,
     ) -> None:
         self._limits = limits
         self._keyring = keyring
         self._lines = lines
         self._device_url = device_url
         self._enrolment = enrolment
-        self._reader = reader
+        self._authorisations = authorisations
         self._follower = follower
         self._idempotency = idempotency
         self._policy = policy
-        self._clock = clock
 
     async def enrol(self, call: Call, psu_id: str, form: AuthenticatorForm) -> HttpAnswer:
         """Enrol one: 201. Raises InvalidInput with every mistake, what `Enrolment.enrol` raises, and for the key."""
         mistakes = Mistakes()
         psu = mistakes.read("/psu_id", lambda: psu_id_of(psu_id)) or ""
-        authorisation = mistakes.read("/authorisation", lambda: self._approval(call, psu, form.authorisation))
+        authorisation = mistakes.read("/authorisation", lambda: self._approval(call, psu, form))
         shortest = self._policy.authenticators.pin_shortest
         wish = wish_of(form, authorisation, pin_shortest=shortest, mistakes=mistakes)
         mistakes.refuse()
@@ -249,22 +246,8 @@ class AuthenticatorOperations:
         origin: dict[str, Any] = msgspec.to_builtins(call.caller.event_members(self._policy))
         return Whose(call.client.id, psu, origin)
 
-    def _approval(self, call: Call, psu: str, authorisation: str | None) -> Authorisation | None:
-        if authorisation is None:
-            return None
-        approval = self._reader.approval_of(
-            authorisation,
-            client=call.client.id,
-            psu_id=psu,
-            purpose=Purpose.ENROLMENT,
-            now_s=self._clock.now_ms() // 1000,
-        )
-        if approval is None:
-            raise InvalidInput.at(
-                "",
-                "must be the authentication code of an enrolment challenge that this payer approved, not expired",
-            )
-        return approval
+    def _approval(self, call: Call, psu: str, form: AuthenticatorForm) -> Authorisation | None:
+        return self._authorisations.read(call, psu, form.authorisation, purpose=Purpose.ENROLMENT)
 
 
 def _activation(tried: Activation) -> HttpAnswer:

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from sca_service.api.forms import PayeeForm, PsuForm, SignalsForm, TransactionForm
 from sca_service.api.responses import AmountBody, PolicyBody
 from sca_service.exemptions.model import Article, Context, Obstacle, PaymentType, Shown
-from sca_service.exemptions.reports.fraud import FraudKind
+from sca_service.exemptions.reports.fraud import FraudKind, WithdrawalReason
 from sca_service.exemptions.rows import AssessmentState
 from sca_service.policy.risk import Decision
 
@@ -194,11 +194,21 @@ class FraudReportForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FraudReportBody(Struct, frozen=True):
-    """A fraud report; a payment has one."""
+    """A fraud report; a payment has one that counts."""
 
     id: str
     assessment: str
     kind: FraudKind
+    reported_at: str
+    withdrawn_for: Annotated[
+        WithdrawalReason | None, Meta(description="Why it counts no more; null while it counts.")
+    ]
+
+
+class WithdrawForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a payment was not fraudulent after all."""
+
+    reason: WithdrawalReason
 
 
 class WindowBody(Struct, frozen=True):

@@ -6,6 +6,7 @@ from sca_service.api.exemption_forms import (
     AssessmentRiskBody,
     BandBody,
     BeneficiaryBody,
+    FraudReportBody,
     LineBody,
     PaymentForm,
     QuarterBody,
@@ -19,8 +20,9 @@ from sca_service.api.responses import AmountBody, PolicyBody
 from sca_service.exemptions.beneficiaries.trusted import Beneficiary
 from sca_service.exemptions.desk import AccessOrder, Order, PaymentOrder
 from sca_service.exemptions.reports.figures import Line, QuarterlyReport
-from sca_service.exemptions.reports.fraud import BandStanding, RateStanding
+from sca_service.exemptions.reports.fraud import BandStanding, FraudKind, RateStanding, WithdrawalReason
 from sca_service.exemptions.reports.fraud_rate import MILLION, FraudRate
+from sca_service.exemptions.reports.postgres_store import FraudReportRow
 from sca_service.exemptions.reports.written import euros
 from sca_service.exemptions.rows import AssessmentRow, conditions_of
 from sca_service.kernel.account import Account
@@ -104,6 +106,17 @@ def rate_body(standing: RateStanding, history_days: int) -> RateBody:
         value_eur=euros(standing.rate.total_cents),
         rate_percent=standing.rate.percent,
         bands=tuple(_band(one, is_known=is_known) for one in standing.bands),
+    )
+
+
+def fraud_report_body(row: FraudReportRow) -> FraudReportBody:
+    """A fraud report as its client sees it."""
+    return FraudReportBody(
+        id=row.id,
+        assessment=row.assessment,
+        kind=FraudKind(row.kind),
+        reported_at=timestamp(int(row.reported_at.timestamp() * 1000)),
+        withdrawn_for=WithdrawalReason(row.withdrawn_for) if row.withdrawn_for else None,
     )
 
 

@@ -25,13 +25,20 @@ from sca_service.api.exemption_forms import (
     FraudReportForm,
     QuarterBody,
     RateListBody,
+    WithdrawForm,
 )
-from sca_service.api.exemption_requests import assessment_body, order_of, quarter_body, rate_body
+from sca_service.api.exemption_requests import (
+    assessment_body,
+    fraud_report_body,
+    order_of,
+    quarter_body,
+    rate_body,
+)
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.routes import needs, problems, respond
 from sca_service.exemptions.desk import ExemptionDesk, Whose
 from sca_service.exemptions.model import PaymentType
-from sca_service.exemptions.reports.fraud import FraudFigures, FraudKind
+from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.quarter import Quarter
 from sca_service.exemptions.reports.written import STYLE, csv_text, page
 from sca_service.exemptions.rows import AssessmentRow
@@ -43,6 +50,7 @@ _encode = msgspec.json.Encoder().encode
 
 Create = Callable[[str | None], Awaitable[HttpAnswer]]
 AssessmentId = Annotated[str, Parameter(description="The assessment's id, `ass_…`.")]
+ReportId = Annotated[str, Parameter(description="The fraud report's id, `frd_…`.")]
 
 REPORT_PAGE_HEADERS = (
     (
@@ -122,9 +130,20 @@ class ExemptionOperations:
             row = await self._figures.report(
                 call.client.id, form.assessment, form.kind, self._origin(call), unique=unique
             )
-            return HttpAnswer(201, _encode(FraudReportBody(row.id, row.assessment, FraudKind(row.kind))))
+            return HttpAnswer(201, _encode(fraud_report_body(row)))
 
         return await self._once(call, report)
+
+    async def fraud_report(self, call: Call, report: str) -> HttpAnswer:
+        """A fraud report: 200. Raises NotFound, StoreUnavailable."""
+        return HttpAnswer(
+            200, _encode(fraud_report_body(await self._figures.report_of(call.client.id, report)))
+        )
+
+    async def withdraw(self, call: Call, report: str, form: WithdrawForm) -> HttpAnswer:
+        """Let a fraud report count no more: 200. Raises NotFound, StoreUnavailable."""
+        row = await self._figures.withdraw(call.client.id, report, form.reason, self._origin(call))
+        return HttpAnswer(200, _encode(fraud_report_body(row)))
 
     async def rates(self, call: Call) -> HttpAnswer:
         """The rate of each type now: 200. Raises StoreUnavailable."""
@@ -250,7 +269,8 @@ async def cancel_exemption(
     summary="A payment turned out to be fraudulent",
     description=(
         "Its whole value counts, recovered or not, on the day on which it was executed (RTS Art. 19). A payment has "
-        "one report: another one answers with the first. Accepts an `Idempotency-Key`."
+        "one report that counts: another one answers with the first. It speaks against the payee from now on. Accepts "
+        "an `Idempotency-Key`."
     ),
     responses=problems(409, 413, 415, 422),
 )
@@ -259,6 +279,46 @@ async def report_fraud(
 ) -> Response[FraudReportBody]:
     """A payment turned out to be fraudulent."""
     return respond(await exemptions.report_fraud(await call_of(request), data))
+
+
+@get(
+    "/v1/fraud-reports/{report_id:str}",
+    guards=[needs(Scope.EXEMPTIONS)],
+    security=asks_for(Scope.EXEMPTIONS),
+    tags=_TAGS,
+    operation_id="get_fraud_report",
+    summary="A fraud report as it stands",
+    responses=problems(404, 422),
+)
+async def get_fraud_report(
+    request: Request[Any, Any, Any], exemptions: ExemptionOperations, report_id: ReportId
+) -> Response[FraudReportBody]:
+    """A fraud report as it stands."""
+    return respond(await exemptions.fraud_report(await call_of(request), report_id))
+
+
+@post(
+    "/v1/fraud-reports/{report_id:str}/withdraw",
+    guards=[needs(Scope.EXEMPTIONS)],
+    security=asks_for(Scope.EXEMPTIONS),
+    tags=_TAGS,
+    operation_id="withdraw_fraud_report",
+    summary="A payment was not fraudulent after all",
+    description=(
+        "Neither the rate nor the report of its quarter counts it any more, and it speaks against nobody. Goes on "
+        "record. Again is as once; the payment can be reported anew."
+    ),
+    status_code=200,
+    responses=problems(404, 413, 415, 422),
+)
+async def withdraw_fraud_report(
+    request: Request[Any, Any, Any],
+    data: WithdrawForm,
+    exemptions: ExemptionOperations,
+    report_id: ReportId,
+) -> Response[FraudReportBody]:
+    """A payment was not fraudulent after all."""
+    return respond(await exemptions.withdraw(await call_of(request), report_id, data))
 
 
 @get(
@@ -314,6 +374,8 @@ ROUTES = (
     report_executed,
     cancel_exemption,
     report_fraud,
+    get_fraud_report,
+    withdraw_fraud_report,
     get_fraud_rates,
     get_quarterly_report,
 )

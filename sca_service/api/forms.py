@@ -214,6 +214,16 @@ class SignalsForm(Struct, frozen=True, forbid_unknown_fields=True):
         float | None, Meta(description="Where the payer is; kept to a hundredth of a degree.")
     ] = None
     longitude: float | None = None
+    card_ref: (
+        Annotated[
+            str,
+            Meta(
+                max_length=128,
+                description="Your own reference of the card, as it may stand on a list. Never a card number.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class InstrumentForm(Struct, frozen=True, forbid_unknown_fields=True):

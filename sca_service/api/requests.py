@@ -1,6 +1,7 @@
 """How what clients send (`forms.py`) becomes values: every mistake is told at once, with its JSON pointer."""
 
 import ipaddress
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -267,11 +268,16 @@ def marks_of(form: SignalsForm | None) -> Marks:
             mistakes.note(f"/{name}", f"must be -{most} to {most} degrees")
     if (form.latitude is None) is not (form.longitude is None):
         mistakes.note("/longitude", "latitude and longitude are given together")
+    card = form.card_ref
+    if card is not None:
+        mistakes.read("/card_ref", lambda: clean_text(card, pointer="", most=128))
     mistakes.refuse()
     given: dict[str, Any] = {}
     for name in Marks.__struct_fields__:
         value = getattr(form, name)
         given[name] = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, str):  # in one spelling, as lists have it
+            given[name] = unicodedata.normalize("NFC", value).strip()
     return Marks(**given)
 
 

@@ -7,6 +7,7 @@ from litestar import Request, Response, get, post
 from litestar.params import Parameter
 
 from sca_service.api.answer import HttpAnswer
+from sca_service.api.authorisations import Authorisations
 from sca_service.api.call import Call, call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
@@ -21,11 +22,8 @@ from sca_service.api.idempotency import Idempotency
 from sca_service.api.payers import PsuId
 from sca_service.api.requests import Mistakes, psu_id_of
 from sca_service.api.routes import needs, problems, respond
-from sca_service.challenges.authentication_code import AuthenticationCodeReader
 from sca_service.exemptions.beneficiaries.trusted import TrustedBeneficiaries
 from sca_service.exemptions.desk import Whose
-from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput
 from sca_service.policy.model import Policy, Purpose
 
 _TAGS = ["exemptions"]
@@ -42,16 +40,14 @@ class BeneficiaryOperations:
         self,
         *,
         trusted: TrustedBeneficiaries,
-        reader: AuthenticationCodeReader,
+        authorisations: Authorisations,
         idempotency: Idempotency,
         policy: Policy,
-        clock: Clock,
     ) -> None:
         self._trusted = trusted
-        self._reader = reader
+        self._authorisations = authorisations
         self._idempotency = idempotency
         self._policy = policy
-        self._clock = clock
 
     async def add(self, call: Call, psu_id: str, form: BeneficiaryForm) -> HttpAnswer:
         """Trust a payee: 201. Raises InvalidInput with every mistake, what `TrustedBeneficiaries.add` raises."""
@@ -91,22 +87,8 @@ class BeneficiaryOperations:
 
     def _approval(self, call: Call, psu: str, authorisation: str | None) -> str | None:
         """The event of the approval that an authentication code states."""
-        if authorisation is None:
-            return None
-        approval = self._reader.approval_of(
-            authorisation,
-            client=call.client.id,
-            psu_id=psu,
-            purpose=Purpose.OTHER,
-            now_s=self._clock.now_ms() // 1000,
-        )
-        if approval is None:
-            raise InvalidInput.at(
-                "",
-                "must be the authentication code of a challenge for the purpose other that this payer approved with "
-                "two elements, not expired",
-            )
-        return approval.approval
+        approval = self._authorisations.read(call, psu, authorisation, purpose=Purpose.OTHER)
+        return approval.approval if approval else None
 
 
 @post(

@@ -3,8 +3,15 @@
 Of one that signs (OCRA), also what it is asked: only the one that was asked may answer.
 """
 
+from datetime import UTC
+
 from sca_service.authenticators import otp
-from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, SigningQuestion
+from sca_service.authenticators.model import (
+    AuthenticatorState,
+    AuthenticatorType,
+    KnownLine,
+    SigningQuestion,
+)
 from sca_service.authenticators.ocra import signing
 from sca_service.authenticators.ocra.suite import OcraSuite
 from sca_service.authenticators.postgres_store import AuthenticatorStore
@@ -31,10 +38,14 @@ class Generators:
         """Whether a payer (a pseudonym) could answer with this type now. Raises StoreUnavailable."""
         return bool(await self._store.active(payer, kind))
 
-    async def line(self, payer: str) -> PhoneNumber | None:
+    async def line(self, payer: str) -> KnownLine | None:
         """The phone line that a payer has enrolled, None without one. Raises StoreUnavailable, SealBroken."""
         rows = await self._store.active(payer, AuthenticatorType.PHONE)
-        return PhoneNumber.parse(line_of(self._keyring, rows[-1]).number) if rows else None
+        if not rows:
+            return None
+        newest = rows[-1]
+        since = newest.activated_at.astimezone(UTC).date() if newest.activated_at else None
+        return KnownLine(PhoneNumber.parse(line_of(self._keyring, newest).number), since)
 
     async def accepts(
         self, payer: str, kind: AuthenticatorType, code: Secret[str], *, challenge: str

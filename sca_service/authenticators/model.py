@@ -9,10 +9,12 @@ Life of an authenticator::
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from sca_service.kernel.hotp import OtpAlgorithm
+from sca_service.kernel.phone import PhoneNumber
 
 
 class Element(StrEnum):
@@ -116,6 +118,14 @@ class Withdrawn:
     def was_all_of(self, asked: Collection[str]) -> bool:
         """Whether none is left of those that were asked; of nobody in particular, none of its type."""
         return not (self.remaining & set(asked) if asked else self.remaining)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLine:
+    """A payer's phone line, and on which day (UTC) the payer proved to hold it; None where nobody saw that."""
+
+    number: PhoneNumber = field(repr=False)
+    since: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sca_service.authenticators.model import (
     Asked,
     AuthenticatorType,
     Element,
+    KnownLine,
     SigningQuestion,
 )
 from sca_service.authenticators.passkey.assertion import challenge_for
@@ -17,7 +18,6 @@ from sca_service.authenticators.passkey.passkeys import PasskeyQuestion, ShownPa
 from sca_service.challenges.model import Fixed, Method, Private
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.kernel.errors import InvalidInput
-from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Transaction
 
 _NONCE_BYTES = 16
@@ -47,7 +47,7 @@ class Generators(Protocol):
     async def ask(self, payer: str, *, challenge: str, transaction_digest: str) -> SigningQuestion | None:
         """What a payer's generator that signs is asked, None when there is none. Raises StoreUnavailable."""
 
-    async def line(self, payer: str) -> PhoneNumber | None:
+    async def line(self, payer: str) -> KnownLine | None:
         """The phone line that a payer has enrolled. Raises StoreUnavailable."""
 
 
@@ -87,13 +87,15 @@ class Asker:
             return False
         return await self._generators.has_active(payer, AuthenticatorType.PIN)
 
-    async def line(self, payer: str, order: ChallengeOrder) -> PhoneNumber | None:
-        """The payer's phone line: the one that the client vouches for, else the enrolled one.
+    async def line(self, payer: str, order: ChallengeOrder) -> KnownLine | None:
+        """The payer's phone line: the one that the client vouches for, else the enrolled one and since when it is.
 
         Raises StoreUnavailable.
         """
-        if order.phone is not None or order.method.authenticator:
-            return order.phone
+        if order.phone is not None:
+            return KnownLine(order.phone)
+        if order.method.authenticator:
+            return None
         return await self._generators.line(payer)
 
     async def question(

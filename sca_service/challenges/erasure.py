@@ -4,7 +4,8 @@ The log keeps every leaf and every proof: a leaf holds commitments, and their sa
 holds of the payer goes too. An answer stored under an Idempotency-Key is sealed and forgotten within a day.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -20,11 +21,13 @@ from sca_service.challenges.model import (
     decode_state,
 )
 from sca_service.challenges.redis_store import ChallengeStore
+from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import NotFound, ScaError, Unauthorized
+from sca_service.kernel.errors import NotFound, ScaError, StoreUnavailable, Unauthorized
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
+from sca_service.limits.pumping.model import line_name
 
 _SCOPE = "admin"
 _UNDER_WAY = (
@@ -44,6 +47,13 @@ class Memory(Protocol):
         """Forget a payer, a pseudonym. Raises StoreUnavailable."""
 
 
+class Lines(Protocol):
+    """Which phone lines have approved something; `PumpingStore` knows."""
+
+    async def forget_line(self, line: str) -> None:
+        """Forget a line, a pseudonym. Raises StoreUnavailable."""
+
+
 class Eraser:
     """Takes wishes to erase and carries them out. A class because it holds the stores."""
 
@@ -53,9 +63,11 @@ class Eraser:
         erasures: ErasureStore,
         challenges: ChallengeStore,
         memory: Memory,
+        lines: Lines,
         keyring: Keyring,
         clock: Clock,
     ) -> None:
+        self._lines = lines
         self._memory = memory
         self._erasures = erasures
         self._challenges = challenges
@@ -103,6 +115,8 @@ class Eraser:
         }
         await self._forget(wish.psu, states)
         await self._memory.forget(wish.psu)
+        for line in self._lines_of(states.values()):
+            await self._lines.forget_line(line)
         members = {
             "actor": f"client:{confirmed_by}",
             "requested_by": f"client:{wish.requested_by}",
@@ -117,6 +131,8 @@ class Eraser:
         )
         if destroyed is None:
             raise ErasureRefused("the erasure was confirmed before")
+        with suppress(StoreUnavailable):  # a worker may have copied what was on record until now
+            await self._memory.forget(wish.psu)
         return destroyed
 
     async def _operator(self, api_key: Secret[str]) -> str:
@@ -143,6 +159,11 @@ class Eraser:
                 raise ErasureRefused(_UNDER_WAY)
         for challenge in ids:
             await self._challenges.forget(challenge)
+
+    def _lines_of(self, states: Iterable[ChallengeState]) -> set[str]:
+        """Every line that the payer's challenges named, by its pseudonym: one that is known was named by one."""
+        numbers = (ChallengeView.open(state, self._keyring).private.number for state in states)
+        return {line_name(number, self._keyring) for number in numbers if number is not None}
 
     def _all_bared(self, stored: Mapping[str, bytes], over: Collection[str]) -> dict[str, bytes]:
         """The packed states as they stay. Raises ErasureRefused when one is there of which it is not known to be over.

@@ -114,10 +114,11 @@ class Issuer:
         fit the policy, TooEarly at a limit, StoreUnavailable.
         """
         payer = self._keyring.pseudonym("payer", caller.client, order.psu_id)
-        line = await self._asker.line(payer, order)
+        known_line = await self._asker.line(payer, order)
+        line = known_line.number if known_line else None
         wanted = steps_of(order, self._policy.ladder(order.purpose), line)
         lifetime_seconds = self._lifetime(order)
-        request = order_at_issue(caller.client, payer, order, line)
+        request = order_at_issue(caller.client, payer, order, known_line)
         asks_pin = await self._asker.asks_pin(payer, order)
         assessed = await self._assessor.assess(request)
         risk = verdict_of(assessed, order.method, wanted)
@@ -186,7 +187,8 @@ class Issuer:
         """
         if line is None or state.status is not Status.PENDING:
             return state
-        if await self._asker.line(state.payer, order) == line:
+        now = await self._asker.line(state.payer, order)
+        if now is not None and now.number == line:
             return state
         challenge, members = ChallengeId.parse(state.id), caller.event_members(self._policy)
         assert challenge is not None  # noqa: S101 - it was issued just now

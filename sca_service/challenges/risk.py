@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from sca_service.authenticators.model import KnownLine
 from sca_service.challenges.model import Method
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import StoreUnavailable
-from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import LadderStep
 from sca_service.policy.risk import AnswerMethod, Decision
@@ -49,7 +49,7 @@ class RiskVerdict:
     members: RiskMembers
 
 
-def order_at_issue(client: str, payer: str, order: ChallengeOrder, line: PhoneNumber | None) -> RiskOrder:
+def order_at_issue(client: str, payer: str, order: ChallengeOrder, line: KnownLine | None) -> RiskOrder:
     """The request as risk sees it; `line` is the phone line that would be used."""
     return RiskOrder(
         client=client,
@@ -57,7 +57,8 @@ def order_at_issue(client: str, payer: str, order: ChallengeOrder, line: PhoneNu
         purpose=order.purpose,
         marks=order.marks,
         transaction=order.transaction,
-        phone=line,
+        phone=line.number if line else None,
+        line_known_since=line.since if line else None,
     )
 
 

@@ -11,7 +11,7 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 class Place(StrEnum):
     """What holds texts that the keyring sealed, or codes that it derives.
 
-    The first six are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
+    The first seven are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
     themselves: challenges an hour after their time is over, answers under an Idempotency-Key within a day.
     """
 
@@ -20,6 +20,7 @@ class Place(StrEnum):
     PAYER_KEYS = "payer_keys"
     TRUSTED_BENEFICIARIES = "trusted_beneficiaries"
     ALERTS = "alerts"
+    RISK_MARKS = "risk_marks"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -31,6 +32,7 @@ TABLES = (
     Place.PAYER_KEYS,
     Place.TRUSTED_BENEFICIARIES,
     Place.ALERTS,
+    Place.RISK_MARKS,
     Place.CHALLENGES,
 )
 

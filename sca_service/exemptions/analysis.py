@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+import msgspec
+
 from sca_service.exemptions.desk import PaymentOrder, Whose
 from sca_service.exemptions.model import Condition, Risk
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.risk import Factor
 from sca_service.policy.words import Purpose
-from sca_service.risk.facts import RiskOrder
+from sca_service.risk.facts import Marks, RiskOrder
 from sca_service.risk.model import Assessed, FactorResult, FactorState
 from sca_service.risk.record import risk_members
 
@@ -38,7 +40,7 @@ class RiskAnalysis:
             client=whose.client,
             payer=self._keyring.pseudonym("payer", whose.client, whose.psu_id),
             purpose=Purpose.PAYMENT,
-            marks=order.marks,
+            marks=_with_instrument(order),
             transaction=order.transaction,
         )
         assessed = await self._assessor.assess(request, sees_itself=True)
@@ -67,6 +69,13 @@ def risk_of(assessed: Assessed) -> Risk:
         applied.decision,
         risk_members(assessed),
     )
+
+
+def _with_instrument(order: PaymentOrder) -> Marks:
+    """The bank's marks; the card is the instrument where nothing else is said."""
+    if order.marks.card_ref is not None or order.instrument is None:
+        return order.marks
+    return msgspec.structs.replace(order.marks, card_ref=order.instrument)
 
 
 def _found(result: FactorResult) -> bool | None:

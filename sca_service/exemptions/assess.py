@@ -36,12 +36,22 @@ ARTICLES: Mapping[Article, Callable[[Facts, ExemptionPolicy, History], Obstacles
 def assess(facts: Facts, policy: ExemptionPolicy, history: History) -> Assessment:
     """Whether authentication may be left out. Without an article that holds it may not.
 
-    The reasons name what stood against each article that was tried, but for those that speak of something else.
+    The reasons name what stood against each article that was tried, but for those that speak of something else. Where
+    risk refuses, no article exempts: monitoring goes for every exemption (RTS Art. 2(1)).
     """
     reasons: list[Reason] = []
+    is_stopped = _is_stopped(facts, policy)
     for article in policy.order:
         obstacles = ARTICLES[article](facts, policy, history)
+        if not obstacles and is_stopped:
+            obstacles = (Obstacle.RISK_REFUSED,)
         if not obstacles:
             return Assessment(exempt=True, article=article, reasons=tuple(reasons))
         reasons += [Reason(article, one) for one in obstacles if one is not Obstacle.NOT_OF_THIS_KIND]
     return Assessment(exempt=False, article=None, reasons=tuple(reasons))
+
+
+def _is_stopped(facts: Facts, policy: ExemptionPolicy) -> bool:
+    """Whether the decision on a payment is one from which on the policy exempts nothing; of an access none is made."""
+    decision = facts.payment.risk.decision if facts.payment else None
+    return decision is not None and decision.rank >= policy.none_from.rank

@@ -21,14 +21,14 @@ from sca_service.exemptions.model import (
 )
 from sca_service.exemptions.payee import payee_name
 from sca_service.exemptions.postgres_store import AssessmentStore
-from sca_service.exemptions.rows import AssessmentRow, NewAssessment, Occurrence, has_room
+from sca_service.exemptions.rows import AssessmentRow, Named, NewAssessment, Occurrence, has_room
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.transaction import Transaction, TransactionKind
 from sca_service.policy.model import Policy
-from sca_service.risk.facts import Marks
+from sca_service.risk.facts import Marks, payee_subject
 
 _ID = re.compile(r"ass_[0-9a-f]{32}", re.ASCII)
 
@@ -79,6 +79,16 @@ class RiskReader(Protocol):
         """What is known of each condition; the request is counted among the payer's. Raises StoreUnavailable."""
 
 
+class ChallengeReader(Protocol):
+    """Who knows what challenges were for."""
+
+    async def digest_of(self, client: str, challenge: str) -> str | None:
+        """The digest of the transaction that a client's challenge is linked to; empty for none, None without one.
+
+        Raises StoreUnavailable.
+        """
+
+
 class FraudReader(Protocol):
     """Who knows the fraud rates."""
 
@@ -105,8 +115,10 @@ class ExemptionDesk:
         store: AssessmentStore,
         risk: RiskReader,
         fraud: FraudReader,
+        challenges: ChallengeReader,
         clock: Clock,
     ) -> None:
+        self._challenges = challenges
         self._policy = policy.exemptions
         self._digest = policy.digest
         self._keyring = keyring
@@ -131,6 +143,9 @@ class ExemptionDesk:
             facts=facts,
             open_seconds=self._policy.open_seconds,
             policy=self._digest,
+            transaction=self._linked(whose.client, order.transaction.digest())
+            if isinstance(order, PaymentOrder)
+            else None,
         )
 
         def decide(history: History) -> Assessment:
@@ -141,14 +156,16 @@ class ExemptionDesk:
     async def executed(
         self, client: str, assessment_id: str, challenge: str | None, origin: Mapping[str, object]
     ) -> AssessmentRow:
-        """Count what was executed, and let an authentication set the counters back; again is as once.
+        """Count what was executed, and let its authentication set the counters back; again is as once.
 
-        Raises NotFound, InvalidInput at `/challenge`, StoreUnavailable.
+        The challenge has to be for this very payment. Raises NotFound, InvalidInput at `/challenge`, StoreUnavailable.
         """
+        known = _checked(assessment_id)
+        digest = await self._challenges.digest_of(client, challenge) if challenge else None
         row = await self._store.executed(
-            _checked(assessment_id),
+            known,
             client,
-            challenge,
+            Named(challenge, self._linked(client, digest or "")) if challenge else None,
             lambda row, counter: has_room(row, counter, self._policy),
             Occurrence(self._clock.now_ms(), origin),
         )
@@ -175,9 +192,8 @@ class ExemptionDesk:
         if cents is None:
             at = "/total" if transaction.kind is TransactionKind.BATCH else "/amount"
             raise InvalidInput.at(f"/transaction{at}/currency", "has no rate in the policy")
-        risk, fraud = Risk(), FraudStanding()
+        risk, fraud = await self._risk.analyse(whose, order), FraudStanding()
         if order.context is Context.REMOTE and Article.RISK_ANALYSIS in self._policy.order:
-            risk = await self._risk.analyse(whose, order)
             fraud = await self._fraud.standing(whose.client, order.type)
         psu = self._psu(whose)
         return PaymentFacts(
@@ -188,6 +204,7 @@ class ExemptionDesk:
             payees=tuple(payee_name(self._keyring, psu, share.payee.account) for share in transaction.shares),
             instrument=self._name("instrument", psu, order.instrument),
             series=self._name("series", psu, order.series),
+            payee_subject=payee_subject(self._keyring, whose.client, transaction),
             merchant_category=order.merchant_category,
             same_holder=order.same_holder,
             held_here=order.held_here,
@@ -199,6 +216,10 @@ class ExemptionDesk:
 
     def _name(self, kind: str, owner: str, reference: str | None) -> str | None:
         return None if reference is None else self._keyring.pseudonym(kind, owner, reference)
+
+    def _linked(self, client: str, digest: str) -> str:
+        """How a transaction is known from its assessment to its execution: the digest itself could be guessed at."""
+        return self._keyring.pseudonym("transaction", client, digest)
 
     def _psu(self, whose: Whose) -> str:
         return self._keyring.pseudonym("payer", whose.client, whose.psu_id)

@@ -1,8 +1,8 @@
 """What the audit log says of exemptions and of the payments that were executed.
 
-A `payment.executed` and a `fraud.reported` hold all that the figures of RTS Art. 19 to 21 are made of, so that they can
-be recomputed from the leaves alone. They name amounts and no person but by pseudonym. Amounts are text: they can exceed
-what a JSON number holds exactly.
+A `payment.executed`, a `fraud.reported` and a `fraud.withdrawn` hold all that the figures of RTS Art. 19 to 21 are made
+of, so that they can be recomputed from the leaves alone. They name amounts and no person but by pseudonym. Amounts are
+text: they can exceed what a JSON number holds exactly.
 """
 
 from typing import Any
@@ -19,6 +19,7 @@ CANCELLED = "exemption.cancelled"
 EXECUTED = "payment.executed"
 ACCESSED = "access.executed"
 FRAUD_REPORTED = "fraud.reported"
+FRAUD_WITHDRAWN = "fraud.withdrawn"
 
 
 def assessed_event(row: AssessmentRow, facts: Facts, occurrence: Occurrence) -> AuditEvent:
@@ -57,6 +58,14 @@ def fraud_event(row: AssessmentRow, report: str, kind: str, occurrence: Occurren
     """An executed payment that turned out to be fraudulent."""
     members = {"report": report, "kind": kind, "basis": row.basis} | _money(row) | _day(row)
     return _event(FRAUD_REPORTED, row, occurrence, members)
+
+
+def withdrawn_event(
+    row: AssessmentRow, report: str, kind: str, reason: str, occurrence: Occurrence
+) -> AuditEvent:
+    """A report that counts no more: it takes back what `fraud.reported` said, with the same members."""
+    members = {"report": report, "kind": kind, "basis": row.basis} | _money(row) | _day(row)
+    return _event(FRAUD_WITHDRAWN, row, occurrence, members | {"reason": reason})
 
 
 def _money(row: AssessmentRow) -> dict[str, Any]:

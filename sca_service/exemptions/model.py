@@ -66,6 +66,7 @@ class Obstacle(StrEnum):
     FRAUD_RATE_UNKNOWN = "fraud_rate_unknown"
     FRAUD_RATE = "fraud_rate"
     STOPPED = "stopped"
+    RISK_REFUSED = "risk_refused"  # the article holds, and the risk analysis says that nothing may go on
     RISK_SCORE = "risk_score"  # no condition was found, and the score asks for a challenge all the same
     ABNORMAL_SPENDING = "abnormal_spending"
     UNUSUAL_DEVICE = "unusual_device"
@@ -120,7 +121,7 @@ class PaymentFacts:
     """A payment. `cents` are those of a euro; `payees` are pseudonyms, None for one without an account.
 
     `instrument` is the pseudonym of the card or device, `series` that of a recurring payment, `process` the name of
-    a corporate's.
+    a corporate's. `payee_subject` is the one payee as risk knows it, None for a batch.
     """
 
     type: PaymentType
@@ -137,6 +138,7 @@ class PaymentFacts:
     payer_is_consumer: bool | None = None
     risk: Risk = Risk()
     fraud: FraudStanding = FraudStanding()
+    payee_subject: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from sca_service.exemptions.rows import (
     SCA,
     AssessmentRow,
     AssessmentState,
+    Named,
     NewAssessment,
     Occurrence,
     basis_of,
@@ -66,10 +67,10 @@ _ACCESSED = "SELECT authenticated_at FROM exemption_accesses WHERE psu = $1 AND 
 _ADD = """
     INSERT INTO exemption_assessments (
         id, client_id, psu, exempt, article, told, payment_type, context, currency, minor, cents, payee, instrument,
-        series, aisp, counter, counted, expires_at
+        series, payee_subject, transaction, aisp, counter, counted, expires_at
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-            clock_timestamp() + $18::int * interval '1 second')
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+            clock_timestamp() + $20::int * interval '1 second')
     RETURNING *
 """
 _EXECUTE = """
@@ -141,17 +142,17 @@ class AssessmentStore:
         self,
         assessment_id: str,
         client: str,
-        challenge: str | None,
+        named: Named | None,
         has_room: HasRoom,
         occurrence: Occurrence,
     ) -> AssessmentRow | None:
         """Count what was executed, once; again is as once. None when the client has no such assessment.
 
-        `challenge` names the authentication that it rests on. Raises InvalidInput at `/challenge` when that is none for
-        this payer and purpose, or was named for another; StoreUnavailable.
+        `named` is the authentication that it rests on. Raises InvalidInput at `/challenge` when that is none for this
+        payer, purpose and transaction, or was named for another; StoreUnavailable.
         """
         try:
-            return await in_time(self._executed(assessment_id, client, challenge, has_room, occurrence))
+            return await in_time(self._executed(assessment_id, client, named, has_room, occurrence))
         except asyncpg.UniqueViolationError as error:
             raise InvalidInput.at("/challenge", "was named for another assessment") from error
 
@@ -183,7 +184,7 @@ class AssessmentStore:
         self,
         assessment_id: str,
         client: str,
-        challenge: str | None,
+        named: Named | None,
         has_room: HasRoom,
         occurrence: Occurrence,
     ) -> AssessmentRow | None:
@@ -194,14 +195,15 @@ class AssessmentStore:
             if row.assessment.article is Article.RISK_ANALYSIS:
                 await connection.execute(_LAPSE_ONE, row.id)
                 row = await _written(connection, _ONE, assessment_id, client)
-            authenticated_at = await _authenticated_at(connection, row, challenge)
+            authenticated_at = await _authenticated_at(connection, row, named)
             counter = await _counter(connection, row.psu, row.counter) if row.counter else Counter()
             basis = basis_of(
                 row, is_authenticated=authenticated_at is not None, has_room=has_room(row, counter)
             )
             counted = row.counter is not None and basis != SCA
             day = day_of(occurrence.at_ms)
-            row = await _written(connection, _EXECUTE, row.id, basis, counted, challenge, day)
+            authenticated_by = named.challenge if named else None
+            row = await _written(connection, _EXECUTE, row.id, basis, counted, authenticated_by, day)
             if authenticated_at is not None:
                 await _authenticated(connection, row, authenticated_at)
             await insert_events(connection, [executed_event(row, occurrence)])
@@ -227,12 +229,13 @@ class AssessmentStore:
 
 
 async def locked_assessment(connection: Connection, assessment_id: str, client: str) -> AssessmentRow | None:
-    """An assessment, read after the lock of its payer was taken."""
+    """An assessment, read after the lock of its payer was taken; by then it may be too old, and gone."""
     found = await connection.fetchrow(_ONE, assessment_id, client)
     if found is None:
         return None
     await connection.execute(_LOCK_PAYER, found["psu"])
-    return await _written(connection, _ONE, assessment_id, client)
+    locked = await connection.fetchrow(_ONE, assessment_id, client)
+    return _row(locked) if locked else None
 
 
 async def _written(connection: Connection, statement: str, *arguments: object) -> AssessmentRow:
@@ -272,14 +275,23 @@ async def _series(connection: Connection, psu: str, series: str) -> Series | Non
 
 
 async def _authenticated_at(
-    connection: Connection, row: AssessmentRow, challenge: str | None
+    connection: Connection, row: AssessmentRow, named: Named | None
 ) -> datetime | None:
-    """When the challenge was approved. Raises InvalidInput when it is none of this payer's with two elements."""
-    if challenge is None:
+    """When the challenge was approved.
+
+    Raises InvalidInput when it is none of this payer's with two elements, or was approved for another transaction: to
+    that one the payer has agreed, not to this (RTS Art. 5(1)).
+    """
+    if named is None:
         return None
+    if row.transaction is not None and row.transaction != named.transaction:
+        raise InvalidInput.at(
+            "/challenge",
+            "must be a challenge for this transaction, as it was assessed: to the letter, its reference too",
+        )
     purposes = _PAYMENT if row.is_payment else _ACCESS
     at: datetime | None = await connection.fetchval(
-        _AUTHENTICATED, challenge, row.client, row.psu, purposes, row.created_at - _FRESH
+        _AUTHENTICATED, named.challenge, row.client, row.psu, purposes, row.created_at - _FRESH
     )
     if at is None:
         raise InvalidInput.at(
@@ -310,8 +322,8 @@ def _columns(new: NewAssessment, assessment: Assessment) -> tuple[object, ...]:
     told = pack(Told(assessment, risk, new.policy, payments))
     return (
         *(new.id, new.client, new.psu, assessment.exempt, assessment.article, told),
-        *(_payment_columns(payment) if payment else (None,) * 8),
-        *(aisp, counter, counter is not None, new.open_seconds),
+        *(_payment_columns(payment) if payment else (None,) * 9),
+        *(new.transaction, aisp, counter, counter is not None, new.open_seconds),
     )
 
 
@@ -320,7 +332,7 @@ def _payment_columns(payment: PaymentFacts) -> tuple[object, ...]:
     payee = payment.payees[0] if len(payment.payees) == 1 else None
     return (
         *(payment.type, payment.context, amount.currency, Decimal(amount.minor), Decimal(payment.cents)),
-        *(payee, payment.instrument, payment.series),
+        *(payee, payment.instrument, payment.series, payment.payee_subject),
     )
 
 
@@ -355,4 +367,6 @@ def _row(found: asyncpg.Record) -> AssessmentRow:
         expires_at=found["expires_at"],
         executed_on=found["executed_on"],
         payments=told.payments,
+        transaction=found["transaction"],
+        payee_subject=found["payee_subject"],
     )

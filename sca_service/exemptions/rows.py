@@ -48,7 +48,7 @@ class Occurrence:
 class NewAssessment:
     """A case to be assessed. `psu` is the payer's pseudonym, `open_seconds` how long it holds a place in a counter.
 
-    `policy` is the digest of the policy that decides.
+    `policy` is the digest of the policy that decides, `transaction` the pseudonym of what would be paid.
     """
 
     id: str
@@ -57,6 +57,15 @@ class NewAssessment:
     facts: Facts
     open_seconds: int
     policy: str
+    transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A challenge that an execution is said to rest on; `transaction` is the pseudonym of what it was for."""
+
+    challenge: str
+    transaction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,8 @@ class AssessmentRow:
 
     `payments` is how many individual payments that is: as many as a batch has payees (RTS Art. 21(1)).
     `aisp` is there for an access, empty for the payer's own; `basis` and what follows once it was executed.
+    `transaction` is the pseudonym of what was assessed, `payee_subject` the payee as risk knows it; None where that was
+    not kept.
     """
 
     id: str
@@ -90,6 +101,8 @@ class AssessmentRow:
     expires_at: datetime
     executed_on: date | None
     payments: int = 1
+    transaction: str | None = None
+    payee_subject: str | None = None
 
     @property
     def is_payment(self) -> bool:

@@ -8,6 +8,9 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ONE_SITE = 64
 """Bits of an IPv6 address that one connection has at least (RFC 6177): whoever has it chooses the others at will."""
+_AROUND_IPV4 = (24, 16)
+_AROUND_IPV6 = (56, 48, 32)
+"""Bits of the wider networks that an address is looked up by: a household's or a site's, and an operator's."""
 
 
 def site_of(address: str) -> str | None:
@@ -21,6 +24,32 @@ def site_of(address: str) -> str | None:
     if isinstance(found, ipaddress.IPv4Address):
         return str(found)
     return str(ipaddress.IPv6Network((int(found), _ONE_SITE), strict=False))
+
+
+def network_of(text: str) -> str | None:
+    """What an address or a network is counted as; None for anything else, and for a network of another size.
+
+    An address is counted as `site_of` says; networks are those that `networks_around` finds, written without host bits.
+    """
+    if "/" not in text:
+        return site_of(text)
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv4Network):
+        return str(found) if found.prefixlen in _AROUND_IPV4 else None
+    return str(found) if found.prefixlen in (_ONE_SITE, *_AROUND_IPV6) else None
+
+
+def networks_around(address: str) -> tuple[str, ...]:
+    """The networks that an address lies in, the narrowest first; none for what is no address."""
+    found = _parsed(address)
+    if found is None:
+        return ()
+    if isinstance(found, ipaddress.IPv4Address):
+        return tuple(str(ipaddress.IPv4Network((int(found), bits), strict=False)) for bits in _AROUND_IPV4)
+    return tuple(str(ipaddress.IPv6Network((int(found), bits), strict=False)) for bits in _AROUND_IPV6)
 
 
 def sender_of(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

@@ -179,7 +179,8 @@ BOUNDS = (
     Bound("risk.toml", "line.device_swap_hours", 1, 2_400, "CAMARA device-swap 1.0: maxAge 1 to 2400 hours"),
     Bound("risk.toml", "memory.payer_days", 30, 400, "RTS Art. 18(3): history; GDPR Art. 5(1)(e): an end"),
     Bound("risk.toml", "memory.subject_days", 1, 90, "GDPR Art. 5(1)(e): kept no longer than needed"),
-    Bound("risk.toml", "memory.report_days", 30, 400, "RTS Art. 2(2)(a): lists; GDPR Art. 5(1)(e): an end"),
+    Bound("risk.toml", "memory.report_days", 30, 400, "RTS Art. 2(2)(c); GDPR Art. 5(1)(e): an end"),
+    Bound("risk.toml", "memory.listed_days", 1, 3_650, "RTS Art. 2(2)(a): lists; GDPR Art. 5(1)(e): an end"),
     Bound("senders.toml", "sender entries", 0, 5_000, "a sender per country, channel and supplier"),
     Bound("suppliers.toml", "*.prices entries", 1, 5_000, "a price per network and tier; one at least"),
     Bound(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from sca_service.kernel.errors import ScaError
+from sca_service.policy.operands import Joined, Junction, leaves_of, operands_of
 from sca_service.policy.plain_conditions import MOST_INTEGER, Judge, plain_judge
 from sca_service.policy.verdicts import FactKind, Verdict
 
@@ -60,6 +61,7 @@ class ConditionError(ScaError):
 
 FactValue = bool | int | float | str | tuple[str, ...]
 """A fact as it is known here; what a list holds is a tuple."""
+_OPPOSITE: Final = {Verdict.HOLDS: Verdict.FAILS, Verdict.FAILS: Verdict.HOLDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,15 @@ class Condition:
     _expression: Any = field(repr=False, compare=False)
     _activate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
     _plain: Judge | None = field(repr=False, compare=False)
+    _operands: Joined | None = field(default=None, repr=False, compare=False)
+    _parts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def verdict(self, facts: "BoundFacts") -> Verdict:
         """What it comes to over these facts. Never raises.
 
-        A fact that was not supplied decides nothing where the others do: `a || b` holds when `a` does. Of several
-        errors CEL tells one; an error that is not a missing fact's is told apart from it by its text alone, and a text
-        that is not known counts as an error.
+        A fact that was not supplied decides nothing where the others do: `a || b` holds when `a` does. An error counts
+        as one though a fact is missing beside it. An error that is not a missing fact's is told apart from it by its
+        text alone, and a text that is not known counts as an error.
         """
         if self._plain is not None and facts.are_typed:
             return self._plain(facts.supplied)
@@ -88,13 +92,43 @@ class Condition:
 
     def _judged(self, supplied: Mapping[str, Any]) -> Verdict:
         """What CEL tells; of all facts it is given those that it looks at."""
-        looked_at = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name in self.facts
-            if (value := supplied.get(name, _NOTHING)) is not _NOTHING
-        }
+        looked_at = self._activate(
+            {
+                name: list(value) if isinstance(value, tuple) else value
+                for name in self.facts
+                if (value := supplied.get(name, _NOTHING)) is not _NOTHING
+            }
+        )
+        told = self._told(self._expression, looked_at)
+        if told is not Verdict.NOT_SUPPLIED or self._operands is None:
+            return told
+        return self._joined(self._operands, looked_at)  # CEL tells the first of several errors only
+
+    def _joined(self, tree: Joined | str, facts: Any) -> Verdict:
+        """What the parts come to together: what decides, else an error, else what is missing."""
+        if isinstance(tree, str):
+            return self._told(self._parts[tree], facts)
+        first, *others = tree.parts
+        match tree.junction:
+            case Junction.NOT:
+                held = self._joined(first, facts)
+                return _OPPOSITE.get(held, held)
+            case Junction.CHOICE:
+                asked = self._joined(first, facts)
+                if asked in _OPPOSITE:
+                    return self._joined(others[asked is Verdict.FAILS], facts)
+                return asked
+            case Junction.ANY | Junction.ALL:
+                verdicts = {self._joined(part, facts) for part in tree.parts}
+                decides = Verdict.HOLDS if tree.junction is Junction.ANY else Verdict.FAILS
+                ranked = (decides, Verdict.ERROR, Verdict.NOT_SUPPLIED, _OPPOSITE[decides])
+                return next(verdict for verdict in ranked if verdict in verdicts)
+
+    @staticmethod
+    def _told(expression: Any, facts: Any) -> Verdict:
+        """What CEL tells of one expression over facts that are activated."""
         try:
-            came_to = self._expression.eval(self._activate(looked_at)).value()
+            came_to = expression.eval(facts).value()
         except RuntimeError:  # a budget of the evaluator
             return Verdict.ERROR
         if came_to is True:
@@ -150,8 +184,11 @@ class ConditionLanguage:
         facts = frozenset(_names_in(source)) & self._kinds.keys()
         if not facts:
             raise ConditionError("refers to no fact, so that it would hold always or never")
+        operands = operands_of(source)
+        leaves = leaves_of(operands) if operands else ()
+        parts = {leaf: self._environment.compile(leaf) for leaf in leaves}
         plain = plain_judge(source, self._kinds)
-        return Condition(source, facts, expression, self._environment.Activation, plain)
+        return Condition(source, facts, expression, self._environment.Activation, plain, operands, parts)
 
     def bind(self, facts: Mapping[str, FactValue]) -> BoundFacts:
         """Facts that were supplied, by name; one of another type is an error of the conditions that look at it."""

@@ -8,6 +8,7 @@ from sca_service.policy.exemptions import Band, PaymentType
 
 FILE = "exemptions.toml"
 _ANNEX = "RTS Art. 18(2)(b) and Annex"
+_RATE = "RTS Art. 18(2)(a) and Annex"
 
 REFERENCES: Mapping[PaymentType, tuple[Band, ...]] = MappingProxyType(
     {
@@ -28,6 +29,20 @@ def most_reference_ppm(kind: PaymentType, most_cents: int) -> int:
 
 EXEMPTION_BOUNDS = (
     Bound(FILE, "open_seconds", 60, 86_400, "a payment that is not executed by then is assessed anew"),
+    Bound(
+        FILE,
+        "executed_days",
+        400,
+        10_950,
+        "Directive (EU) 2015/2366 Art. 71(1): a payer has 13 months to say that a payment was unauthorised",
+    ),
+    Bound(
+        FILE,
+        "unexecuted_days",
+        2,
+        3_650,
+        "what was never paid is needed for no longer than it may be asked for",
+    ),
     Bound(FILE, "account_access.sca_every_days", 1, 180, "RTS Art. 10(2)(b) and 10a(2)(b): 180 days"),
     Bound(FILE, "account_access.oldest_days", 1, 90, "RTS Art. 10(1)(b) and 10a(1)(b): the last 90 days"),
     Bound(FILE, "contactless.single_cents", 1, 5_000, "RTS Art. 11(a): EUR 50"),
@@ -44,10 +59,10 @@ EXEMPTION_BOUNDS = (
     Bound(FILE, "risk_analysis.history_days", 1, 90, "RTS Art. 19(1): a rate is calculated over 90 days"),
     Bound(FILE, "risk_analysis.card entries", 1, 3, "RTS Annex: three thresholds"),
     Bound(FILE, "risk_analysis.card[].most_cents", 1, 50_000, f"{_ANNEX}: EUR 500"),
-    Bound(FILE, "risk_analysis.card[].reference_ppm", 0, 1_300, f"{_ANNEX}: 0.13 % up to EUR 100"),
+    Bound(FILE, "risk_analysis.card[].reference_ppm", 0, 1_300, f"{_RATE}: 0.13 % up to EUR 100"),
     Bound(FILE, "risk_analysis.credit_transfer entries", 1, 3, "RTS Annex: three thresholds"),
     Bound(FILE, "risk_analysis.credit_transfer[].most_cents", 1, 50_000, f"{_ANNEX}: EUR 500"),
-    Bound(FILE, "risk_analysis.credit_transfer[].reference_ppm", 0, 150, f"{_ANNEX}: 0.015 % up to EUR 100"),
+    Bound(FILE, "risk_analysis.credit_transfer[].reference_ppm", 0, 150, f"{_RATE}: 0.015 % up to EUR 100"),
     Bound(
         FILE,
         "rate[].micros",

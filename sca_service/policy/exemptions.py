@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sca_service.kernel.money import MICROS, MINOR_DIGITS, Amount
+from sca_service.policy.risk import Decision
 
 EURO = "EUR"
 
@@ -106,7 +107,9 @@ class RiskAnalysisRule:
 class ExemptionPolicy:
     """Which exemptions a bank uses, in the order in which they are tried, and how.
 
-    An assessment holds its place in a counter for `open_seconds`. `unattended_categories` are merchant category
+    An assessment holds its place in a counter for `open_seconds`. No article exempts a payment on which risk decides
+    `none_from` or worse. Assessments are kept for `executed_days` after they were executed, others for
+    `unexecuted_days`. `unattended_categories` are merchant category
     codes (ISO 18245). `rates` says what a unit of a currency is worth in millionths of a euro.
     """
 
@@ -119,6 +122,9 @@ class ExemptionPolicy:
     corporate: CorporateRule
     risk_analysis: RiskAnalysisRule
     rates: Mapping[str, int]
+    none_from: Decision = Decision.REFUSE
+    executed_days: int = 760
+    unexecuted_days: int = 90
 
     def cents(self, amount: Amount) -> int | None:
         """The amount in cents of a euro, rounded up, so that no limit is passed by rounding; None without a rate."""

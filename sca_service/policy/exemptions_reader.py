@@ -18,6 +18,7 @@ from sca_service.policy.exemptions import (
     RiskAnalysisRule,
 )
 from sca_service.policy.reader import Table
+from sca_service.policy.risk import Decision
 
 
 def read_exemptions(table: Table) -> ExemptionPolicy:
@@ -35,6 +36,9 @@ def read_exemptions(table: Table) -> ExemptionPolicy:
         corporate=corporate,
         risk_analysis=_risk_analysis(table.table("risk_analysis")),
         rates=MappingProxyType(_rates(table)),
+        none_from=_none_from(table),
+        executed_days=table.integer("executed_days"),
+        unexecuted_days=table.integer("unexecuted_days"),
     )
     for one in (access, terminals, table):
         one.close()
@@ -52,6 +56,15 @@ def _order(table: Table, corporate: CorporateRule) -> tuple[Article, ...]:
                 'holds "17" without processes and evidence in [corporate]; allowed: with both (RTS Art. 17)',
             )
     return order
+
+
+def _none_from(table: Table) -> Decision:
+    decision = table.choice("none_from", Decision)
+    if table.is_sound("none_from") and decision is Decision.ALLOW:
+        table.note(
+            "none_from", 'is "allow", so that nothing is ever exempt; allowed: challenge, step_up, refuse'
+        )
+    return decision
 
 
 def _counter(table: Table) -> CounterRule:

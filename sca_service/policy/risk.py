@@ -231,11 +231,15 @@ class LineRule:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRule:
-    """How long what was learned is kept: of a payer, of a device, payee, address or line, and of what was reported."""
+    """How long what was learned is kept: of a payer, of a device, payee, address or line, and of what was reported.
+
+    `listed_days` is the most for which one stands on a list unless it is put there again.
+    """
 
     payer_days: int
     subject_days: int
     report_days: int
+    listed_days: int = 730
 
 
 @dataclass(frozen=True, slots=True)

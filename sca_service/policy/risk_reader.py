@@ -110,6 +110,7 @@ def _memory(table: Table) -> MemoryRule:
         payer_days=table.integer("payer_days"),
         subject_days=table.integer("subject_days"),
         report_days=table.integer("report_days"),
+        listed_days=table.integer("listed_days"),
     )
     table.close()
     return rule

@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import date
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Final, Protocol
 
+from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
 from sca_service.risk.camara import LineDesk, NobodyAsked
 from sca_service.risk.facts import RiskOrder, facts_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
-from sca_service.risk.redis_store import FailuresPlace, Mark, RiskStore, SubjectKind
+from sca_service.risk.redis_store import FailuresPlace, RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
+
+_NO_ANSWERS: Final[Mapping[LineQuestion, LineAnswer]] = MappingProxyType({})
 
 
 class Failures(Protocol):
@@ -26,8 +31,16 @@ class Assessor:
     """Assesses requests. A class because it holds the policy, the stores and whom to ask."""
 
     def __init__(
-        self, policy: Policy, *, store: RiskStore, failures: Failures, desk: LineDesk, keyring: Keyring
+        self,
+        policy: Policy,
+        *,
+        store: RiskStore,
+        failures: Failures,
+        desk: LineDesk,
+        keyring: Keyring,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._failures = failures
         self._policy = policy
         self._store = store
@@ -35,14 +48,11 @@ class Assessor:
         self._asks_nobody = isinstance(desk, NobodyAsked)
         self._keyring = keyring
 
-    async def assess(
-        self, order: RiskOrder, *, line_known_since: date | None = None, sees_itself: bool = False
-    ) -> Assessed:
+    async def assess(self, order: RiskOrder, *, sees_itself: bool = False) -> Assessed:
         """What applies, and what the policy on trial would say; all that Redis knows in one pipeline.
 
         The request is counted in the same step, whatever will be decided: of many at once each sees the others. It is
-        not among what it is judged by itself, unless `sees_itself`. Nothing is learned of the payer.
-        `line_known_since` is when the bank learned the phone number, for the question whether it was recycled. Raises
+        not among what it is judged by itself, unless `sees_itself`. Nothing is learned of the payer. Raises
         StoreUnavailable.
         """
         subjects = subjects_of(order, self._keyring)
@@ -53,13 +63,10 @@ class Assessor:
             failures=FailuresPlace(*self._failures.failures_at(order.payer)),
             sees_itself=sees_itself,
         )
-        answers: Mapping[LineQuestion, LineAnswer] = {}
         if order.phone is None or self._asks_nobody:
-            memory = await recalled
+            memory, answers = await recalled, _NO_ANSWERS
         else:
-            memory, answers = await asyncio.gather(
-                recalled, self._desk.ask(order.phone, known_since=line_known_since)
-            )
+            memory, answers = await asyncio.gather(recalled, self._answers(order, order.phone))
         facts = facts_of(order, subjects, memory, answers, amount_minor=amount_minor)
         return assess_beside(facts, self._policy.risk, self._policy.next_risk)
 
@@ -79,12 +86,19 @@ class Assessor:
         subjects = subjects_of(order, self._keyring)
         origins = [kind for kind in (SubjectKind.DEVICE, SubjectKind.IP) if kind in subjects.others]
         await asyncio.gather(
-            self._store.mark_payer(order.payer, Mark.REPORTED),
-            *(
-                self._store.mark(kind, subjects.others[kind], Mark.REPORTED, by=order.payer)
-                for kind in origins
-            ),
+            self._store.report_payer(order.payer),
+            *(self._store.report(kind, subjects.others[kind], by=order.payer) for kind in origins),
         )
+
+    async def _answers(self, order: RiskOrder, phone: PhoneNumber) -> Mapping[LineQuestion, LineAnswer]:
+        """What the operator says of the line. Whether the number was recycled is asked from the day on which the payer
+        proved to hold it; of a line that the bank vouches for, from the one on which it learned it.
+        """
+        known_since, age_days = order.line_known_since, order.marks.number_age_days
+        if known_since is None and age_days is not None:
+            today = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
+            known_since = today - timedelta(days=age_days)
+        return await self._desk.ask(phone, known_since=known_since)
 
     def _amount_minor(self, order: RiskOrder) -> int | None:
         return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None

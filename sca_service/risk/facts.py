@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from sca_service.kernel.addresses import site_of
+from sca_service.kernel.addresses import networks_around, site_of
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import MICROS, MINOR_DIGITS, Amount
 from sca_service.kernel.phone import PhoneNumber
@@ -53,6 +54,7 @@ class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     account_age_days: _Days | None = None
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    card_ref: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
     def __repr__(self) -> str:
         return "Marks()"
@@ -67,7 +69,10 @@ class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(frozen=True, slots=True)
 class RiskOrder:
-    """One request to assess; `payer` is the payer's pseudonym."""
+    """One request to assess; `payer` is the payer's pseudonym.
+
+    `line_known_since` is the day on which the payer last proved to hold the phone line, None where nobody saw that.
+    """
 
     client: str
     payer: str
@@ -75,6 +80,7 @@ class RiskOrder:
     marks: Marks
     transaction: Transaction | None = None
     phone: PhoneNumber | None = field(default=None, repr=False)
+    line_known_since: date | None = None
 
 
 def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
@@ -96,7 +102,30 @@ def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
         others={kind: named(kind, text) for kind, text in given.items() if text},
         agent=named("agent", marks.user_agent) if marks.user_agent else "",
         country=marks.payer_country or marks.ip_country or "",
+        around=_around(order, keyring),
     )
+
+
+def network_pseudonym(keyring: Keyring, client: str, network: str) -> str:
+    """The pseudonym of an address or of a network, as `network_of` writes it."""
+    return keyring.pseudonym(f"risk {SubjectKind.IP}", client, network)
+
+
+def _around(order: RiskOrder, keyring: Keyring) -> tuple[tuple[SubjectKind, str], ...]:
+    """Of what only a list is asked: the card, the networks that the address lies in, every payee of a batch."""
+    marks, client = order.marks, order.client
+    found = [
+        (SubjectKind.IP, network_pseudonym(keyring, client, one)) for one in networks_around(marks.ip or "")
+    ]
+    if marks.card_ref:
+        found.append((SubjectKind.CARD, subject_pseudonym(keyring, client, SubjectKind.CARD, marks.card_ref)))
+    if order.transaction is not None and _one_payee(order.transaction) is None:
+        accounts = dict.fromkeys(_account_text(share.payee) for share in order.transaction.shares)
+        found += [
+            (SubjectKind.PAYEE, subject_pseudonym(keyring, client, SubjectKind.PAYEE, one))
+            for one in accounts
+        ]
+    return tuple(found)
 
 
 def subject_pseudonym(keyring: Keyring, client: str, kind: SubjectKind, text: str) -> str:
@@ -107,6 +136,12 @@ def subject_pseudonym(keyring: Keyring, client: str, kind: SubjectKind, text: st
     return keyring.pseudonym(
         f"risk {kind}", client, (site_of(text) or "") if kind is SubjectKind.IP else text
     )
+
+
+def payee_subject(keyring: Keyring, client: str, transaction: Transaction) -> str | None:
+    """The pseudonym under which the one payee is remembered among a client's; None for a batch."""
+    payee = _one_payee(transaction)
+    return subject_pseudonym(keyring, client, SubjectKind.PAYEE, _account_text(payee)) if payee else None
 
 
 def facts_of(
@@ -222,7 +257,8 @@ def _of_line(answers: Mapping[LineQuestion, LineAnswer]) -> dict[str, Any]:
 
 
 def _listed(memory: Memory) -> tuple[str, ...]:
-    found = [kind.value for kind, one in memory.others.items() if one.is_listed]
+    kinds = {kind for kind, one in memory.others.items() if one.is_listed} | memory.listed_around
+    found = [kind.value for kind in SubjectKind if kind in kinds]
     return ("payer", *found) if memory.payer.is_listed else tuple(found)
 
 

@@ -16,8 +16,8 @@ DAY_SLOTS: Final = 9
 _HOUR_NAMES: Final = tuple(f"h{slot}" for slot in range(HOUR_SLOTS))
 _DAY_NAMES: Final = tuple(f"d{slot}" for slot in range(DAY_SLOTS))
 
-MARK_FIELDS: Final = ("r", "u", "l")
-"""How often reported, until when that counts, until when listed; mark.lua too."""
+MARK_FIELDS: Final = ("r", "u", "b", "z", "l")
+"""Reports by payers and until when they count, the same on payments, until when listed; mark.lua and copy.lua too."""
 
 DEVICES, PAYEES, AGENTS, COUNTRIES = "v:", "p:", "g:", "c:"
 MOST_REMEMBERED: Final[Mapping[str, int]] = {DEVICES: 8, PAYEES: 16, AGENTS: 4, COUNTRIES: 6}
@@ -137,5 +137,7 @@ def _seen(fields: Mapping[str, str]) -> Mapping[str, Set[str]]:
 
 
 def _marks(now: int, fields: Mapping[str, str]) -> tuple[int, bool]:
-    reports = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
-    return reports, int(fields.get("l", 0)) > now
+    """Reports by payers ("not me") and on payments, as far as they count still; and whether it is on a list."""
+    by_payers = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
+    on_payments = int(fields.get("b", 0)) if int(fields.get("z", 0)) > now else 0
+    return by_payers + on_payments, int(fields.get("l", 0)) > now

@@ -1,5 +1,6 @@
 """The values of this room: the facts of one request, and the assessment that comes of them."""
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -154,6 +155,29 @@ class Assessment(msgspec.Struct, frozen=True):
     def factor(self, factor: Factor) -> FactorResult:
         """What was found on a factor; every assessment has all of them (RTS Art. 2(2))."""
         return next(result for result in self.factors if result.factor is factor)
+
+
+class MarkedKind(StrEnum):
+    """What can be on a list, or reported."""
+
+    PAYER = "payer"
+    DEVICE = "device"
+    PAYEE = "payee"
+    IP = "ip"  # an address, or a network around it
+    PHONE = "phone"
+    CARD = "card"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one stands. Times are seconds since the epoch, 0 for never. Of two standings the higher version counts."""
+
+    kind: MarkedKind
+    subject: str = field(repr=False)
+    version: int
+    listed_until: int = 0
+    reports: int = 0
+    reports_until: int = 0
 
 
 class Assessed(msgspec.Struct, frozen=True):

@@ -28,13 +28,14 @@ from sca_service.risk.memory import (
     payer_memory,
     subject_memory,
 )
-from sca_service.risk.model import AnswerState, LineAnswer
+from sca_service.risk.model import AnswerState, LineAnswer, MarkedKind, Standing
 
 _FOLDER = Path(__file__).parent
-_MEET, _LEARN, _MARK, _FORGET = (
+_MEET, _LEARN, _MARK, _COPY, _FORGET = (
     Script.read(_FOLDER / "counters.lua", _FOLDER / f"{name}.lua")
-    for name in ("meet", "learn", "mark", "forget")
+    for name in ("meet", "learn", "mark", "copy", "forget")
 )
+_COPIED: Final = "{risk}:copied"
 _DAY_SECONDS: Final = 86_400
 _PARTITIONS: Final = 64
 _PAYER: Final = 1
@@ -52,24 +53,21 @@ class SubjectKind(StrEnum):
     PAYEE = "payee"
     IP = "ip"
     PHONE = "phone"
-
-
-class Mark(StrEnum):
-    """What is put down of somebody or something."""
-
-    REPORTED = "reported"  # for fraud
-    LISTED = "listed"  # as compromised or stolen
-    UNLISTED = "unlisted"
+    CARD = "card"
 
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """Who and what a request comes from and goes to: pseudonyms; empty for what was not given."""
+    """Who and what a request comes from and goes to: pseudonyms; empty for what was not given.
+
+    Of what is `around` only a list is asked: nothing is learned of it.
+    """
 
     payer: str
     others: Mapping[SubjectKind, str]
     agent: str = ""
     country: str = ""
+    around: tuple[tuple[SubjectKind, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +83,13 @@ class Memory:
     """Everything remembered that speaks to one request; what was not given is not among `others`.
 
     `failures` are the payer's wrong answers in a row, None if that was not asked for. Of a phone line there are marks
-    only.
+    only. `listed_around` are the kinds of what is around it and on a list.
     """
 
     payer: PayerMemory
     others: Mapping[SubjectKind, SubjectMemory] = field(default_factory=dict)
     failures: int | None = None
+    listed_around: frozenset[SubjectKind] = frozenset()
 
 
 class RiskStore:
@@ -131,14 +130,18 @@ class RiskStore:
                 Command.of(
                     _MEET, (_payer_key(subjects.payer), *at), (when, seconds, amount, ip, _PAYER, *field)
                 ),
+                *(Command(("HGET", _key(*one), "l")) for one in subjects.around),
                 *(self._of(kind, name, when, subjects.payer) for kind, name in subjects.others.items()),
             ]
         )
         now, ips, failed, *fields = told
+        around, others = found[: len(subjects.around)], found[len(subjects.around) :]
+        listed = zip(subjects.around, around, strict=True)
         return Memory(
             payer_memory(now, ips, _by_name(fields)),
-            {kind: _subject(kind, one, now) for kind, one in zip(subjects.others, found, strict=True)},
+            {kind: _subject(kind, one, now) for kind, one in zip(subjects.others, others, strict=True)},
             int(failed or 0) if failures else None,
+            frozenset(kind for (kind, _), until in listed if int(until or 0) > now),
         )
 
     def _of(self, kind: SubjectKind, name: str, when: str, payer: str) -> Command:
@@ -170,24 +173,41 @@ class RiskStore:
             (self._rule.payer_days * _DAY_SECONDS, amount, *place, *remembered),
         )
 
-    async def mark(self, kind: SubjectKind, name: str, mark: Mark, *, by: str = "") -> int:
-        """Put a mark on a device, payee, address or line, by its pseudonym; how many reports count on it.
+    async def report(self, kind: SubjectKind, name: str, *, by: str = "") -> int:
+        """Put down a report on a device, payee, address or line, by its pseudonym; how many count on it.
 
         `by` is the payer who reports it: what one payer says of it counts once. Raises StoreUnavailable.
         """
-        return await self._mark(_key(kind, name), mark, by)
+        return await self._report(_key(kind, name), by)
 
-    async def mark_payer(self, payer: str, mark: Mark) -> int:
+    async def report_payer(self, payer: str) -> int:
         """The same on a payer. Raises StoreUnavailable."""
-        return await self._mark(_payer_key(payer), mark, "")
+        return await self._report(_payer_key(payer), "")
+
+    async def copy(self, standing: Standing) -> None:
+        """Take over how one stands, unless a later standing is known already. Raises StoreUnavailable."""
+        if standing.kind is MarkedKind.PAYER:
+            key = _payer_key(standing.subject)
+        else:
+            key = _key(SubjectKind(standing.kind), standing.subject)
+        told = (standing.version, standing.listed_until, standing.reports, standing.reports_until)
+        await self._redis.call(_COPY, (key,), told)
+
+    async def has_copies(self) -> bool:
+        """Whether all standings were copied since Redis began to remember. Raises StoreUnavailable."""
+        return bool(await self._redis.command("EXISTS", _COPIED))
+
+    async def all_copied(self) -> None:
+        """Put down that all standings were copied; who forgets them forgets this too. Raises StoreUnavailable."""
+        await self._redis.command("SET", _COPIED, 1)
 
     async def forget(self, payer: str) -> None:
         """Erase what was learned of a payer (GDPR Art. 17). Raises StoreUnavailable."""
         await self._redis.call(_FORGET, (_payer_key(payer),), ())
 
-    async def _mark(self, key: str, mark: Mark, by: str) -> int:
+    async def _report(self, key: str, by: str) -> int:
         seconds = self._rule.report_days * _DAY_SECONDS
-        return int(await self._redis.call(_MARK, (key,), (seconds, mark, by)))
+        return int(await self._redis.call(_MARK, (key,), (seconds, by)))
 
 
 class LineStore:

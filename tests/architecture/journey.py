@@ -86,6 +86,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         challenges = await _issue_over_all_channels(bank, left)
         await _answer_in_all_ways(bank, challenges)
         await _send_bad_input(bank, challenges)
+        await _report_and_list(bank)
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
         await _kill_and_restart(deployment, bank, challenges)
@@ -226,6 +227,39 @@ async def _send_bad_input(bank: Bank, challenges: list[tuple[str, str]]) -> None
     assert (
         await bank.http.get("/v1/challenges", headers={"Authorization": f"Bearer {code}"})
     ).status_code == 401
+
+
+async def _report_and_list(bank: Bank) -> None:
+    """A payment that is exempt, reported as fraud and not after all; everything on a list, seen and taken off."""
+    body = {
+        "psu": {"id": _TEXTS["psu"]},
+        "transaction": _TRANSACTION | {"amount": {"currency": "EUR", "amount": "9.99"}},
+        "payment": {"type": "card", "context": "remote", "instrument": _TEXTS["device"]},
+        "signals": {"device_id": _TEXTS["device"], "card_ref": _TEXTS["case"]},
+    }
+    assessed = (await bank.http.post("/v1/exemptions/assess", json=body)).json()["id"]
+    assert (await bank.http.post(f"/v1/exemptions/{assessed}/executed", json={})).status_code == 200
+    sent = {"assessment": assessed, "kind": "unauthorised"}
+    report = (await bank.http.post("/v1/fraud-reports", json=sent)).json()["id"]
+    await bank.http.post(f"/v1/fraud-reports/{report}/withdraw", json={"reason": "mistake"})
+    elements: list[dict[str, Any]] = [
+        {"psu_id": _TEXTS["psu"]},
+        {"device_id": _TEXTS["device"]},
+        {"card_ref": _TEXTS["case"]},
+        {"account": {"iban": IBAN}},
+        {"phone": _spelled(100)},
+    ]
+    for element in elements:
+        made = await bank.http.post("/v1/risk-listings", json={"element": element, "reason": "stolen"})
+        assert made.status_code == 201, made.text
+        await bank.http.get("/v1/risk-listings")
+        removed = f"/v1/risk-listings/{made.json()['id']}/remove"
+        assert (await bank.http.post(removed, json={"reason": "found"})).status_code == 204
+    kept = {"element": {"account": {"iban": IBAN}}, "reason": "mule_account", "days": 1}
+    await bank.http.post("/v1/risk-listings", json=kept)
+    await bank.http.post(
+        "/v1/risk-listings", json=kept | {"element": {"device_id": _TEXTS["device"], "ip": "x"}}
+    )
 
 
 async def _fail_inside(deployment: Deployment, bank: Bank, challenges: list[tuple[str, str]]) -> None:

@@ -50,7 +50,7 @@ def check_sight(desk: Desk, whose: Whose, psu: str, book: Book) -> None:
     kind = _IN_TURN[sum(map(len, book.lives.values())) % len(_IN_TURN)]
     assert desk.run(desk.generators.has_active(psu, kind)) is (kind in active)
     line = desk.run(desk.generators.line(psu))
-    assert (line.e164 if line else None) == active.get(PHONE)
+    assert (line.number.e164 if line else None) == active.get(PHONE)
 
 
 def check_log(desk: Desk, psus: Sequence[str], book: Book) -> None:

@@ -61,10 +61,51 @@ async def test_a_small_payment_is_exempt_executed_and_counted(bank: Bank) -> Non
     refused = await assess(bank, "25.00", psu)
     assert (refused["exempt"], refused["article"]) == (False, None)
     assert {"article": "16", "obstacle": "cumulative_amount"} in refused["reasons"]
-    challenge = (await approved(bank, psu))["challenge"]["id"]
+    paid = TRANSACTION | {"amount": {"currency": "EUR", "amount": "25.00"}}
+    challenge = (await approved(bank, psu, transaction=paid))["challenge"]["id"]
     done = await executed(bank, refused["id"], challenge)
     assert (done["state"], done["basis"]) == ("executed", "sca")
     assert (await assess(bank, "25.00", psu))["exempt"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"amount": {"currency": "EUR", "amount": "25.01"}},
+        {"payee": TRANSACTION["payee"] | {"account": {"iban": OTHER_IBAN}}},
+        {"reference": "another"},
+    ],
+    ids=["amount", "payee", "reference"],
+)
+async def test_an_authentication_for_another_payment_resets_nothing(
+    bank: Bank, other: dict[str, Any]
+) -> None:
+    """RTS Art. 16: a cent, a payee or a reference apart, the payer has not agreed to this payment."""
+    psu = unique_psu()
+    for _ in range(4):
+        await executed(bank, (await assess(bank, "25.00", psu))["id"])
+    body = await assess(bank, "25.00", psu)
+    different = TRANSACTION | {"amount": {"currency": "EUR", "amount": "25.00"}} | other
+    challenge = (await approved(bank, psu, transaction=different))["challenge"]["id"]
+    refused = await bank.http.post(f"/v1/exemptions/{body['id']}/executed", json={"challenge": challenge})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/challenge")
+    assert not (await assess(bank, "25.00", psu))["exempt"]
+    mine = TRANSACTION | {"amount": {"currency": "EUR", "amount": "25.00"}}
+    right = (await approved(bank, psu, number=2, transaction=mine))["challenge"]["id"]
+    assert (await executed(bank, body["id"], right))["basis"] == "sca"
+    assert (await assess(bank, "25.00", psu))["exempt"]
+
+
+@pytest.mark.parametrize("payment", [CARD, CARD | {"context": "contactless", "instrument": "card-1"}])
+async def test_what_risk_refuses_is_never_exempt(bank: Bank, payment: dict[str, str]) -> None:
+    """RTS Art. 2(1): monitoring goes for every exemption, also at a terminal."""
+    psu = unique_psu()
+    body = await assess(bank, "5.00", psu, payment=payment, signals={"malware": True})
+    article = "11" if payment["context"] == "contactless" else "16"
+    assert (body["exempt"], body["article"], body["risk"]["decision"]) == (False, None, "refuse")
+    assert {"article": article, "obstacle": "risk_refused"} in body["reasons"]
+    calm = await assess(bank, "5.00", psu, payment=payment, signals={"malware": False})
+    assert (calm["exempt"], calm["article"]) == (True, article)
 
 
 async def test_an_assessment_says_all_that_it_was_made_of(bank: Bank) -> None:
@@ -170,7 +211,9 @@ async def test_a_word_for_something_else_changes_no_list(bank: Bank) -> None:
 
 async def test_fraud_is_reported_once_and_moves_the_rate(bank: Bank) -> None:
     """The rate tells it at once, and which thresholds are open."""
-    body = await assess(bank, "20.00")
+    payee = {"name": "Shop", "account": {"iban": "FR7630006000011234567890189"}}  # a report speaks against it
+    amount = {"currency": "EUR", "amount": "20.00"}
+    body = await assess(bank, transaction=TRANSACTION | {"amount": amount, "payee": payee})
     early = await bank.http.post("/v1/fraud-reports", json={"assessment": body["id"], "kind": "unauthorised"})
     assert (early.status_code, early.json()["errors"][0]["pointer"]) == (422, "/assessment")
     await executed(bank, body["id"])

@@ -54,6 +54,7 @@ HOLDERS = {
 OPERATIONS = (
     "assess_exemption", "get_exemption", "report_executed", "cancel_exemption", "report_fraud", "get_fraud_rates",
     "get_quarterly_report", "add_trusted_beneficiary", "list_trusted_beneficiaries", "remove_trusted_beneficiary",
+    "get_fraud_report", "withdraw_fraud_report", "put_risk_listing", "list_risk_listings", "remove_risk_listing",
     "create_challenge", "list_challenges", "get_challenge", "get_evidence", "verify_challenge", "next_channel",
     "cancel_challenge", "follow_challenge",
     "resynchronise_authenticator", "suspend_authenticator", "resume_authenticator",

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from sca_service.risk_command import explain
 from sca_service.settings import shipped_policies
 from tests import device
 from tests.harness import TRANSACTION, Bank, Deployment, order, unique_psu
+from tests.ports import free_port
+from tests.rude_server import RudeServer
+from tests.service.test_phone_lines import enrolled
 from tests.storeroom import eventually
+from tests.unit.risk.operator_gateway import (
+    ACCESS,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    NUMBER_RECYCLING,
+    OPERATIONS,
+    Gateway,
+)
 
 _CALM = {"decision": "challenge", "score": 0, "reasons": []}
 SECRETS = ("203.0.113.66", "d-risk-77", "Mozilla/risk")
@@ -216,19 +228,62 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     policies = folder / "policies"
     shutil.copytree(shipped_policies(), policies)
     _put_on_trial(policies)
-    deployment = Deployment(folder, policies=policies)
+    known_as = {"SCA_CAMARA_CLIENT_ID": CLIENT_ID, "SCA_CAMARA_CLIENT_SECRET": CLIENT_SECRET}
+    deployment = Deployment(folder, policies=policies, environ=known_as)
     deployment.start_stores()
-    deployment.start("api")
-    deployment.start("log")
+    for role in ("api", "worker", "log"):
+        deployment.start(role)
     yield deployment
     deployment.stop()
 
 
+OPERATOR_PORT = free_port()
+_OPERATOR = f"""[line]
+base_url = "http://127.0.0.1:{OPERATOR_PORT}"
+access_url = "http://127.0.0.1:{OPERATOR_PORT}{ACCESS}"
+"""
+
+
 def _put_on_trial(policies: Path) -> None:
     text = (policies / "risk.toml").read_text("utf-8")
+    text = text.replace("[line]\n", _OPERATOR).replace("timeout_ms = 300", "timeout_ms = 2_000")
+    (policies / "risk.toml").write_text(text, "utf-8")
     (policies / "next").mkdir()
     stricter = text.replace("refuse = 100", "refuse = 40").replace("step_up = 50", "step_up = 30")
     (policies / "next" / "risk.toml").write_text(stricter, "utf-8")
+
+
+async def recycled(bank: Bank, psu: dict[str, str], **signals: Any) -> dict[str, Any]:
+    """A challenge for which the operator was heard: it may be too slow at first, and answers are remembered."""
+    for _ in range(20):
+        challenge = await bank.issue(psu=psu, channels=None, signals=signals)
+        if "number_recycled" in challenge["risk"]["reasons"]:
+            return challenge
+        await asyncio.sleep(0.2)
+    raise AssertionError("nobody said that the number was recycled")
+
+
+async def test_the_operator_is_asked_whether_a_number_was_recycled(trial: Deployment) -> None:
+    """From the day on which the payer proved to hold the line; of a vouched one, on which the bank learned it."""
+    today, psu, vouched, unknown = datetime.now(UTC).date(), unique_psu(), unique_psu(), unique_psu()
+    async with RudeServer(port=OPERATOR_PORT) as server, trial.bank() as bank:
+        gateway = Gateway(server)
+        await enrolled(bank, psu, psu["phone"])
+        for one in (psu, vouched, unknown):
+            gateway.lines[one["phone"]] = {path: path == NUMBER_RECYCLING for path in OPERATIONS}
+        challenges = [
+            await recycled(bank, {"id": psu["id"]}),
+            await recycled(bank, vouched, number_age_days=30),
+        ]
+        undated = await bank.issue(psu=unknown, channels=None)
+        asked = [one.json() for one in server.requests if one.path == NUMBER_RECYCLING]
+    since = {one["phoneNumber"]: date.fromisoformat(one["specifiedDate"]) for one in asked}
+    assert since.keys() == {psu["phone"], vouched["phone"]}
+    assert (since[psu["phone"]] - today).days in (0, 1)  # midnight may have passed
+    assert (today - since[vouched["phone"]]).days in (29, 30)
+    assert "number_recycled" not in undated["risk"]["reasons"]
+    for challenge in challenges:
+        assert not {"sms", "voice"} & {one["channel"] for one in challenge["deliveries"]}
 
 
 async def test_a_policy_on_trial_is_reported_and_never_applied(trial: Deployment) -> None:

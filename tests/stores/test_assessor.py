@@ -12,6 +12,7 @@ from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.desk import Whose
 from sca_service.exemptions.model import Condition
 from sca_service.kernel.account import Account
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
@@ -70,7 +71,14 @@ def _assessor(
     store: RiskStore, redis: RedisConnection, keyring: Keyring, policy: Policy = SHIPPED
 ) -> Assessor:
     """Who assesses, with operators who are silent."""
-    return Assessor(policy, store=store, failures=ChallengeStore(redis), desk=SilentDesk(), keyring=keyring)
+    return Assessor(
+        policy,
+        store=store,
+        failures=ChallengeStore(redis),
+        desk=SilentDesk(),
+        keyring=keyring,
+        clock=SystemClock(),
+    )
 
 
 async def test_what_was_approved_is_known_and_what_was_only_asked_is_not(

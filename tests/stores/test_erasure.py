@@ -12,12 +12,23 @@ from sca_service.authenticators.model import SigningQuestion
 from sca_service.challenges.erasure import ErasureRefused
 from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import NotFound, Unauthorized
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
+from sca_service.limits.pumping.model import line_name
+from sca_service.limits.pumping.redis_store import PumpingStore
+from sca_service.risk.copying import Copier
+from sca_service.risk.listings import Listings
+from sca_service.risk.marks import Element
+from sca_service.risk.model import MarkedKind
+from sca_service.risk.postgres_store import MarkStore
+from sca_service.risk.redis_store import RiskStore, Subjects
 from tests.erasure_office import PHONE, Office, cancel, late_state, on_record
+from tests.exemption_office import ORIGIN, POLICY
 from tests.storeroom import CLIENT, events_of
 
 
@@ -161,3 +172,29 @@ async def test_it_tells_what_was_destroyed(office: Office, pool: asyncpg.Pool) -
     )
     again = await office.eraser.confirm(office.operators[1], wish)
     assert again == Destroyed(keys=0, values=0, challenges=2, devices=0, authenticators=0)
+
+
+async def test_what_redis_knows_of_the_payer_s_lines_and_lists_goes_too(
+    office: Office, pool: asyncpg.Pool, redis: RedisConnection, keyring: Keyring
+) -> None:
+    """A line that has approved something passes as known no more; the payer is on no list, and no copy comes back."""
+    psu = new_id("cust")
+    challenge, payer = await office.challenged(psu)
+    await cancel(office, challenge, pool)
+    line = line_name(PhoneNumber.parse(PHONE), keyring)
+    pumping = PumpingStore(redis, POLICY.pumping)
+    await redis.command("SET", f"{{line:{line}}}:approved", 1, "EX", 3_600)
+    assert await pumping.knows(line)
+    memory, marks = RiskStore(redis, POLICY.risk.memory), MarkStore(pool)
+    lists = Listings(store=marks, memory=memory, keyring=keyring, clock=SystemClock())
+    element = Element.reference(MarkedKind.PAYER, psu)
+    await lists.put(CLIENT, element, reason="defrauded", days=9, origin=ORIGIN)
+    assert (await memory.recall(Subjects(payer, {}))).payer.is_listed
+    await office.erase(psu)
+    assert not await pumping.knows(line)
+    await redis.command("DEL", "{risk}:copied")
+    copier = Copier(marks, memory)
+    while await copier.step() == 0.0:
+        pass
+    assert not (await memory.recall(Subjects(payer, {}))).payer.is_listed
+    assert await redis.command("KEYS", f"*risk:{payer}*") == []

@@ -20,7 +20,7 @@ from sca_service.exemptions.model import (
     Risk,
 )
 from sca_service.exemptions.reports.figures import Key, Sums
-from sca_service.exemptions.reports.fraud import FRESH_MS, FraudKind
+from sca_service.exemptions.reports.fraud import FRESH_MS, FraudKind, WithdrawalReason
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.exemptions.reports.quarter import Quarter, day_of
 from sca_service.exemptions.rows import AssessmentRow
@@ -30,6 +30,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.money import Amount
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.risk import Decision
+from sca_service.risk.model import MarkedKind
 from tests.exemption_office import IBAN, ORIGIN, OTHER_IBAN, ExemptionOffice
 
 CARD, TRANSFER = PaymentType.CARD, PaymentType.CREDIT_TRANSFER
@@ -208,6 +209,38 @@ async def test_the_log_alone_gives_the_same_figures_to_the_cent(office: Exemptio
     )
 
 
+async def test_the_log_gives_the_same_figures_after_withdrawals(office: ExemptionOffice) -> None:
+    """Some are withdrawn, one of them is made anew: kept and recomputed agree, and the fraud is what is left."""
+    chance = random.Random(21)
+    rows = chance.sample(await _traffic(office, chance), 9)
+    reports = [await fraud(office, row) for row in rows]
+    for report in reports[:5]:
+        await office.figures.withdraw(office.client, report, WithdrawalReason.MISTAKE, ORIGIN)
+    await fraud(office, rows[0])
+    quarter = Quarter.of(today(office))
+    kept = await office.figures.quarterly(office.client, quarter)
+    assert await office.figures.quarterly_from_log(office.client, quarter) == kept
+    counted = [rows[0], *rows[5:]]
+    total = [line.sums for line in kept.lines if line.key.basis == "all"]
+    assert sum(sums.fraud_cents for sums in total) == sum(row.cents or 0 for row in counted)
+    assert sum(sums.fraud_payments for sums in total) == len(counted)
+
+
+async def test_a_report_is_withdrawn_once(office: ExemptionOffice) -> None:
+    """In parallel, by several: the value is taken back once, and the first reason stands."""
+    row = await office.paid("20.00")
+    report = await fraud(office, row)
+    reasons = [WithdrawalReason.MISTAKE, WithdrawalReason.PAYER_AGREED] * 3
+    told = await asyncio.gather(
+        *(office.figures.withdraw(office.client, report, reason, ORIGIN) for reason in reasons)
+    )
+    assert len({one.withdrawn_for for one in told}) == 1
+    assert (await standing(office)).fraud_cents == 0
+    assert [event.head.type for event in await office.events()].count("fraud.withdrawn") == 1
+    statement = "SELECT min(fraud_cents) FROM payment_totals WHERE client_id = $1"
+    assert await office.pool.fetchval(statement, office.client) == 0
+
+
 async def test_a_figure_that_was_tampered_with_is_seen(office: ExemptionOffice) -> None:
     """A cent in the table, and the log says otherwise."""
     await office.paid("20.00")
@@ -262,7 +295,8 @@ async def test_who_was_defrauded_is_remembered_once(office: ExemptionOffice) -> 
     first, second = await office.paid("20.00"), await office.paid("20.00")
     for _ in range(2):
         await fraud(office, first)
-    assert office.marks.payers == [office.psu]
+    assert [one.kind for one in office.marks.standings] == [MarkedKind.PAYER, MarkedKind.PAYEE]
+    assert office.marks.reports_on(MarkedKind.PAYER, office.psu) == 1
     office.marks.is_away = True
     await fraud(office, second)
     assert (await standing(office)).fraud_cents == 4_000

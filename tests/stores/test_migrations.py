@@ -25,6 +25,7 @@ TABLES = {
     "exemption_series",
     "fraud_reports",
     "payment_totals",
+    "risk_marks",
     "trusted_beneficiaries",
     "audit_events",
     "audit_leaves",

@@ -130,6 +130,16 @@ async def add_beneficiary(pool: asyncpg.Pool) -> str:
     return beneficiary
 
 
+async def add_listing(pool: asyncpg.Pool) -> str:
+    """An element on a list; its id."""
+    listing = f"lst_{new_payer()}"
+    await pool.execute(
+        "INSERT INTO risk_marks (id, client_id, kind, subject, sealed) VALUES ($1, $2, 'device', $3, $4)",
+        *(listing, CLIENT, listing[4:], OLD.seal(b"shown", listing)),
+    )
+    return listing
+
+
 async def add_alert(pool: asyncpg.Pool) -> str:
     """A notice that waits to be sent; its id."""
     alert = await AlertStore(pool).add(new_alert(OLD), {"actor": f"client:{CLIENT}"})
@@ -169,6 +179,7 @@ async def test_everything_opens_without_the_old_root(office: Office, pool: async
     authenticator = await add_authenticator(pool)
     (device,) = await add_subscriptions(pool, 1)
     beneficiary, alert = await add_beneficiary(pool), await add_alert(pool)
+    listing = await add_listing(pool)
     event = await add_payer_key(pool)
     challenge = await add_challenge(office, pool)
     erased, _ = await office.challenged(payer := f"cust_{secrets.token_hex(6)}")
@@ -187,6 +198,8 @@ async def test_everything_opens_without_the_old_root(office: Office, pool: async
     assert NEW_ONLY.open(address, device) == b"address"
     payee = await pool.fetchval("SELECT sealed FROM trusted_beneficiaries")
     assert NEW_ONLY.open(payee, beneficiary) == b"name"
+    shown = await pool.fetchval("SELECT sealed FROM risk_marks WHERE id = $1", listing)
+    assert NEW_ONLY.open(shown, listing) == b"shown"
     held = await pool.fetchval("SELECT sealed FROM alerts WHERE id = $1", alert)
     assert opened_alert(NEW_ONLY, held, alert).number
     opened = await Vault(pool, NEW_ONLY).disclosures([event])

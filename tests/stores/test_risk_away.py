@@ -11,6 +11,7 @@ from sca_service.challenges.view import ChallengeView
 from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.desk import ExemptionDesk
 from sca_service.exemptions.postgres_store import AssessmentStore
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
@@ -32,6 +33,7 @@ async def away(keyring: Keyring) -> AsyncIterator[Assessor]:
         failures=ChallengeStore(redis),
         desk=NobodyAsked(),
         keyring=keyring,
+        clock=SystemClock(),
     )
     await redis.close()
 
@@ -47,6 +49,7 @@ async def test_without_its_memory_nothing_is_exempt(
         store=AssessmentStore(pool),
         risk=RiskAnalysis(away, keyring),
         fraud=office.figures,
+        challenges=office.challenges,
         clock=office.clock,
     )
     with pytest.raises(StoreUnavailable):

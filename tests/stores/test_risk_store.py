@@ -19,11 +19,10 @@ from sca_service.risk.memory import (
     Location,
     SubjectMemory,
 )
-from sca_service.risk.model import AnswerState, LineAnswer
+from sca_service.risk.model import AnswerState, LineAnswer, MarkedKind, Standing
 from sca_service.risk.redis_store import (
     MOST_AMOUNT_MINOR,
     LineStore,
-    Mark,
     RiskStore,
     SubjectKind,
     Subjects,
@@ -35,7 +34,7 @@ RULE = MemoryRule(payer_days=90, subject_days=30, report_days=180)
 DAY = 86_400
 MOST_BYTES = 2_048
 RACERS = 50
-COUNTED = (SubjectKind.DEVICE, SubjectKind.PAYEE, SubjectKind.IP)
+COUNTED = tuple(kind for kind in SubjectKind if kind is not SubjectKind.PHONE)
 BERLIN = Location(52.52, 13.4)
 
 
@@ -226,8 +225,8 @@ async def fill(store: RiskStore, redis: RedisConnection, payer: str) -> Subjects
     for country in ("FR", "IT", "ES", "US", "JP"):
         abroad = Subjects(payer, {}, country=country)
         await store.approved(abroad, amount_minor=None, location=None)
-    await store.mark_payer(payer, Mark.REPORTED)
-    await store.mark_payer(payer, Mark.LISTED)
+    await store.report_payer(payer)
+    await store.copy(Standing(MarkedKind.PAYER, payer, 2**40, 2**33, 1_000, 2**33))
     key = f"{{p{int(payer[:2], 16) % 64:02d}}}:risk:{payer}"
     fields = await redis.command("HGETALL", key)
     bucket, count, total = next(
@@ -289,25 +288,25 @@ async def test_a_report_counts_for_its_time_and_outlives_the_rest(
     """Reports add up; what is learned afterwards does not shorten them, and the last of them starts the time anew."""
     one = subjects()
     payee = one.others[SubjectKind.PAYEE]
-    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 1
-    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 2
+    assert await store.report(SubjectKind.PAYEE, payee) == 1
+    assert await store.report(SubjectKind.PAYEE, payee) == 2
     await store.meet(one, amount_minor=1)
     key = f"{{risk:payee:{payee}}}"
     assert await redis.command("TTL", key) > 179 * DAY
     assert (await store.recall(one)).others[SubjectKind.PAYEE].reports == 2
     await redis.command("HINCRBY", key, "u", -180 * DAY - 1)
     assert (await store.recall(one)).others[SubjectKind.PAYEE].reports == 0
-    assert await store.mark(SubjectKind.PAYEE, payee, Mark.REPORTED) == 1
+    assert await store.report(SubjectKind.PAYEE, payee) == 1
 
 
 async def test_one_payer_s_word_on_an_address_counts_once(store: RiskStore) -> None:
     """Whoever says "not me" again and again has said it once: others share the address, and would be let down."""
     one, others = subjects(), [new_payer() for _ in range(3)]
     address = one.others[SubjectKind.IP]
-    marks = [store.mark(SubjectKind.IP, address, Mark.REPORTED, by=one.payer) for _ in range(RACERS)]
+    marks = [store.report(SubjectKind.IP, address, by=one.payer) for _ in range(RACERS)]
     assert set(await asyncio.gather(*marks)) == {1}
     for payer in others:
-        await store.mark(SubjectKind.IP, address, Mark.REPORTED, by=payer)
+        await store.report(SubjectKind.IP, address, by=payer)
     assert (await store.recall(one)).others[SubjectKind.IP].reports == 4
 
 
@@ -315,30 +314,44 @@ async def test_a_word_counts_again_after_its_time(store: RiskStore, redis: Redis
     """Once the reports are over, the same payer may report anew."""
     payer, device = new_payer(), pseudonym()
     key = f"{{risk:device:{device}}}"
-    await store.mark(SubjectKind.DEVICE, device, Mark.REPORTED, by=payer)
+    await store.report(SubjectKind.DEVICE, device, by=payer)
     assert 0 < await redis.command("TTL", f"{key}:by") <= 180 * DAY
     await redis.command("HINCRBY", key, "u", -180 * DAY - 1)
-    assert await store.mark(SubjectKind.DEVICE, device, Mark.REPORTED, by=payer) == 1
+    assert await store.report(SubjectKind.DEVICE, device, by=payer) == 1
 
 
 @pytest.mark.race
 async def test_fifty_reports_at_once_are_fifty(store: RiskStore) -> None:
     """None is lost."""
     payer = new_payer()
-    await asyncio.gather(*(store.mark_payer(payer, Mark.REPORTED) for _ in range(RACERS)))
+    await asyncio.gather(*(store.report_payer(payer) for _ in range(RACERS)))
     assert (await store.recall(Subjects(payer, {}))).payer.reports == RACERS
 
 
-async def test_what_is_listed_can_be_taken_off_the_list(store: RiskStore) -> None:
-    """A list of compromised elements, with an end, and a way back (RTS Art. 2(2)(a))."""
+async def test_of_two_copies_the_later_standing_counts(store: RiskStore) -> None:
+    """Whichever comes last: an entry that was taken off stays off, and "not me" adds to what was reported."""
     one = subjects()
-    phone = one.others[SubjectKind.PHONE]
-    await store.mark(SubjectKind.PHONE, phone, Mark.LISTED)
-    await store.mark(SubjectKind.PHONE, phone, Mark.REPORTED)
-    assert (await store.recall(one)).others[SubjectKind.PHONE].is_listed
-    assert await store.mark(SubjectKind.PHONE, phone, Mark.UNLISTED) == 1
-    found = (await store.recall(one)).others[SubjectKind.PHONE]
-    assert (found.is_listed, found.reports) == (False, 1)
+    phone, far = one.others[SubjectKind.PHONE], 2**33
+    await store.report(SubjectKind.PHONE, phone)
+    for standing, expected in (
+        (Standing(MarkedKind.PHONE, phone, 5, listed_until=far, reports=3, reports_until=far), (True, 4)),
+        (Standing(MarkedKind.PHONE, phone, 7, reports=1, reports_until=far), (False, 2)),
+        (Standing(MarkedKind.PHONE, phone, 6, listed_until=far, reports=9, reports_until=far), (False, 2)),
+        (Standing(MarkedKind.PHONE, phone, 8, listed_until=1, reports=4, reports_until=1), (False, 1)),
+    ):
+        await store.copy(standing)
+        found = (await store.recall(one)).others[SubjectKind.PHONE]
+        assert (found.is_listed, found.reports) == expected
+
+
+async def test_a_copy_lives_as_long_as_it_counts(store: RiskStore, redis: RedisConnection) -> None:
+    """And what is over for two days, so that no older one takes its place."""
+    now = (await store.recall(subjects())).payer.now
+    for until, days in ((now + 400 * DAY, 400), (now - 9, 2)):
+        device = pseudonym()
+        await store.copy(Standing(MarkedKind.DEVICE, device, 1, listed_until=until))
+        ttl = await redis.command("TTL", f"{{risk:device:{device}}}")
+        assert abs(ttl - days * DAY) < 600
 
 
 async def test_a_payer_can_be_forgotten(store: RiskStore, redis: RedisConnection) -> None:

@@ -77,11 +77,15 @@ _KNOWS = """
         OR EXISTS (SELECT FROM push_subscriptions WHERE psu = $1)
         OR EXISTS (SELECT FROM exemption_assessments WHERE psu = $1)
         OR EXISTS (SELECT FROM trusted_beneficiaries WHERE psu = $1)
+        OR EXISTS (SELECT FROM risk_marks WHERE kind = 'payer' AND subject = $1)
         OR EXISTS (SELECT FROM alerts WHERE psu = $1)
 """
 
 # What was paid stays in the figures and in the counters, which an erasure must not set back; to whom is forgotten.
-_BARE_PAYMENTS = "UPDATE exemption_assessments SET payee = NULL, series = NULL WHERE psu = $1"
+_BARE_PAYMENTS = """
+    UPDATE exemption_assessments SET payee = NULL, payee_subject = NULL, transaction = NULL, series = NULL
+    WHERE psu = $1
+"""
 
 # What waits is not sent any more. That there was an alert stays, so that its key sends no second one.
 _BARE_ALERTS = """
@@ -261,6 +265,7 @@ class ErasureStore:
             authenticators = await _delete(connection, "authenticators WHERE psu = $1", psu)
             for table in ("trusted_beneficiaries", "exemption_series", "exemption_accesses"):
                 await _delete(connection, f"{table} WHERE psu = $1", psu)
+            await _delete(connection, "risk_marks WHERE kind = 'payer' AND subject = $1", psu)
             await connection.execute(_BARE_PAYMENTS, psu)
             await connection.execute(_BARE_ALERTS, psu)
             rows = await connection.fetch(_LOCK_CHALLENGES, psu)

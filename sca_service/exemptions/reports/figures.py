@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sca_service.exemptions.events import EXECUTED, FRAUD_REPORTED
+from sca_service.exemptions.events import EXECUTED, FRAUD_REPORTED, FRAUD_WITHDRAWN
 from sca_service.exemptions.model import Article, Context, PaymentType
 from sca_service.exemptions.reports.fraud_rate import FraudRate
 from sca_service.exemptions.reports.quarter import Quarter
 from sca_service.exemptions.rows import NEITHER, SCA
 
 ALL = "all"
+_COUNTED = (EXECUTED, FRAUD_REPORTED, FRAUD_WITHDRAWN)
 BASES = (SCA, *(article.value for article in Article), NEITHER)
 """What payments rest on, in the order in which a report lists them."""
 
@@ -119,7 +120,7 @@ class Recomputation:
 
     def add(self, leaf: Mapping[str, Any]) -> None:
         """Take one leaf. Raises KeyError, ValueError for one of ours that lacks what figures are made of."""
-        if leaf["type"] not in (EXECUTED, FRAUD_REPORTED) or leaf.get("client") != self._client:
+        if leaf["type"] not in _COUNTED or leaf.get("client") != self._client:
             return
         day = date.fromisoformat(leaf["executed_on"])
         if leaf["id"] in self._seen or not self._first <= day <= self._last:
@@ -136,4 +137,6 @@ def _of_leaf(leaf: Mapping[str, Any]) -> Sums:
     )  # older leaves do not tell how many
     if leaf["type"] == FRAUD_REPORTED:
         return Sums(fraud_payments=payments, fraud_cents=cents)
+    if leaf["type"] == FRAUD_WITHDRAWN:
+        return Sums(fraud_payments=-payments, fraud_cents=-cents)
     return Sums(payments=payments, cents=cents)

@@ -1,5 +1,6 @@
 """What is fraudulent, which rate that makes, and what follows from it (RTS Art. 19 to 21)."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ from typing import Protocol
 from sca_service.exemptions.model import FraudStanding, PaymentType
 from sca_service.exemptions.reports.figures import QuarterlyReport, Recomputation, report_of
 from sca_service.exemptions.reports.fraud_rate import WINDOW_DAYS, FraudRate, has_ceased
-from sca_service.exemptions.reports.postgres_store import FraudReportRow, FraudStore
+from sca_service.exemptions.reports.postgres_store import FraudReportRow, FraudStore, NewReport
 from sca_service.exemptions.reports.quarter import Quarter, day_of
 from sca_service.exemptions.rows import Occurrence
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, StoreUnavailable
+from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.policy.exemptions import Band, ExemptionPolicy
-from sca_service.risk.redis_store import Mark
+from sca_service.risk.model import Standing
 
+_ID = re.compile(r"frd_[0-9a-f]{32}", re.ASCII)
 FRESH_MS = 5_000
 """How long a standing is used before it is read again."""
 
@@ -51,20 +53,35 @@ class RateStanding:
     bands: tuple[BandStanding, ...]
 
 
-class RiskMemory(Protocol):
-    """Remembers who was defrauded; `RiskStore` is one."""
+class WithdrawalReason(StrEnum):
+    """Why a report does not count any more."""
 
-    async def mark_payer(self, payer: str, mark: Mark) -> int:
-        """Put a mark on a payer, a pseudonym. Raises StoreUnavailable."""
+    MISTAKE = "mistake"  # it named another payment, or was never meant
+    PAYER_AGREED = "payer_agreed"  # the payer had agreed to it after all ("friendly fraud")
+    OTHER = "other"
+
+
+class RiskMemory(Protocol):
+    """Remembers who was defrauded and by whom; `RiskStore` is one."""
+
+    async def copy(self, standing: Standing) -> None:
+        """Take over how one stands. Raises StoreUnavailable."""
 
 
 class FraudFigures:
     """Takes reports and tells rates. A class because it holds the store, and for five seconds what it has read."""
 
     def __init__(
-        self, *, policy: ExemptionPolicy, store: FraudStore, clock: Clock, memory: RiskMemory | None = None
+        self,
+        *,
+        policy: ExemptionPolicy,
+        store: FraudStore,
+        clock: Clock,
+        memory: RiskMemory | None = None,
+        report_days: int = 0,
     ) -> None:
-        """`memory` is None where nothing is reported, only read."""
+        """`memory` is None where nothing is reported, only read; a report speaks against payees for `report_days`."""
+        self._report_days = report_days
         self._memory = memory
         self._policy = policy
         self._store = store
@@ -82,20 +99,39 @@ class FraudFigures:
     ) -> FraudReportRow:
         """Count a payment as fraudulent, whether its value was recovered or not; again is as once.
 
-        That the payer was defrauded is remembered for the next risk analysis.
+        That the payer was defrauded, and by which payee, is remembered for the next risk analysis.
 
         `unique` (32 hexadecimal digits) names a repeated request. Raises InvalidInput at `/assessment` for what is no
         executed payment of this client's, StoreUnavailable.
         """
         occurrence = Occurrence(self._clock.now_ms(), origin)
         report_id = f"frd_{unique}" if unique else new_id("frd")
-        row = await self._store.report(report_id, client, assessment, kind, occurrence)
+        new = NewReport(report_id, client, assessment, kind, self._report_days)
+        row = await self._store.report(new, occurrence)
         if row is None:
             raise InvalidInput.at("/assessment", "must be an executed payment")
-        self._read.clear()
-        if self._memory is not None and row.is_new:
-            with suppress(StoreUnavailable):  # it is on record, and in the rate
-                await self._memory.mark_payer(row.psu, Mark.REPORTED)
+        await self._heed(row)
+        return row
+
+    async def withdraw(
+        self, client: str, report: str, reason: WithdrawalReason, origin: Mapping[str, object]
+    ) -> FraudReportRow:
+        """Count a payment as fraudulent no more, in the rate, the report of its quarter and the risk analysis.
+
+        Again is as once, with the first reason. Raises NotFound, StoreUnavailable.
+        """
+        occurrence = Occurrence(self._clock.now_ms(), origin)
+        row = await self._store.withdraw(_checked(report), client, reason, self._report_days, occurrence)
+        if row is None:
+            raise NotFound
+        await self._heed(row)
+        return row
+
+    async def report_of(self, client: str, report: str) -> FraudReportRow:
+        """A report as it stands. Raises NotFound, StoreUnavailable."""
+        row = await self._store.get(_checked(report), client)
+        if row is None:
+            raise NotFound
         return row
 
     async def standing(self, client: str, kind: PaymentType) -> FraudStanding:
@@ -109,6 +145,14 @@ class FraudFigures:
         standing = FraudStanding(told.rate.fraud_cents, told.rate.total_cents, told.days, ceased)
         self._read[client, kind] = (now_ms, standing)
         return standing
+
+    async def _heed(self, row: FraudReportRow) -> None:
+        """Let the rate be read anew, and tell the risk analysis. It is on record: what Redis misses is copied later."""
+        self._read.clear()
+        if self._memory is not None:
+            with suppress(StoreUnavailable):
+                for standing in row.standings:
+                    await self._memory.copy(standing)
 
     async def rate_standing(self, client: str, kind: PaymentType) -> RateStanding:
         """The rate of a type now, and what it means for each band. Raises StoreUnavailable."""
@@ -134,3 +178,10 @@ class FraudFigures:
         async for leaf in self._store.leaves(client):
             made.add(leaf)
         return report_of(client, quarter, made.sums)
+
+
+def _checked(report: str) -> str:
+    """An id that a report can have. Raises NotFound."""
+    if not _ID.fullmatch(report):
+        raise NotFound
+    return report

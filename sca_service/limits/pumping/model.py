@@ -148,7 +148,12 @@ def asked_of(number: PhoneNumber, *, ip: str, client: str, keyring: Keyring) -> 
     if address := address_name(ip, client=client, keyring=keyring):
         subjects.append(Subject(PumpingScope.IP, address))
     subjects.append(Subject(PumpingScope.CLIENT, client))
-    return Asked(keyring.pseudonym("phone", number.e164), number.country, tuple(subjects))
+    return Asked(line_name(number, keyring), number.country, tuple(subjects))
+
+
+def line_name(number: PhoneNumber, keyring: Keyring) -> str:
+    """The pseudonym of a phone line, with whatever client."""
+    return keyring.pseudonym("phone", number.e164)
 
 
 def address_name(ip: str, *, client: str, keyring: Keyring) -> str:

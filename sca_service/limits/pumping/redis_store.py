@@ -108,6 +108,10 @@ class PumpingStore:
             await known
         await counted
 
+    async def forget_line(self, line: str) -> None:
+        """Know a line no more, as of a payer who is erased (GDPR Art. 17). Raises StoreUnavailable."""
+        await self._redis.command("DEL", _line_key(line))
+
     async def give_back(self, passed: Passed) -> None:
         """A message that passed is not sent after all. Raises StoreUnavailable."""
         await self._redis.call(_GIVE_BACK, _counted_keys(passed.asked), (passed.hour,))

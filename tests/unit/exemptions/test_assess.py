@@ -1,8 +1,24 @@
 """The articles are tried in the policy's order; the first that holds is the one that is used."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from sca_service.exemptions.assess import ARTICLES, assess
-from sca_service.exemptions.model import Context, Counter, History, Obstacle, Reason
-from sca_service.policy.exemptions import Article
+from sca_service.exemptions.model import (
+    Context,
+    Counter,
+    History,
+    Obstacle,
+    PaymentType,
+    Reason,
+    Risk,
+    Series,
+)
+from sca_service.kernel.money import Amount
+from sca_service.policy.exemptions import Article, CorporateRule
+from sca_service.policy.risk import Decision
 from tests.exemption_cases import ALL_EXCLUDED, LOW_RATE, POLICY, access, payment, policy
 
 
@@ -50,6 +66,34 @@ def test_an_exempt_one_tells_what_stood_against_those_before_it() -> None:
     assessment = assess(payment("10"), POLICY, History())
     assert assessment.article is Article.LOW_VALUE
     assert assessment.reasons == (Reason(Article.TRUSTED_BENEFICIARY, Obstacle.NOT_TRUSTED),)
+
+
+ALL_HOLD: dict[Article, dict[str, Any]] = {
+    Article.TRUSTED_BENEFICIARY: {},
+    Article.RECURRING: {"series": "series-a"},
+    Article.OWN_ACCOUNTS: {"type": PaymentType.CREDIT_TRANSFER, "same_holder": True, "held_here": True},
+    Article.LOW_VALUE: {},
+    Article.CONTACTLESS: {"context": Context.CONTACTLESS, "instrument": "card-1"},
+    Article.UNATTENDED_TERMINAL: {"context": Context.UNATTENDED_TERMINAL, "merchant_category": "4111"},
+    Article.CORPORATE: {"process": "host-to-host", "payer_is_consumer": False},
+}
+
+
+@pytest.mark.parametrize("article", ALL_HOLD)
+@pytest.mark.parametrize("none_from", [Decision.CHALLENGE, Decision.STEP_UP, Decision.REFUSE])
+@pytest.mark.parametrize("decision", [None, *Decision])
+def test_from_a_decision_on_no_article_exempts(
+    article: Article, none_from: Decision, decision: Decision | None
+) -> None:
+    """RTS Art. 2(1): what risk refuses never is; from where on else is the bank's choice. None is no decision."""
+    corporate = CorporateRule(("host-to-host",), "file 1")
+    rules = replace(policy(article), none_from=none_from, corporate=corporate)
+    history = History(trusted=frozenset({"payee-a"}), series=Series(Amount("EUR", 1_000), "payee-a"))
+    facts = payment("10", risk=Risk(decision=decision), **ALL_HOLD[article])
+    assessment = assess(facts, rules, history)
+    is_stopped = decision is not None and decision.rank >= none_from.rank
+    assert assessment.exempt is not is_stopped
+    assert assessment.reasons == ((Reason(article, Obstacle.RISK_REFUSED),) if is_stopped else ())
 
 
 def test_a_case_that_no_article_speaks_of_is_not_exempt() -> None:

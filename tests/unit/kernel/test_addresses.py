@@ -1,12 +1,20 @@
 """Addresses: what counts as one, and whose a request is behind proxies."""
 
 import ipaddress
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sca_service.kernel.addresses import Proxies, read_networks, sender_of, site_of
+from sca_service.kernel.addresses import (
+    Proxies,
+    network_of,
+    networks_around,
+    read_networks,
+    sender_of,
+    site_of,
+)
 
 PEER = "203.0.113.9"
 OURS = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:aa::/48")]
@@ -102,3 +110,40 @@ def test_what_names_no_network_is_a_mistake(content: object) -> None:
     assert read_networks(content, "api.trusted_proxies", mistakes) == ()
     assert len(mistakes) == 1
     assert mistakes[0].startswith("api.trusted_proxies: must")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("203.0.113.0/24", "203.0.113.0/24"),
+        ("203.0.0.0/16", "203.0.0.0/16"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:DB8::/64", "2001:db8::/64"),
+        ("2001:db8:0::/48", "2001:db8::/48"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("203.0.113.7/24", None),
+        ("203.0.113.0/25", None),
+        ("0.0.0.0/0", None),
+        ("2001:db8::/33", None),
+        ("::/0", None),
+        ("localhost", None),
+        ("", None),
+    ],
+)
+def test_a_network_has_one_name_and_one_of_four_sizes(text: str, name: str | None) -> None:
+    """What nobody looks up by cannot be listed."""
+    assert network_of(text) == name
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.ip_addresses())
+def test_an_address_is_found_by_each_network_around_it(address: Any) -> None:
+    """Whatever network is listed that it lies in, the look-up asks for it by the same name."""
+    around = networks_around(str(address))
+    told = address.ipv4_mapped if address.version == 6 and address.ipv4_mapped else address
+    assert len(around) == (2 if told.version == 4 else 3)
+    for network in around:
+        assert told in ipaddress.ip_network(network)
+        assert network_of(network) == network

@@ -136,6 +136,36 @@ def test_what_cannot_be_told_is_an_error_and_no_missing_fact(source: str, facts:
     assert verdict(source, facts) is Verdict.ERROR
 
 
+BROKEN = "amount / (amount - 5) > 1"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (f"malware || {BROKEN}", Verdict.ERROR),
+        (f"{BROKEN} || malware", Verdict.ERROR),
+        (f"malware || ratio > 1.0 || {BROKEN} || malware", Verdict.ERROR),
+        (f"malware && {BROKEN}", Verdict.ERROR),
+        (f"country == 'DE' && (malware || ({BROKEN}))", Verdict.ERROR),
+        (f"!(malware || {BROKEN})", Verdict.ERROR),
+        (f"!!(malware || {BROKEN})", Verdict.ERROR),
+        (f"(malware || {BROKEN}) ? true : country == 'DE'", Verdict.ERROR),
+        (f"country == 'DE' ? malware || {BROKEN} : malware", Verdict.ERROR),
+        (f"country == 'FR' ? {BROKEN} : malware ? true : {BROKEN}", Verdict.NOT_SUPPLIED),
+        (f"malware || country in ['a) || (', \"?:\"] || {BROKEN} // || (", Verdict.ERROR),
+        (f"(malware || // a comment: ( || \n {BROKEN} // another )\n)", Verdict.ERROR),
+        (f"malware || {BROKEN} || country == 'DE'", Verdict.HOLDS),
+        (f"malware && {BROKEN} && country == 'FR'", Verdict.FAILS),
+        ("malware || amount / 5 > 1", Verdict.NOT_SUPPLIED),
+        ("malware || size(marks) > 3", Verdict.NOT_SUPPLIED),
+    ],
+)
+def test_an_error_counts_though_a_fact_is_missing_beside_it(source: str, expected: Verdict) -> None:
+    """Whichever comes first, however deep, unless another part decides: CEL itself tells the first error only."""
+    facts = {name: value for name, value in ALL.items() if name not in ("malware", "ratio")}
+    assert verdict(source, facts) is expected
+
+
 def test_a_text_that_only_looks_like_a_missing_fact_is_an_error() -> None:
     """An error quotes the key that is not in a map: a fact must not be able to speak for the library."""
     condition = LANGUAGE.compile("{'a': malware}[country]")

@@ -33,9 +33,16 @@ def test_the_shipped_policy_is_what_the_documentation_says(shipped: Path) -> Non
         (LimitedAction.RESEND, LimitScope.PAYER, 10, 600, 10),
         (LimitedAction.ENROL, LimitScope.PAYER, 60, 3_600, 60),
         (LimitedAction.SEND, LimitScope.PREFIX, 600, 3_600, 600),
+        (LimitedAction.VERIFY, LimitScope.IP, 500, 600, 500),
+        (LimitedAction.VERIFY, LimitScope.CLIENT, 300, 3_600, 300),
+        (LimitedAction.VERIFY, LimitScope.CLIENT, 2_000, 3_600, 2_000),
+        (LimitedAction.PROVE, LimitScope.ADDRESS, 600, 60, 600),
     }
-    refusing = {limit.on for limit in policy.limits if limit.at_limit is AtLimit.REFUSE}
-    assert refusing == {LimitedAction.ISSUE, LimitedAction.RESEND, LimitedAction.ENROL}
+    observing = {(limit.on, limit.scope) for limit in policy.limits if limit.at_limit is AtLimit.OBSERVE}
+    assert observing == {
+        (LimitedAction.SEND, LimitScope.PREFIX),
+        (LimitedAction.VERIFY, LimitScope.CLIENT),
+    }
     assert [texts.language for texts in policy.texts.languages] == ["en", "de", "it", "hi"]
 
 

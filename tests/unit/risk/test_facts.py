@@ -19,7 +19,9 @@ from sca_service.risk.facts import (
     Marks,
     RiskOrder,
     facts_of,
+    network_pseudonym,
     own_minor,
+    payee_subject,
     subject_pseudonym,
     subjects_of,
 )
@@ -296,7 +298,22 @@ def test_subjects_are_pseudonyms_within_their_client() -> None:
         assert personal not in told
     other = subjects_of(replace(one, client="other"), KEYRING)
     assert not set(subjects.others.values()) & set(other.others.values())
-    assert set(subjects.others) == set(SubjectKind)
+    assert set(subjects.others) == set(SubjectKind) - {SubjectKind.CARD}
+
+
+def test_what_is_around_a_request_is_looked_up_on_lists_only() -> None:
+    """The networks of the address, the card, and every payee of a batch, once each."""
+    accounts = [Account.parse(iban=iban) for iban in (IBAN, "GB29NWBK60161331926819", IBAN)]
+    shares = [PayeeShare(Payee("ACME", account), Amount("EUR", 100)) for account in accounts]
+    batch = Transaction.batch(total=Amount("EUR", 300), shares=shares)
+    one = replace(order(Marks(ip="203.0.113.7", card_ref="card-1")), transaction=batch)
+    subjects = subjects_of(one, KEYRING)
+    kinds = [kind for kind, _ in subjects.around]
+    assert sorted(kinds) == ["card", "ip", "ip", "payee", "payee"]
+    assert SubjectKind.PAYEE not in subjects.others
+    for network in ("203.0.113.0/24", "203.0.0.0/16"):
+        assert (SubjectKind.IP, network_pseudonym(KEYRING, one.client, network)) in subjects.around
+    assert payee_subject(KEYRING, one.client, batch) is None
 
 
 @pytest.mark.parametrize(

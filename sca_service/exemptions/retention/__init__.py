@@ -1,0 +1,1 @@
+"""How long assessments are kept."""
