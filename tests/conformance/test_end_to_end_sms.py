@@ -22,7 +22,7 @@ from tests.conformance.end_to_end import (
     smpp_section,
     write_policies,
 )
-from tests.harness import Bank, Deployment
+from tests.harness import READY_SECONDS, Bank, Deployment
 from tests.peers import node_module
 from tests.peers.sms_centre import SmsCentre, sms_centre
 from tests.ports import free_port
@@ -200,7 +200,9 @@ def _refusal(run: Run, folder: Path, policies: Path | None, role: str, environ: 
     refused.servers = run.deployment.servers
     write_keyring(refused.keyring_file)
     command = [sys.executable, "-m", "sca_service", role, "--config", str(refused.config(free_port()))]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=30, text=True, env=environ)
+    ended = subprocess.run(
+        command, capture_output=True, check=False, timeout=READY_SECONDS, text=True, env=environ
+    )
     assert ended.returncode not in (0, -9)
     assert "Traceback" not in ended.stderr
     return ended.stdout + ended.stderr

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, ConsoleMessage, Error, Page, Route, St
 from redis.asyncio import Redis
 
 from sca_service.kernel.ids import new_id
-from tests.harness import Bank, Deployment, unique_psu, wrong
+from tests.harness import PATIENCE_SECONDS, Bank, Deployment, unique_psu, wrong
 from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
 
@@ -121,7 +121,7 @@ async def browser(
             )
             contexts.push_async_callback(context.close)
             page = await context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(1000 * PATIENCE_SECONDS)
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
             if not scripts:
@@ -136,7 +136,7 @@ async def tab(service: Deployment, chromium: Browser, signed_in: StorageState) -
     """A signed-in page for many tests: to open one takes longer than what most of them do in it."""
     context = await chromium.new_context(base_url=service.api.url, storage_state=signed_in)
     page = await context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     yield page
     await context.close()
 
