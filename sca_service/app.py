@@ -4,8 +4,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 import uvicorn
@@ -15,6 +15,7 @@ from sca_service.alerts.book import LANE, Rounds
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
+from sca_service.audit.following.follower import LogFollower
 from sca_service.audit.log.housekeeping import Household
 from sca_service.audit.log.retention import Retention
 from sca_service.audit.log.sequencer import Sequencer
@@ -23,7 +24,7 @@ from sca_service.audit.log.witnesses.postgres_store import WitnessStore
 from sca_service.audit.log.witnesses.publisher import Publisher
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.record import StateSource
-from sca_service.core import log_signers, open_core
+from sca_service.core import Core, log_signers, open_core
 from sca_service.custody.postgres_store import SealedStore
 from sca_service.custody.resealing import Resealer
 from sca_service.delivery.dispatch import Dispatcher
@@ -41,11 +42,22 @@ from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
 from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
 from sca_service.web import web_application
+from sca_service.webhooks.caller import EndpointCaller
+from sca_service.webhooks.outbox.fill import FOLLOWER, fill
+from sca_service.webhooks.outbox.postgres_store import OutboxStore
+from sca_service.webhooks.outbox.sender import WebhookSender
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
 """The log role's statements work on thousands of rows; nobody waits for an answer from it."""
+
+Run = Callable[[asyncio.Event], Coroutine[None, None, None]]
+"""A loop that runs until the event is set."""
+
+_WEBHOOK_CONNECTIONS = 4
+_WEBHOOK_STATEMENT_SECONDS = 10.0
+"""What follows the log and calls banks works on many rows at once; nobody waits for an answer from it."""
 
 _ALERT_CONNECTIONS = 2
 """What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
@@ -120,6 +132,7 @@ async def run_worker(settings: Settings) -> None:
             signal=Rounds(),
             partitions=(LANE,),
         )
+        webhooks = await stack.enter_async_context(_webhooks(core))
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
         resealer = Resealer(
             store=SealedStore(core.postgres), writer=core.writer, keyring=settings.keyring, clock=core.clock
@@ -133,10 +146,38 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(dispatcher.run(stop))
             tasks.create_task(alert_dispatcher.run(stop))
             tasks.create_task(drain.run(stop))
+            for run in webhooks:
+                tasks.create_task(run(stop))
             tasks.create_task(announcer.keep_measuring(stop))
             tasks.create_task(core.allow_list_keeper().run(stop))
             tasks.create_task(resealer.run(stop))
             tasks.create_task(Copier(MarkStore(core.postgres), core.risk_store()).run(stop))
+
+
+@asynccontextmanager
+async def _webhooks(core: Core) -> AsyncIterator[tuple[Run, ...]]:
+    """What fills the outbox of webhooks from the log, what empties it, and what tends it: the worker runs all three."""
+    policy, sandbox = core.policy.webhooks, core.settings.sandbox_folder is not None
+    caller = EndpointCaller(answer_seconds=policy.answer_seconds, sandbox=sandbox)
+    pool = await connect_postgres(
+        core.settings.postgres_url,
+        most_connections=_WEBHOOK_CONNECTIONS,
+        statement_deadline_seconds=_WEBHOOK_STATEMENT_SECONDS,
+        leaves_nothing=True,
+    )
+    try:
+        follower = LogFollower(pool, FOLLOWER, fill, from_beginning=False)
+        sender = WebhookSender(
+            store=OutboxStore(pool),
+            caller=caller,
+            keyring=core.settings.keyring,
+            policy=policy,
+            clock=core.clock,
+        )
+        yield follower.run, sender.run, sender.tend
+    finally:
+        await caller.close()
+        await pool.close()
 
 
 async def run_log(settings: Settings) -> None:

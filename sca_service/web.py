@@ -26,6 +26,7 @@ from sca_service.api import push_subscriptions as push_subscription_routes
 from sca_service.api import receipts as receipt_routes
 from sca_service.api import risk_listings as risk_listing_routes
 from sca_service.api import trusted_beneficiaries as beneficiary_routes
+from sca_service.api import webhooks as webhook_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.authorisations import Authorisations
 from sca_service.api.clients import ClientDirectory
@@ -77,6 +78,8 @@ from sca_service.risk.postgres_store import MarkStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
+from sca_service.webhooks.desk import WebhookDesk
+from sca_service.webhooks.postgres_store import EndpointStore
 
 
 def issuer(core: Core, assessor: Assessor) -> Issuer:
@@ -181,6 +184,17 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
+def webhook_desk(core: Core) -> WebhookDesk:
+    """Where clients' webhook endpoints are kept."""
+    return WebhookDesk(
+        store=EndpointStore(core.postgres),
+        keyring=core.settings.keyring,
+        policy=core.policy.webhooks,
+        clock=core.clock,
+        sandbox=core.settings.sandbox_folder is not None,
+    )
+
+
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
@@ -229,6 +243,7 @@ def _routes() -> list[Any]:
         *beneficiary_routes.ROUTES,
         *risk_listing_routes.ROUTES,
         *alert_routes.ROUTES,
+        *webhook_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -258,6 +273,11 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
         ),
         "alerts": alert_routes.AlertOperations(
             desk=core.alert_desk(),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
+        ),
+        "webhooks": webhook_routes.WebhookOperations(
+            desk=webhook_desk(core),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

@@ -19,6 +19,7 @@ from sca_service.api.limit_headers import limit_headers
 from sca_service.exemptions.beneficiaries.trusted import BeneficiaryAuthorisationRequired
 from sca_service.kernel import errors
 from sca_service.kernel.telemetry import REQUESTS_FAILED
+from sca_service.webhooks.desk import WebhookDisabled
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -38,6 +39,7 @@ PROBLEMS: dict[type[errors.ScaError], int] = {
     errors.NotPending: 409,
     errors.AuthorisationRequired: 409,
     errors.KeyAlreadyEnrolled: 409,
+    WebhookDisabled: 409,
     errors.IdempotencyKeyReused: 422,
     errors.TooEarly: 429,
     errors.ResendCooldown: 429,

@@ -21,6 +21,7 @@ class Place(StrEnum):
     TRUSTED_BENEFICIARIES = "trusted_beneficiaries"
     ALERTS = "alerts"
     RISK_MARKS = "risk_marks"
+    WEBHOOK_ENDPOINTS = "webhook_endpoints"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -33,6 +34,7 @@ TABLES = (
     Place.TRUSTED_BENEFICIARIES,
     Place.ALERTS,
     Place.RISK_MARKS,
+    Place.WEBHOOK_ENDPOINTS,
     Place.CHALLENGES,
 )
 

@@ -41,6 +41,7 @@ _TABLES = {
     Place.TRUSTED_BENEFICIARIES: _Table("sealed"),
     Place.ALERTS: _Table("sealed"),
     Place.RISK_MARKS: _Table("sealed"),
+    Place.WEBHOOK_ENDPOINTS: _Table("sealed"),
     Place.CHALLENGES: _Table("state", head=_IN_STATE, is_empty="false"),
 }
 

@@ -1,4 +1,4 @@
-"""Network addresses: whose a request is behind proxies, and what counts as one address."""
+"""Network addresses: whose a request is behind proxies, what counts as one address, and which are public."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -67,6 +67,41 @@ def sender_of(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -
             break
         sender = str(before)
     return sender
+
+
+_LEADS_ELSEWHERE = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "::/96",  # IPv4-compatible, long out of use (RFC 4291, 2.5.5.1)
+        "64:ff9b::/96",  # NAT64: an IPv4 address of any kind (RFC 6052)
+        "64:ff9b:1::/48",  # NAT64 within a site (RFC 8215)
+        "2001::/32",  # Teredo
+        "2002::/16",  # 6to4
+    )
+)
+"""IPv6 networks in whose addresses an IPv4 address is hidden, which may be any."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the open Internet: nothing private, local, shared, reserved, mapped or multicast.
+
+    False for what is no address. IANA's registries of special-purpose addresses (RFC 6890) say what is global.
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address) and (
+        found.scope_id or found.ipv4_mapped or any(found in network for network in _LEADS_ELSEWHERE)
+    ):
+        return False
+    return found.is_global and not found.is_multicast and not found.is_reserved
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is this very machine's."""
+    found = _parsed(address)
+    return found is not None and found.is_loopback
 
 
 class Proxies:

@@ -47,6 +47,10 @@ FOLLOWER_WAITING = Gauge(
 WITNESS_ANSWERS = Counter(
     "sca_log_witness_answers", "What witnesses answered to checkpoints.", ["witness", "verdict"]
 )
+WEBHOOK_ATTEMPTS = Counter("sca_webhook_attempts", "Calls to webhook endpoints.", ["outcome"])
+WEBHOOK_LAG = Gauge(
+    "sca_webhook_lag_seconds", "How long the oldest message to an endpoint that answers has been due."
+)
 
 
 def configure_logging(level: str) -> None:

@@ -7,6 +7,7 @@ from sca_service.policy.exemption_bounds import EXEMPTION_BOUNDS
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
 from sca_service.policy.pumping_bounds import PUMPING_BOUNDS
 from sca_service.policy.template import Placeholder, Template
+from sca_service.policy.webhooks import WEBHOOK_BOUNDS
 
 __all__ = ["Bound"]
 """Named here too: whoever knows the bounds knows what one is."""
@@ -157,6 +158,7 @@ BOUNDS = (
     ),
     Bound("networks.toml", "network entries", 0, 20_000, "more belong into a look-up"),
     *PUMPING_BOUNDS,
+    *WEBHOOK_BOUNDS,
     Bound(
         "retention.toml",
         "years",

@@ -34,6 +34,7 @@ from sca_service.policy.risk import RiskPolicy
 from sca_service.policy.risk_reader import read_risk
 from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
+from sca_service.policy.webhooks_reader import read_webhooks
 
 FILES = (
     "authenticators.toml",
@@ -50,6 +51,7 @@ FILES = (
     "senders.toml",
     "suppliers.toml",
     "texts.toml",
+    "webhooks.toml",
 )
 
 NEXT = "next"
@@ -119,6 +121,7 @@ def _read(folder: Path) -> Policy | list[str]:
     pumping = read_pumping(tables["pumping.toml"])
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
+    webhooks = read_webhooks(tables["webhooks.toml"])
     risk = _risk(folder, tables["risk.toml"], contents["risk.toml"])
     next_risk = _next_risk(folder / NEXT, found)
     if found:
@@ -139,6 +142,7 @@ def _read(folder: Path) -> Policy | list[str]:
         supply=supply,
         risk=replace(risk, digest=digest_of({_RISK: contents[_RISK]})),
         digest=digest_of(contents),
+        webhooks=webhooks,
         next_risk=next_risk,
     )
 

@@ -14,6 +14,7 @@ from sca_service.policy.replies import Replies
 from sca_service.policy.risk import RiskPolicy
 from sca_service.policy.supply import SupplyPolicy
 from sca_service.policy.template import Template
+from sca_service.policy.webhooks import WebhookPolicy
 from sca_service.policy.words import Channel, Occasion, Purpose
 
 __all__ = ["Channel", "Occasion", "Purpose"]
@@ -348,6 +349,7 @@ class Policy:
     supply: SupplyPolicy
     risk: RiskPolicy
     digest: str
+    webhooks: WebhookPolicy
     next_risk: RiskPolicy | None = None
 
     def ladder(self, purpose: Purpose) -> Ladder:

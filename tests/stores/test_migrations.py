@@ -43,6 +43,9 @@ TABLES = {
     "payer_keys",
     "pumping_allowances",
     "push_subscriptions",
+    "webhook_attempts",
+    "webhook_endpoints",
+    "webhook_messages",
 }
 
 

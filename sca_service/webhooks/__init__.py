@@ -1,0 +1,1 @@
+"""Signed calls to banks that tell what happened, as Standard Webhooks says."""

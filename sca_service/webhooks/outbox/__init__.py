@@ -1,0 +1,1 @@
+"""What is to be told to endpoints, durable, and how it gets there."""
