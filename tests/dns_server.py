@@ -1,4 +1,4 @@
-"""A small DNS server on the loopback interface: answers NAPTR queries over UDP as a test says, or not at all."""
+"""A small DNS server on the loopback interface: answers NAPTR and A queries over UDP as a test says, or not at all."""
 
 import asyncio
 
@@ -14,11 +14,13 @@ class DnsServer(asyncio.DatagramProtocol):
     """The server; an async context manager. A class because it holds its socket and what it was asked.
 
     `records` are NAPTR records as a zone file has them, by name; a name without any does not exist (NXDOMAIN). While
-    `is_silent`, nothing is answered; `garbage` is sent instead of an answer; `rcode` is every answer's.
+    `is_silent`, nothing is answered; `garbage` is sent instead of an answer; `rcode` is every answer's. `addresses` are A
+    records by name: each query gets the next one, and the last one stays.
     """
 
     def __init__(self) -> None:
         self.records: dict[str, list[str]] = {}
+        self.addresses: dict[str, list[str]] = {}
         self.asked: list[str] = []
         self.is_silent = False
         self.garbage = b""
@@ -50,8 +52,14 @@ class DnsServer(asyncio.DatagramProtocol):
         answer.flags |= dns.flags.AA
         answer.set_rcode(self.rcode)
         records = self.records.get(name)
+        kind = "NAPTR"
+        if query.question[0].rdtype == dns.rdatatype.A:
+            left = self.addresses.get(name, [])
+            records, kind = left[:1] or None, "A"
+            if len(left) > 1:
+                left.pop(0)
         if records is None and self.rcode is dns.rcode.NOERROR:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif records:
-            answer.answer.append(dns.rrset.from_text(name, 60, "IN", "NAPTR", *records))
+            answer.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *records))
         self._transport.sendto(answer.to_wire(), sender)

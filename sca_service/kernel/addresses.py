@@ -99,9 +99,12 @@ def is_public(address: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is this very machine's."""
-    found = _parsed(address)
-    return found is not None and found.is_loopback
+    """Whether an address is this very machine's; one in disguise (`::ffff:127.0.0.1`) is not taken for it."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return found.is_loopback and not (isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped)
 
 
 class Proxies:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,7 +86,19 @@ class EndpointCaller:
         await self._pool.aclose()
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, int]:
-        """The status, and what `Retry-After` asks for in seconds."""
+        """The status, and what `Retry-After` asks for in seconds.
+
+        A connection that was kept may have been closed by the endpoint meanwhile: then it goes out over a new one.
+        """
+        way = _Way()
+        try:
+            return await self._post(url, headers, body, way)
+        except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
+            if way.is_new or way.is_answered:
+                raise
+        return await self._post(url, headers, body, way)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, way: "_Way") -> tuple[int, int]:
         sent = {
             "User-Agent": "sca-service",
             "Content-Type": "application/json",
@@ -98,8 +111,12 @@ class EndpointCaller:
             url,
             headers=[(name.encode(), value.encode()) for name, value in sent.items()],
             content=body,
-            extensions={"timeout": {"connect": _CONNECT_SECONDS, "pool": self._answer_seconds}},
+            extensions={
+                "timeout": {"connect": _CONNECT_SECONDS, "pool": self._answer_seconds},
+                "trace": way.note,
+            },
         ) as response:
+            way.is_answered = True
             received = 0
             async for part in response.aiter_stream():
                 received += len(part)
@@ -107,6 +124,18 @@ class EndpointCaller:
                     break
             asked = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
             return response.status, int(asked[:6]) if asked.isdigit() else 0
+
+
+@dataclass(slots=True)
+class _Way:
+    """How a request went, by the events of its connection: whether that was opened for it, and an answer began."""
+
+    is_new: bool = False
+    is_answered: bool = False
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        """Hear one event of httpcore's `trace` extension."""
+        self.is_new = self.is_new or event == "connection.connect_tcp.started"
 
 
 def url_mistake(url: str, *, sandbox: bool) -> str | None:
