@@ -14,8 +14,8 @@ class DnsServer(asyncio.DatagramProtocol):
     """The server; an async context manager. A class because it holds its socket and what it was asked.
 
     `records` are NAPTR records as a zone file has them, by name; a name without any does not exist (NXDOMAIN). While
-    `is_silent`, nothing is answered; `garbage` is sent instead of an answer; `rcode` is every answer's. `addresses` are A
-    records by name: each query gets the next one, and the last one stays.
+    `is_silent`, nothing is answered; `garbage` is sent instead of an answer; `rcode` is every answer's. `addresses` are
+    A records by name: each query gets the next one, and the last one stays.
     """
 
     def __init__(self) -> None:

@@ -60,6 +60,8 @@ _MAY_REVEAL = {
     "delivery/channels/rsa_jwt.py": "next to the key that signs",
     "delivery/channels/push/fan_out.py": "the payer's pseudonym, whose devices are looked up",
     "sandbox/mailbox.py": "the handset: the only place where a code can be read",
+    "webhooks/signature.py": "next to the MAC and the key that sign a message",
+    "api/webhooks.py": "an endpoint's secret, told once to the client that it is for",
     "api/sandbox.py": "the handset, over HTTP",
     "api/clients.py": "next to the MAC that an API key is stored as",
     "challenges/erasure.py": "next to the MAC that an operator's API key is known by",

@@ -62,6 +62,8 @@ OPERATIONS = (
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
     "create_alert", "get_alert",
+    "create_webhook", "list_webhooks", "get_webhook", "change_webhook", "delete_webhook", "rotate_webhook",
+    "test_webhook", "list_webhook_messages", "get_webhook_message", "replay_webhook",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",

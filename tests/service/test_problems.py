@@ -118,6 +118,15 @@ async def _internal_error_of_an_answer(world: World) -> httpx.Response:
     return response
 
 
+async def _disabled_webhook(world: World) -> httpx.Response:
+    made = await world.bank.http.post("/v1/webhooks", json={"url": "https://bank.example/webhooks"})
+    place = f"/v1/webhooks/{made.json()['id']}"
+    await world.bank.http.patch(place, json={"status": "disabled"})
+    response = await world.bank.http.post(f"{place}/test")
+    await world.bank.http.delete(place)
+    return response
+
+
 Meet = Callable[[World], Awaitable[httpx.Response]]
 MEETINGS: dict[str, tuple[str, int, Meet]] = {
     "no key": ("unauthorized", 401, lambda w: w.post("/v1/challenges", Authorization="")),
@@ -135,6 +144,7 @@ MEETINGS: dict[str, tuple[str, int, Meet]] = {
     "in flight": ("request-in-flight", 409, _request_in_flight),
     "no channel": ("no-more-channels", 409, _no_more_channels),
     "unsigned device": ("invalid-proof", 401, lambda w: w.bank.http.get("/device/v1/challenges")),
+    "disabled webhook": ("webhook-disabled", 409, _disabled_webhook),
     "known key": ("key-already-enrolled", 409, _known_key),
     "untrusted payee": ("beneficiary-authorisation-required", 403, _untrusted_payee),
     "later authenticator": ("authorisation-required", 409, _authorisation_required),

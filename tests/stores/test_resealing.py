@@ -36,6 +36,7 @@ from tests.alerts import new_alert
 from tests.erasure_office import Office, cancel, on_record, open_office
 from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.storeroom import CLIENT, new_payer, values_of
+from tests.webhooks import PostRoom
 
 TEXT = create_keyring_text()
 OLD = Keyring.parse(TEXT)
@@ -58,7 +59,7 @@ def own_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 async def pool(own_stores: Deployment) -> AsyncIterator[asyncpg.Pool]:
     """Connections to tables that are empty."""
     pool = await connect_postgres(own_stores.servers.postgres.url, most_connections=6)
-    await pool.execute(f"TRUNCATE {', '.join(TABLES)}, audit_private")
+    await pool.execute(f"TRUNCATE {', '.join(TABLES)}, audit_private, webhook_messages, webhook_attempts")
     yield pool
     await pool.close()
 
@@ -175,11 +176,12 @@ async def passes_on_record(pool: asyncpg.Pool) -> int:
 
 
 async def test_everything_opens_without_the_old_root(office: Office, pool: asyncpg.Pool) -> None:
-    """A seed, a device, a payee, a notice, values, a challenge, and one that was erased: under the new root alone."""
+    """A seed, a device, a payee, a notice, an endpoint's keys, values, challenges: under the new root alone."""
     authenticator = await add_authenticator(pool)
     (device,) = await add_subscriptions(pool, 1)
     beneficiary, alert = await add_beneficiary(pool), await add_alert(pool)
     listing = await add_listing(pool)
+    endpoint = await PostRoom(pool, OLD).endpoint("https://bank.example/webhooks")
     event = await add_payer_key(pool)
     challenge = await add_challenge(office, pool)
     erased, _ = await office.challenged(payer := f"cust_{secrets.token_hex(6)}")
@@ -202,6 +204,9 @@ async def test_everything_opens_without_the_old_root(office: Office, pool: async
     assert NEW_ONLY.open(shown, listing) == b"shown"
     held = await pool.fetchval("SELECT sealed FROM alerts WHERE id = $1", alert)
     assert opened_alert(NEW_ONLY, held, alert).number
+    keys = (await PostRoom(pool, NEW_ONLY).desk.get(CLIENT, endpoint.endpoint.id)).keys
+    signed = [one.sign(message="msg_1", at_s=1, body="{}", now_ms=1) for one in (endpoint.keys, keys)]
+    assert signed[0] == signed[1]
     opened = await Vault(pool, NEW_ONLY).disclosures([event])
     assert [one.name for one in opened[event]] == ["phone"]
     view = ChallengeView.open(await on_record(office, challenge), NEW_ONLY)
