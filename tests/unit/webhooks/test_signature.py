@@ -2,8 +2,11 @@
 
 import base64
 import json
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -113,3 +116,24 @@ def test_keys_are_sealed_for_their_endpoint(scheme: Scheme) -> None:
     assert again.before_ends_at_ms == 1_000
     with pytest.raises(SealBroken):
         SigningKeys.opened(keyring, sealed, "whk_2", scheme)
+
+
+def test_what_the_page_tells_banks_to_do() -> None:
+    """The snippet of docs/webhooks.md takes what we sign, also while a secret is replaced, and nothing else."""
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text("utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(snippet, told)  # noqa: S102 - the page's own
+    verify = told["verify"]
+    first = SigningKeys.new(Scheme.V1)
+    second = first.rotated(before_ends_at_ms=now_ms() + HOUR_MS)
+    said = headers(second, now_ms())
+    for keys in (first, second):
+        verify(secret_of(keys), said, BODY.encode())
+    for secret, sent, body in (
+        (secret_of(SigningKeys.new(Scheme.V1)), said, BODY),
+        (secret_of(first), said, BODY + " "),
+        (secret_of(first), headers(first, now_ms() - HOUR_MS), BODY),
+    ):
+        with pytest.raises(ValueError, match=r"signed|old"):
+            verify(secret, sent, body.encode())
