@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from tests.architecture.leaks import Canaries
 from tests.faults.cuts import challenge_key, commits_held_back, restart
 from tests.harness import Bank, Deployment, code_in, wrong
+from tests.rude_server import RudeServer
 
 CODES = 12
 PAYEE = "Zwitschervogel Kanarienhaus"
@@ -53,6 +54,7 @@ class Leftovers:
     events: list[bytes] = field(default_factory=list)
     metrics: list[bytes] = field(default_factory=list)
     dumps: list[bytes] = field(default_factory=list)
+    webhooks: list[bytes] = field(default_factory=list)
 
     @property
     def canaries(self) -> Canaries:
@@ -82,7 +84,8 @@ class Leftovers:
 
 async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
     """Send the canary through a running service, and keep what can be read while it runs."""
-    async with _recorded(deployment, left) as bank:
+    async with RudeServer() as receiver, _recorded(deployment, left) as bank:
+        endpoint = await _add_webhook(deployment, receiver, left)
         challenges = await _issue_over_all_channels(bank, left)
         await _answer_in_all_ways(bank, challenges)
         await _send_bad_input(bank, challenges)
@@ -90,6 +93,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
         await _kill_and_restart(deployment, bank, challenges)
+        await _read_webhooks(bank, endpoint, receiver, left)
         await _read_everything(deployment, bank, left)
 
 
@@ -105,6 +109,29 @@ async def _recorded(deployment: Deployment, left: Leftovers) -> AsyncIterator[Ba
     async with deployment.bank() as bank:
         bank.http.event_hooks["response"] = [keep]
         yield bank
+
+
+async def _add_webhook(deployment: Deployment, receiver: RudeServer, left: Leftovers) -> str:
+    """An endpoint that is told of everything; its secret is told once, and that answer is not looked at."""
+    async with deployment.bank() as bank:
+        made = await bank.http.post("/v1/webhooks", json={"url": f"{receiver.url}/hook"})
+    assert made.status_code == 201, made.text
+    left.api_keys.add(made.json()["secret"].removeprefix("whsec_"))
+    return f"/v1/webhooks/{made.json()['id']}"
+
+
+async def _read_webhooks(bank: Bank, endpoint: str, receiver: RudeServer, left: Leftovers) -> None:
+    """What arrived there, once something has after all the kills, and what the service shows of it."""
+    tested = (await bank.http.post(f"{endpoint}/test")).json()["id"]
+    for _ in range(1000):
+        if any(request.headers["webhook-id"] == tested for request in receiver.requests):
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("the test message did not arrive")
+    for path in ("", "/messages?limit=200", f"/messages/{tested}"):
+        await bank.http.get(endpoint + path)
+    left.webhooks += [str(one.headers).encode() + one.body for one in receiver.requests]
 
 
 def _order(phone: str, **members: Any) -> dict[str, Any]:

@@ -73,6 +73,13 @@ def test_no_other_file_holds_any(leftovers: Leftovers) -> None:
     assert _leaks(leftovers.canaries, _read(leftovers, elsewhere)) == []
 
 
+def test_no_webhook_holds_any(leftovers: Leftovers) -> None:
+    """What banks' endpoints were sent: bodies and headers."""
+    assert any(b"challenge.approved" in sent for sent in leftovers.webhooks)
+    contents = {f"webhook {number}": sent for number, sent in enumerate(leftovers.webhooks)}
+    assert _leaks(leftovers.canaries, contents) == []
+
+
 def test_no_dump_of_a_store_holds_any(leftovers: Leftovers) -> None:
     """Every value of Redis and PostgreSQL, uncompressed."""
     redis, postgres = leftovers.dumps

@@ -19,6 +19,7 @@ SEALED_BY = {
     "delivery/channels/push/subscriptions.py": Place.PUSH_SUBSCRIPTIONS,
     "audit/private/vault.py": Place.PAYER_KEYS,
     "exemptions/beneficiaries/trusted.py": Place.TRUSTED_BENEFICIARIES,
+    "webhooks/signature.py": Place.WEBHOOK_ENDPOINTS,
     "alerts/content.py": Place.ALERTS,
     "risk/listings.py": Place.RISK_MARKS,
     "challenges/issue.py": Place.CHALLENGES,
