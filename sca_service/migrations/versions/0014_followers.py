@@ -54,7 +54,7 @@ _UP = (
     ) WITH (fillfactor = 80)
     """,
     "CREATE UNIQUE INDEX webhook_messages_once ON webhook_messages (endpoint_id, once) WHERE once IS NOT NULL",
-    "CREATE INDEX webhook_messages_due ON webhook_messages (endpoint_id, due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX webhook_messages_due ON webhook_messages (endpoint_id, due_at, place) WHERE due_at IS NOT NULL",
     """
     CREATE INDEX webhook_messages_subject ON webhook_messages (endpoint_id, subject, place)
     WHERE due_at IS NOT NULL

@@ -39,6 +39,7 @@ _ADD = """
 """
 
 # The head of each subject that is due, as many of an endpoint as it has slots; those with the fewest calls come first.
+# The head is looked up for one message after the other: a join over all that wait took a third of a second.
 _CLAIM = """
     WITH slots AS MATERIALIZED (
         SELECT endpoint.id, COALESCE(busy.calls, 0) AS calls,
@@ -50,10 +51,11 @@ _CLAIM = """
     claimed AS MATERIALIZED (
         SELECT head.id FROM slots CROSS JOIN LATERAL (
             SELECT message.id FROM webhook_messages AS message
-            WHERE message.endpoint_id = slots.id AND message.due_at <= now() AND NOT EXISTS (
-                SELECT FROM webhook_messages AS earlier
-                WHERE earlier.endpoint_id = message.endpoint_id AND earlier.subject = message.subject
-                  AND earlier.place < message.place AND earlier.due_at IS NOT NULL
+            WHERE message.endpoint_id = slots.id AND message.due_at <= now() AND message.place = (
+                SELECT first.place FROM webhook_messages AS first
+                WHERE first.endpoint_id = message.endpoint_id AND first.subject = message.subject
+                  AND first.due_at IS NOT NULL
+                ORDER BY first.place LIMIT 1
             )
             ORDER BY message.due_at, message.place
             LIMIT GREATEST(slots.free, 0)
