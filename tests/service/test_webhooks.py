@@ -215,7 +215,7 @@ async def test_replay_of_a_message_and_of_a_time(
     sent = (await bank.http.post(f"{place}/test")).json()
 
     async def is_delivered() -> bool:
-        return (await got(bank, f"{place}/messages/{sent['id']}"))["status"] == "delivered"
+        return bool((await got(bank, f"{place}/messages/{sent['id']}"))["status"] == "delivered")
 
     await eventually(is_delivered)
     again = await bank.http.post(f"{place}/replay", json={"message": sent["id"]})

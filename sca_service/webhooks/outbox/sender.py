@@ -29,6 +29,8 @@ from sca_service.webhooks.signature import SigningKeys
 PAUSE_SECONDS = 0.2
 MARGIN_SECONDS = 20
 """What a lease lasts beyond the longest call: a busy worker puts down late what came of one."""
+_SETTLED_SECONDS = 2
+"""How long a worker that is told to stop waits beyond the longest call; what is late by then is sent again."""
 _TENDED_EVERY_SECONDS = 5.0
 _PRUNED_EVERY_SECONDS = 3600.0
 _PRUNED_AT_ONCE = 2000
@@ -101,7 +103,7 @@ class WebhookSender:
     async def finish(self) -> None:
         """Wait for what is under way."""
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=self._policy.answer_seconds + MARGIN_SECONDS)
+            await asyncio.wait(self._under_way, timeout=self._policy.answer_seconds + _SETTLED_SECONDS)
 
     async def tend(self, stop: asyncio.Event) -> None:
         """Tell of checkpoints, measure the lag and prune what is over, until `stop` is set."""
