@@ -43,8 +43,8 @@ from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
 from sca_service.web import web_application
 from sca_service.webhooks.caller import EndpointCaller
-from sca_service.webhooks.outbox.fill import FOLLOWER, fill
-from sca_service.webhooks.outbox.postgres_store import OutboxStore
+from sca_service.webhooks.outbox.fill import fill
+from sca_service.webhooks.outbox.postgres_store import FOLLOWER, OutboxStore
 from sca_service.webhooks.outbox.sender import WebhookSender
 
 KEEP_ALIVE_SECONDS = 75

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
+from sca_service.audit.following.postgres_store import register
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
 from sca_service.kernel.connections import in_time
@@ -185,6 +186,8 @@ class EndpointStore:
                 endpoint.sealed,
                 endpoint.created_at,
             )
+            # From here on it is told, also where no worker has run yet.
+            await register(connection, outbox.FOLLOWER, from_beginning=False)
             await insert_events(connection, [event])
             return endpoint
 

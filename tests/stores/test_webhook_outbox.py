@@ -82,6 +82,19 @@ async def test_order_holds_whatever_fails_in_between(room: PostRoom, receiver: R
         ]
 
 
+async def test_an_endpoint_is_told_before_a_worker_ever_ran(
+    quiet_stores: Deployment, keyring: Keyring
+) -> None:
+    """The log is followed from the first endpoint on, not from the first worker's start on."""
+    async with own_schema(quiet_stores) as pool:
+        await pool.execute("INSERT INTO clients (id, scopes) VALUES ($1, '{challenges}')", CLIENT)
+        await pool.execute("UPDATE log_state SET size = 7")
+        await PostRoom(pool, keyring).endpoint("https://bank.example/webhooks")
+        await pool.execute("UPDATE log_state SET size = 9")
+        await PostRoom(pool, keyring).endpoint("https://bank.example/webhooks")
+        assert await pool.fetchval("SELECT next_index FROM followers WHERE name = 'webhooks'") == 7
+
+
 async def test_a_slow_endpoint_delays_no_other(room: PostRoom, receiver: RudeServer) -> None:
     """It has its own few calls and no more, however much waits for it; the other gets everything meanwhile."""
     async with room.sender(most_at_once=POLICY.most_at_once + 2) as sender:

@@ -44,9 +44,9 @@ class Portion:
     next_index: int
 
 
-async def register(pool: Pool, name: str, *, from_beginning: bool) -> None:
+async def register(connection: Pool | Connection, name: str, *, from_beginning: bool) -> None:
     """Let a follower begin at the first entry that is kept, or behind the last; one that is known goes on."""
-    await pool.execute(_REGISTER, name, from_beginning)
+    await connection.execute(_REGISTER, name, from_beginning)
 
 
 async def waiting(pool: Pool, name: str) -> int:

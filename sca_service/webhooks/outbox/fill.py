@@ -8,9 +8,6 @@ from sca_service.webhooks.announcements import Announcement, announcement_of
 from sca_service.webhooks.outbox import postgres_store as store
 from sca_service.webhooks.outbox.postgres_store import NewMessage, Subscriber
 
-FOLLOWER = "webhooks"
-"""The name under which the log is followed."""
-
 
 async def fill(connection: store.Connection, events: Sequence[LoggedEvent]) -> None:
     """Put the messages about events into the outbox, within the transaction that the follower holds."""

@@ -16,6 +16,9 @@ from sca_service.webhooks.model import AttemptOutcome, CallResult, Claimed, Sche
 Pool = asyncpg.Pool
 Connection = asyncpg.pool.PoolConnectionProxy
 
+FOLLOWER = "webhooks"
+"""The name under which the log is followed."""
+
 _SUBSCRIBERS = """
     SELECT endpoint.id, endpoint.client_id, endpoint.types, client.scopes
     FROM webhook_endpoints AS endpoint JOIN clients AS client ON client.id = endpoint.client_id
