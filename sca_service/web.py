@@ -14,6 +14,7 @@ from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
 from sca_service.api import blocks as block_routes
+from sca_service.api import cards as card_routes
 from sca_service.api import challenge_events as challenge_event_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import devices as device_routes
@@ -243,6 +244,7 @@ def _routes() -> list[Any]:
         *beneficiary_routes.ROUTES,
         *risk_listing_routes.ROUTES,
         *alert_routes.ROUTES,
+        *card_routes.ROUTES,
         *webhook_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
@@ -278,6 +280,11 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
         ),
         "webhooks": webhook_routes.WebhookOperations(
             desk=webhook_desk(core),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
+        ),
+        "cards": card_routes.CardOperations(
+            desk=core.card_desk(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

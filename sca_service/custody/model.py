@@ -11,7 +11,7 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 class Place(StrEnum):
     """What holds texts that the keyring sealed, or codes that it derives.
 
-    The first seven are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
+    The first eleven are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
     themselves: challenges an hour after their time is over, answers under an Idempotency-Key within a day.
     """
 
@@ -22,6 +22,9 @@ class Place(StrEnum):
     ALERTS = "alerts"
     RISK_MARKS = "risk_marks"
     WEBHOOK_ENDPOINTS = "webhook_endpoints"
+    CARDS = "cards"
+    UPCOMING_CHARGES = "upcoming_charges"
+    CARD_CHARGES = "card_charges"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -35,6 +38,9 @@ TABLES = (
     Place.ALERTS,
     Place.RISK_MARKS,
     Place.WEBHOOK_ENDPOINTS,
+    Place.CARDS,
+    Place.UPCOMING_CHARGES,
+    Place.CARD_CHARGES,
     Place.CHALLENGES,
 )
 

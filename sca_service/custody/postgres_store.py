@@ -42,6 +42,9 @@ _TABLES = {
     Place.ALERTS: _Table("sealed"),
     Place.RISK_MARKS: _Table("sealed"),
     Place.WEBHOOK_ENDPOINTS: _Table("sealed"),
+    Place.CARDS: _Table("sealed", before_all=0, record_id="'card ' || replace(card::text, '-', '')"),
+    Place.UPCOMING_CHARGES: _Table("sealed"),
+    Place.CARD_CHARGES: _Table("sealed"),
     Place.CHALLENGES: _Table("state", head=_IN_STATE, is_empty="false"),
 }
 
