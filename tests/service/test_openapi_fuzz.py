@@ -64,6 +64,8 @@ OPERATIONS = (
     "create_alert", "get_alert",
     "create_webhook", "list_webhooks", "get_webhook", "change_webhook", "delete_webhook", "rotate_webhook",
     "test_webhook", "list_webhook_messages", "get_webhook_message", "replay_webhook",
+    "put_card_balance", "get_card", "forget_card", "add_charges",
+    "add_upcoming_charge", "list_upcoming_charges", "cancel_upcoming_charge",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",
