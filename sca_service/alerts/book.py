@@ -169,7 +169,8 @@ class AlertBook:
 
     async def _is_kept_back(self, alert: Alert, number: PhoneNumber) -> bool:
         """A warning to a line that was enrolled goes out all the same: there is one for each."""
-        return alert.kind is AlertKind.NOTICE and await self._guard.keeps_back(number, client=alert.client)
+        is_guarded = alert.kind is not AlertKind.SECURITY
+        return is_guarded and await self._guard.keeps_back(number, client=alert.client)
 
     async def _change(self, due: DueAlert, decide: Callable[[Alert, int], Change]) -> Change | None:
         """What was put down of an alert that is leased; None when the lease is over."""

@@ -19,6 +19,7 @@ from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from tests.alerts import alert_events
 from tests.cards import BY, CLIENT, NOON, POLICY, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office
@@ -118,12 +119,25 @@ async def test_what_is_being_sent_is_not_taken_back(
     assert row["status"] == "queued"
 
 
+class NothingBlocked:
+    """A guard that has blocked nobody."""
+
+    async def keeps_back(self, number: PhoneNumber, *, client: str) -> bool:
+        """Never."""
+        return False
+
+
 async def test_a_worker_that_leased_it_sends_nothing_once_it_is_taken_back(
     pool: asyncpg.Pool, desk: CardDesk, keyring: Keyring
 ) -> None:
     """The lease is over when the alert is."""
     book = AlertBook(
-        policy=POLICY, keyring=keyring, store=AlertStore(pool), opt_outs=OptOutStore(pool), actor="worker"
+        policy=POLICY,
+        keyring=keyring,
+        store=AlertStore(pool),
+        opt_outs=OptOutStore(pool),
+        guard=NothingBlocked(),
+        actor="worker",
     )
     ref = a_card()
     (queued,) = (await desk.put_balance(CLIENT, ref, balance(1_000, threshold=2_000), BY)).queued
