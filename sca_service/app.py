@@ -42,7 +42,7 @@ from sca_service.risk.postgres_store import MarkRetention, MarkStore
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
 from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
-from sca_service.web import web_application
+from sca_service.web import card_desk, web_application
 from sca_service.webhooks.caller import EndpointCaller
 from sca_service.webhooks.outbox.fill import fill
 from sca_service.webhooks.outbox.postgres_store import FOLLOWER, OutboxStore
@@ -146,7 +146,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(due.listen(stop))
             tasks.create_task(dispatcher.run(stop))
             tasks.create_task(alert_dispatcher.run(stop))
-            tasks.create_task(CardWatch(core.card_desk(alert_pool)).run(stop))
+            tasks.create_task(CardWatch(card_desk(core, alert_pool)).run(stop))
             tasks.create_task(drain.run(stop))
             for run in webhooks:
                 tasks.create_task(run(stop))

@@ -8,6 +8,9 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
+from sca_service.alerts.cards.desk import CardDesk
+from sca_service.alerts.cards.postgres_store import CardStore, Pool
+from sca_service.alerts.cards.writer import CardWriter
 from sca_service.alerts.deliveries import Deliveries
 from sca_service.api import alerts as alert_routes
 from sca_service.api import audit as audit_routes
@@ -196,6 +199,13 @@ def webhook_desk(core: Core) -> WebhookDesk:
     )
 
 
+def card_desk(core: Core, pool: Pool | None = None) -> CardDesk:
+    """What keeps cards' balances and charges; over a pool of its own where a worker looks at what is due."""
+    keyring = core.settings.keyring
+    store = CardStore(pool or core.postgres, core.policy.alerts, CardWriter(core.policy, keyring))
+    return CardDesk(policy=core.policy, keyring=keyring, store=store, clock=core.clock)
+
+
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
@@ -284,7 +294,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             policy=core.policy,
         ),
         "cards": card_routes.CardOperations(
-            desk=core.card_desk(),
+            desk=card_desk(core),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

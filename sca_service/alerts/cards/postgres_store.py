@@ -31,6 +31,8 @@ from sca_service.kernel.connections import in_time
 from sca_service.kernel.keyring import SealBroken
 from sca_service.policy.alerts import AlertPolicy
 
+Pool = asyncpg.Pool
+
 _POSTPONED = timedelta(hours=1)
 """Before a card is looked at again whose holder cannot be read, or not be told."""
 
