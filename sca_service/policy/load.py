@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
+from sca_service.policy.alerts_reader import read_alerts
 from sca_service.policy.bounds import REFUSED_CHANNELS
 from sca_service.policy.elements_reader import read_elements
 from sca_service.policy.exemptions_reader import read_exemptions
@@ -36,6 +37,7 @@ from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
 
 FILES = (
+    "alerts.toml",
     "authenticators.toml",
     "code.toml",
     "elements.toml",
@@ -113,6 +115,7 @@ def _read(folder: Path) -> Policy | list[str]:
     limits, most_pending = read_limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
+    alerts = read_alerts(tables["alerts.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
     exemptions = read_exemptions(tables["exemptions.toml"])
@@ -131,6 +134,7 @@ def _read(folder: Path) -> Policy | list[str]:
         limits=limits,
         most_pending=most_pending,
         retention=retention,
+        alerts=alerts,
         authenticators=authenticators,
         elements=elements,
         exemptions=exemptions,

@@ -12,6 +12,16 @@ LINE_REPLACED = "line_replaced"
 BANK = "bank"
 """Stands for the bank's name (`issuer_name` of authenticators.toml) in every notice; no client fills it in."""
 
+UPCOMING_CHARGE = "upcoming_charge"
+"""Tells that a card's balance will not be enough for a charge to come."""
+LOW_BALANCE = "low_balance"
+"""Tells that a card's balance has fallen below its threshold."""
+CARD_NOTICES = {
+    UPCOMING_CHARGE: frozenset({"merchant", "amount", "date"}),
+    LOW_BALANCE: frozenset({"balance", "threshold"}),
+}
+"""What the service sends about cards, and fills in: every language has these. Clients may send them too."""
+
 NOTICE_RENDERINGS = ("sms", "voice", "push")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)

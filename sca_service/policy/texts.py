@@ -6,6 +6,7 @@ from types import MappingProxyType
 from sca_service.policy.bounds import RENDERINGS, bound_for, payee_spoken_mistakes, text_mistakes
 from sca_service.policy.model import Autofill, LanguageTexts, Occasion, OccasionTexts, Texts
 from sca_service.policy.notices import (
+    CARD_NOTICES,
     LINE_REPLACED,
     NOTICE_RENDERINGS,
     Notice,
@@ -34,7 +35,7 @@ def read_texts(table: Table) -> Texts:
     autofill = _autofill(table.table("autofill")) if table.may_hold("autofill") else Autofill()
     tags = [key for key in table.keys if _LANGUAGE.fullmatch(key)]
     words: dict[str, Meaning] = {}
-    variables: Variables = {}
+    variables: Variables = dict(CARD_NOTICES)
     tables = [table.table(tag, "the texts of a language", pattern="*") for tag in tags]
     languages = tuple(_language(held, tag, words, variables) for held, tag in zip(tables, tags, strict=True))
     for held, language in zip(tables, languages, strict=True):
