@@ -12,6 +12,7 @@ import uvicorn
 from prometheus_client import start_http_server
 
 from sca_service.alerts.book import LANE, Rounds
+from sca_service.alerts.cards.watch import CardWatch
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
@@ -128,6 +129,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(due.listen(stop))
             tasks.create_task(dispatcher.run(stop))
             tasks.create_task(alert_dispatcher.run(stop))
+            tasks.create_task(CardWatch(core.card_desk(alert_pool)).run(stop))
             tasks.create_task(drain.run(stop))
             tasks.create_task(announcer.keep_measuring(stop))
             tasks.create_task(core.allow_list_keeper().run(stop))

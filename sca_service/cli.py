@@ -18,6 +18,7 @@ keys = App(name="keys", help="The keyring: its roots, and who protects it.")
 risk = App(name="risk", help="The risk policy: how well it tells fraud from honest requests.")
 routes = App(name="routes", help="Which supplier carries a message.")
 texts = App(name="texts", help="The texts that payers read and hear.")
+alerts = App(name="alerts", help="Alerts: what cards' holders would be told.")
 reports = App(name="reports", help="What authorities are told: payments, exemptions and fraud.")
 audit = App(name="audit", help="The audit log: prove it, read it, and erase what is personal beside it.")
 
@@ -71,10 +72,16 @@ for group, name, place, what in (
         "reports_command:quarterly",
         "Write the figures of a quarter: CSV, or a page to print.",
     ),
+    (
+        alerts,
+        "simulate",
+        "alerts_command:simulate",
+        "Play balances and charges: what would be sent, and why.",
+    ),
     (texts, "preview", "texts_command:preview", "Show every text as a handset would."),
 ):
     group.command(f"sca_service.{place}", name=name, help=what)
-for group in (clients, policy, keys, risk, routes, reports, texts, audit):
+for group in (clients, policy, keys, risk, routes, alerts, reports, texts, audit):
     app.command(group)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import asyncpg
 
 from sca_service.alerts.book import AlertBook
+from sca_service.alerts.cards.desk import CardDesk
+from sca_service.alerts.cards.postgres_store import CardStore
+from sca_service.alerts.cards.writer import CardWriter
 from sca_service.alerts.deliveries import Deliveries
 from sca_service.alerts.desk import AlertDesk
 from sca_service.alerts.postgres_store import AlertStore
@@ -160,6 +163,12 @@ class Core:
     def alert_desk(self) -> AlertDesk:
         """What queues alerts and tells how they stand."""
         return AlertDesk(policy=self.policy, keyring=self.settings.keyring, store=AlertStore(self.postgres))
+
+    def card_desk(self, pool: asyncpg.Pool | None = None) -> CardDesk:
+        """What keeps cards' balances and charges; over a pool of its own where it looks at what is due."""
+        keyring = self.settings.keyring
+        store = CardStore(pool or self.postgres, self.policy.alerts, CardWriter(self.policy, keyring))
+        return CardDesk(policy=self.policy, keyring=keyring, store=store, clock=self.clock)
 
     def readings(self) -> ReadingRecord:
         """What puts down who read the log."""

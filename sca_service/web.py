@@ -14,6 +14,7 @@ from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
 from sca_service.api import blocks as block_routes
+from sca_service.api import cards as card_routes
 from sca_service.api import challenge_events as challenge_event_routes
 from sca_service.api import challenges as challenge_routes
 from sca_service.api import devices as device_routes
@@ -196,6 +197,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
         *alert_routes.ROUTES,
+        *card_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -243,6 +245,11 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
         ),
         "alerts": alert_routes.AlertOperations(
             desk=core.alert_desk(),
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            policy=core.policy,
+        ),
+        "cards": card_routes.CardOperations(
+            desk=core.card_desk(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

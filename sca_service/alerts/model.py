@@ -39,6 +39,8 @@ class AlertKind(StrEnum):
 
     NOTICE = "notice"
     SECURITY = "security"
+    LOW_BALANCE = "low_balance"  # a card's balance fell below its threshold
+    UPCOMING_CHARGE = "upcoming_charge"  # a card's balance will not be enough for a charge
 
     @property
     def heeds_opt_outs(self) -> bool:
@@ -72,6 +74,7 @@ class Suppression(StrEnum):
     DUPLICATE = "duplicate"  # its dedupe key was used before
     OPTED_OUT = "opted_out"  # the number wants no alerts
     EXPIRED = "expired"  # nothing was handed over in time
+    RECOVERED = "recovered"  # what it warns of is over: the balance is enough again
     ERASED = "erased"  # the payer was erased
 
 
@@ -192,6 +195,11 @@ def suppress(alert: Alert, reason: Suppression) -> Change:
     status = AlertStatus.FAILED if was_given else AlertStatus.SUPPRESSED
     ended = replace(alert, status=status, reason=reason, due_at=None)
     return Change(ended, ((f"alert.{status}", {"reason": reason}),))
+
+
+def take_back(alert: Alert) -> Change:
+    """End an alert whose reason is gone; nothing changes once a delivery of it has begun."""
+    return Change(alert) if alert.deliveries else suppress(alert, Suppression.RECOVERED)
 
 
 def settle(alert: Alert, delivery: str, settlement: Settlement, now_ms: int) -> Change | None:

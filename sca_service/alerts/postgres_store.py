@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from sca_service.alerts.model import Alert, AlertKind, AlertStatus, Change, NewAlert, Suppression
+from sca_service.alerts.model import Alert, AlertKind, AlertStatus, Change, NewAlert, Suppression, take_back
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
 from sca_service.delivery.model import DeliveryState
@@ -89,6 +89,30 @@ async def queue(connection: Connection, new: NewAlert, origin: Origin) -> Alert 
     }
     await insert_events(connection, [_event("alert.queued", alert, alert.created_at, origin, members)])
     return alert
+
+
+async def withdraw(
+    connection: Connection, alert_id: str, origin: Origin, *, bare: Callable[[Alert], str]
+) -> bool:
+    """Suppress an alert as `recovered` in the caller's transaction; whether nothing of it was sent, or will be.
+
+    A worker that has begun to send it is waited for, and then it is too late. `bare` says what stays sealed of it.
+    """
+    found = await connection.fetchrow(_LOCK, alert_id)
+    if found is None:
+        return False
+    alert, now_ms = _alert(found), _ms(found["now"])
+    if alert.status.is_final:
+        return alert.status is AlertStatus.SUPPRESSED and alert.reason == Suppression.RECOVERED
+    change = take_back(alert)
+    if change.alert == alert:
+        return False
+    after = change.alert
+    sealed = bare(after) if after.sealed else ""
+    await connection.execute(_CHANGE, after.id, after.status, after.reason, "[]", None, sealed)
+    events = [_event(kind, after, now_ms, origin, members) for kind, members in change.events]
+    await insert_events(connection, events)
+    return True
 
 
 class AlertStore:

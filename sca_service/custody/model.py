@@ -11,7 +11,7 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 class Place(StrEnum):
     """What holds texts that the keyring sealed, or codes that it derives.
 
-    The first six are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
+    The first nine are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
     themselves: challenges an hour after their time is over, answers under an Idempotency-Key within a day.
     """
 
@@ -20,6 +20,9 @@ class Place(StrEnum):
     PAYER_KEYS = "payer_keys"
     TRUSTED_BENEFICIARIES = "trusted_beneficiaries"
     ALERTS = "alerts"
+    CARDS = "cards"
+    UPCOMING_CHARGES = "upcoming_charges"
+    CARD_CHARGES = "card_charges"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -31,6 +34,9 @@ TABLES = (
     Place.PAYER_KEYS,
     Place.TRUSTED_BENEFICIARIES,
     Place.ALERTS,
+    Place.CARDS,
+    Place.UPCOMING_CHARGES,
+    Place.CARD_CHARGES,
     Place.CHALLENGES,
 )
 

@@ -40,6 +40,9 @@ _TABLES = {
     Place.PAYER_KEYS: _Table("wrapped", before_all=0, record_id="'payer key ' || psu"),
     Place.TRUSTED_BENEFICIARIES: _Table("sealed"),
     Place.ALERTS: _Table("sealed"),
+    Place.CARDS: _Table("sealed", before_all=0, record_id="'card ' || replace(card::text, '-', '')"),
+    Place.UPCOMING_CHARGES: _Table("sealed"),
+    Place.CARD_CHARGES: _Table("sealed"),
     Place.CHALLENGES: _Table("state", head=_IN_STATE, is_empty="false"),
 }
 

@@ -78,7 +78,11 @@ _KNOWS = """
         OR EXISTS (SELECT FROM exemption_assessments WHERE psu = $1)
         OR EXISTS (SELECT FROM trusted_beneficiaries WHERE psu = $1)
         OR EXISTS (SELECT FROM alerts WHERE psu = $1)
+        OR EXISTS (SELECT FROM cards WHERE psu = CASE WHEN $1 ~ '^[0-9a-f]{32}$' THEN $1::uuid END)
 """
+
+# Before the alerts: who changes a card holds it, so whatever alert it led to is there by then, and no other follows.
+_FORGET_CARDS = "cards WHERE psu = CASE WHEN $1::text ~ '^[0-9a-f]{32}$' THEN $1::text::uuid END"
 
 # What was paid stays in the figures and in the counters, which an erasure must not set back; to whom is forgotten.
 _BARE_PAYMENTS = "UPDATE exemption_assessments SET payee = NULL, series = NULL WHERE psu = $1"
@@ -261,6 +265,7 @@ class ErasureStore:
             authenticators = await _delete(connection, "authenticators WHERE psu = $1", psu)
             for table in ("trusted_beneficiaries", "exemption_series", "exemption_accesses"):
                 await _delete(connection, f"{table} WHERE psu = $1", psu)
+            await _delete(connection, _FORGET_CARDS, psu)
             await connection.execute(_BARE_PAYMENTS, psu)
             await connection.execute(_BARE_ALERTS, psu)
             rows = await connection.fetch(_LOCK_CHALLENGES, psu)
