@@ -80,7 +80,9 @@ def test_every_block_of_commands_is_bash(document: Path) -> None:
 def test_every_command_exists_with_its_options(document: Path) -> None:
     """No document names a command or an option of `sca` that is not there."""
     for command in commands(document):
-        words = re.match(r"(?:alerts|clients|policy|keys|routes|texts|audit|risk|reports) [a-z-]+|[a-z]+", command)
+        words = re.match(
+            r"(?:alerts|clients|policy|keys|routes|texts|audit|risk|reports) [a-z-]+|[a-z]+", command
+        )
         assert words, command
         told = help_of(*words[0].split())
         assert f"Usage: sca {words[0]}" in told, command

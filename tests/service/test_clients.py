@@ -127,7 +127,17 @@ CALLS = {
         ("GET", "/v1/psus/nobody/push-subscriptions"),
         ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),
     ),
-    "alerts": (("POST", "/v1/alerts"), ("GET", "/v1/alerts/alt_1")),
+    "alerts": (
+        ("POST", "/v1/alerts"),
+        ("GET", "/v1/alerts/alt_1"),
+        ("PUT", "/v1/cards/nobody/balance"),
+        ("GET", "/v1/cards/nobody"),
+        ("DELETE", "/v1/cards/nobody"),
+        ("POST", "/v1/cards/nobody/upcoming-charges"),
+        ("GET", "/v1/cards/nobody/upcoming-charges"),
+        ("DELETE", "/v1/cards/nobody/upcoming-charges/chg_1"),
+        ("POST", "/v1/cards/nobody/charges"),
+    ),
     "exemptions": (
         ("POST", "/v1/exemptions/assess"),
         ("GET", "/v1/exemptions/ass_1"),

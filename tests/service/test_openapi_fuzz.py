@@ -61,6 +61,8 @@ OPERATIONS = (
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
     "create_alert", "get_alert",
+    "put_card_balance", "get_card", "forget_card", "add_charges",
+    "add_upcoming_charge", "list_upcoming_charges", "cancel_upcoming_charge",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",

@@ -78,7 +78,7 @@ class CardDesk:
         now, key = self._now(), self._key(client, card_ref)
         days = (order.expected_on - now.date()).days
         if not 0 <= days <= MOST_DAYS_TO_COME:
-            raise InvalidInput.at("/expected_on", f"must be today or within {MOST_DAYS_TO_COME} days")
+            raise InvalidInput.at("/expected_date", f"must be today or within {MOST_DAYS_TO_COME} days")
         merchant = self._merchant(key, order.merchant)
         new = Upcoming(
             id=f"chg_{unique}" if unique else new_id("chg"),
@@ -114,7 +114,7 @@ class CardDesk:
         today = now.date()
         for at, order in enumerate(orders):
             if order.made_on > today + timedelta(days=1):  # it is tomorrow there
-                raise InvalidInput.at(f"/charges/{at}/made_on", "must not lie in the future")
+                raise InvalidInput.at(f"/charges/{at}/date", "must not lie in the future")
         rows = [self._past(key, order) for order in orders]
 
         def event(held: HeldCard, past: Sequence[PastRow], added: frozenset[str]) -> Event:

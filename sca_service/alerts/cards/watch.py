@@ -7,7 +7,7 @@ import structlog
 
 from sca_service.kernel.errors import StoreUnavailable
 
-ROUND_SECONDS: Final = 5.0
+ROUND_SECONDS: Final = 1.0
 """How long nobody looks where nothing was due; a charge comes into its days at a full hour."""
 MOST_AT_ONCE: Final = 200
 """Cards of one round without a pause: codes are never kept waiting for the connection for long."""
