@@ -296,7 +296,7 @@ async def test_a_repeated_request_expects_one_charge(issuer: Bank) -> None:
 async def test_two_processes_put_balances_of_one_card(
     service: Deployment, issuer: Bank, pool: asyncpg.Pool
 ) -> None:
-    """Two api roles, each with every second of forty wobbles at once: one alert, and the newest balance stands."""
+    """Two api roles, each with every second of forty wobbles, the newest first: one alert, and the newest stands."""
     psu, card = unique_psu(), new_id("card")
     other = service.start("api")
     try:
@@ -306,7 +306,7 @@ async def test_two_processes_put_balances_of_one_card(
                 for at in range(40)
             ]
             await asyncio.gather(
-                *(put((issuer, second)[at % 2], card, body) for at, body in enumerate(bodies))
+                *(put((issuer, second)[at % 2], card, body) for at, body in reversed(list(enumerate(bodies))))
             )
     finally:
         other.stop()

@@ -101,6 +101,10 @@ class Simulation:
         held = self._cards.setdefault(told.card, _Held(applied.card))
         yield from self._conclude(told.card, held, applied, told.at)
 
+    def next_due(self) -> datetime | None:
+        """When something falls due if nobody tells anything; None for never."""
+        return min((held.next_check_at for held in self._cards.values() if held.next_check_at), default=None)
+
     def look(self, at: datetime) -> Iterator[Happening]:
         """What comes of the time alone, of the cards that are due."""
         for ref, held in list(self._cards.items()):
@@ -113,11 +117,8 @@ class Simulation:
             yield from self._conclude(ref, held, Applied(held.card), at)
 
     def _look_until(self, until: datetime | None) -> Iterator[Happening]:
-        while True:
-            due = [held.next_check_at for held in self._cards.values() if held.next_check_at]
-            if not due or (until is not None and min(due) > until):
-                return
-            yield from self.look(min(due))
+        while (due := self.next_due()) is not None and (until is None or due <= until):
+            yield from self.look(due)
 
     def _applied(self, held: _Held | None, told: Told) -> Applied:
         """The card after a call. Raises InvalidInput."""
