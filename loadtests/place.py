@@ -180,7 +180,9 @@ async def _await_port(port: int, path: str) -> None:
 async def _create_client(url: str, keyring: Keyring) -> str:
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         registry = ClientRegistry(ClientStore(pool), keyring)
-        return (await registry.create("bank", [Scope.CHALLENGES, Scope.AUTHENTICATORS])).reveal()
+        return (
+            await registry.create("bank", [Scope.CHALLENGES, Scope.AUTHENTICATORS, Scope.ALERTS])
+        ).reveal()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -47,8 +47,12 @@ def balance(psu: dict[str, str], amount: str, *, back_s: float = 0, **members: A
 
 
 async def put(issuer: Bank, card: str, body: dict[str, Any]) -> dict[str, Any]:
-    """A balance that was taken in."""
-    response = await issuer.http.put(f"/v1/cards/{card}/balance", json=body)
+    """A balance that was taken in, by a machine that is busy too."""
+    while True:
+        response = await issuer.http.put(f"/v1/cards/{card}/balance", json=body)
+        if response.status_code != 503:
+            break
+        await asyncio.sleep(0.1)
     assert response.status_code == 200, response.text
     told: dict[str, Any] = response.json()
     return told

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from sca_service.alerts.cards.content import merchant_of
 from sca_service.alerts.content import opened as opened_alert
 from sca_service.alerts.postgres_store import AlertStore
 from sca_service.audit.private.vault import Vault
@@ -33,6 +34,7 @@ from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, add_root, create_keyring_text, remove_root, use_newest_root
 from tests.alerts import new_alert
+from tests.cards import NOON, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office, cancel, on_record, open_office
 from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.storeroom import CLIENT, new_payer, values_of
@@ -136,6 +138,15 @@ async def add_alert(pool: asyncpg.Pool) -> str:
     return alert.id
 
 
+async def add_card(pool: asyncpg.Pool) -> str:
+    """A card with a charge to come and one that was made; its reference."""
+    desk, ref, day = card_desk(pool, OLD, SetClock()), a_card(), NOON.date()
+    await desk.put_balance(CLIENT, ref, balance(1_000), {"actor": f"client:{CLIENT}"})
+    await desk.expect(CLIENT, ref, upcoming(100, day), {"actor": f"client:{CLIENT}"})
+    await desk.record(CLIENT, ref, [past(100, day, merchant="Gym")], {"actor": f"client:{CLIENT}"})
+    return ref
+
+
 async def add_payer_key(pool: asyncpg.Pool) -> str:
     """A payer with a key and a value under it; the event that the value belongs to."""
     private = values_of(new_payer())
@@ -165,11 +176,11 @@ async def passes_on_record(pool: asyncpg.Pool) -> int:
 
 
 async def test_everything_opens_without_the_old_root(office: Office, pool: asyncpg.Pool) -> None:
-    """A seed, a device, a payee, a notice, values, a challenge, and one that was erased: under the new root alone."""
+    """A seed, a device, a payee, a notice, a card, values, a challenge, and one that was erased: under the new root alone."""
     authenticator = await add_authenticator(pool)
     (device,) = await add_subscriptions(pool, 1)
     beneficiary, alert = await add_beneficiary(pool), await add_alert(pool)
-    event = await add_payer_key(pool)
+    event, card = await add_payer_key(pool), await add_card(pool)
     challenge = await add_challenge(office, pool)
     erased, _ = await office.challenged(payer := f"cust_{secrets.token_hex(6)}")
     await cancel(office, erased, pool)
@@ -189,6 +200,10 @@ async def test_everything_opens_without_the_old_root(office: Office, pool: async
     assert NEW_ONLY.open(payee, beneficiary) == b"name"
     held = await pool.fetchval("SELECT sealed FROM alerts WHERE id = $1", alert)
     assert opened_alert(NEW_ONLY, held, alert).number
+    seen, (charge,) = await card_desk(pool, NEW_ONLY, SetClock()).upcoming(CLIENT, card)
+    assert (seen.psu_id, charge.merchant) == ("cust_1", "Streaming AG")
+    (made,) = await pool.fetch("SELECT id, sealed FROM card_charges")
+    assert merchant_of(NEW_ONLY, made["sealed"], made["id"]) == "Gym"
     opened = await Vault(pool, NEW_ONLY).disclosures([event])
     assert [one.name for one in opened[event]] == ["phone"]
     view = ChallengeView.open(await on_record(office, challenge), NEW_ONLY)

@@ -2,12 +2,13 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sca_service.alerts.cards.content import Holder, holder_of, merchant_of, sealed_holder, sealed_merchant
 from sca_service.alerts.cards.history import learn
-from sca_service.alerts.cards.model import Applied, ChargeSource, Upcoming, drop, expect, put_balance
+from sca_service.alerts.cards.model import Applied, ChargeSource, Upcoming, drop, expect
 from sca_service.alerts.cards.orders import (
     BalanceOrder,
     Learned,
@@ -18,7 +19,7 @@ from sca_service.alerts.cards.orders import (
 )
 from sca_service.alerts.cards.postgres_store import CardStore
 from sca_service.alerts.cards.recurring import PastCharge
-from sca_service.alerts.cards.rows import Event, HeldCard, Outcome, PastRow
+from sca_service.alerts.cards.rows import Event, HeldCard, Outcome, PastRow, Put
 from sca_service.alerts.postgres_store import Origin
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound
@@ -52,21 +53,16 @@ class CardDesk:
             raise InvalidInput.at("/as_of", "must not lie in the future")
         psu = self._keyring.pseudonym("payer", client, order.psu_id)
         holder = Holder(order.psu_id, order.phone.e164, order.locale)
-        held_text = sealed_holder(self._keyring, holder, key)
-
-        def event(held: HeldCard | None) -> Event:
-            is_new = held is not None and held.psu != psu
-            applied = put_balance(held.card if held else None, balance, is_new_holder=is_new)
-            return Event(applied, (psu, held_text), is_new_holder=is_new and applied.is_news)
-
-        outcome = await self._store.put(key, client, event, now=now, origin=origin)
+        put = Put(balance, psu, sealed_holder(self._keyring, holder, key))
+        outcome = await self._store.put(key, client, put, now=now, origin=origin)
         card = outcome.held.card
         is_known = (card.as_of, card.balance_minor, card.currency) == (
             balance.as_of,
             balance.minor,
             balance.currency,
         )
-        return self._seen(outcome, is_applied=outcome.is_news or is_known)
+        seen = self._seen(outcome, psu_id=order.psu_id if outcome.held.psu == psu else None)
+        return replace(seen, is_applied=outcome.is_news or is_known)
 
     async def expect(
         self, client: str, card_ref: str, order: UpcomingOrder, origin: Origin, *, unique: str | None = None
@@ -212,17 +208,14 @@ class CardDesk:
             if charge.id not in held.merchants
         }
 
-    def _seen(self, outcome: Outcome, *, is_applied: bool = True) -> SeenCard:
-        return SeenCard(
-            outcome.held,
-            holder_of(self._keyring, outcome.held.sealed, outcome.held.key).psu_id,
-            is_applied=is_applied,
-            queued=outcome.queued,
-            taken_back=outcome.taken_back,
-        )
+    def _seen(self, outcome: Outcome, *, psu_id: str | None = None) -> SeenCard:
+        seen = self._seen_card(outcome.held, psu_id)
+        return replace(seen, queued=outcome.queued, taken_back=outcome.taken_back)
 
-    def _seen_card(self, held: HeldCard) -> SeenCard:
-        return SeenCard(held, holder_of(self._keyring, held.sealed, held.key).psu_id)
+    def _seen_card(self, held: HeldCard, psu_id: str | None = None) -> SeenCard:
+        """A card with its holder, who is only opened where nobody has just said who it is."""
+        known = psu_id if psu_id is not None else holder_of(self._keyring, held.sealed, held.key).psu_id
+        return SeenCard(held, known)
 
     def _seen_charges(self, held: HeldCard) -> tuple[SeenCharge, ...]:
         return tuple(

@@ -180,6 +180,12 @@ def put_balance(card: Card | None, balance: Balance, *, is_new_holder: bool = Fa
     return Applied(kept)
 
 
+def unmoved_by(balance: Balance, policy: CardPolicy) -> tuple[CardState, ...]:
+    """The states in which a balance is no news for a card without charges to come, whose threshold stays."""
+    fresh = Card(balance.currency, balance.minor, balance.as_of, balance.threshold_minor)
+    return tuple(state for state in CardState if _state_of(replace(fresh, state=state), policy) is state)
+
+
 def expect(card: Card, charge: Upcoming, policy: CardPolicy) -> Applied:
     """A card with one more charge to come; one of the same name for the same day is replaced, and keeps its alert.
 

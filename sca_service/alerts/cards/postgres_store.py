@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 import asyncpg
 import structlog
 
-from sca_service.alerts.cards.model import Applied, Decision, Warn, decide
+from sca_service.alerts.cards.model import Applied, Card, Decision, Warn, decide, unmoved_by
 from sca_service.alerts.cards.rows import (
     Event,
     HeldCard,
     Outcome,
     PastRow,
+    Put,
     Writer,
     alert_column,
     charge_columns,
@@ -42,6 +43,13 @@ _ADD = """
     INSERT INTO cards (card, client_id, psu, sealed, currency, balance, threshold, as_of, state)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sufficient')
     ON CONFLICT DO NOTHING
+    RETURNING *
+"""
+# Most balances are no news: then this one statement is all there is to do.
+_PUT_QUIETLY = """
+    UPDATE cards SET balance = $2, as_of = $3, sealed = $4
+    WHERE card = $1 AND psu = $5 AND currency = $6 AND threshold IS NOT DISTINCT FROM $7
+        AND as_of < $3 AND upcoming = 0 AND next_check_at IS NULL AND state = ANY($8::text[])
     RETURNING *
 """
 _SAVE = """
@@ -92,13 +100,13 @@ class CardStore:
         self,
         key: str,
         client: str,
-        event: Callable[[HeldCard | None], Event],
+        put: Put,
         *,
         now: datetime,
         origin: Origin,
     ) -> Outcome:
-        """Let `event` say what becomes of a card, which is added where it is not known. Raises StoreUnavailable."""
-        return await in_time(self._put(key, client, event, now, origin))
+        """Store a balance, and the card where it is not known. Raises StoreUnavailable."""
+        return await in_time(self._put(key, client, put, now, origin))
 
     async def change(
         self, key: str, event: Callable[[HeldCard], Event], *, now: datetime, origin: Origin
@@ -139,23 +147,24 @@ class CardStore:
         """Decide on the card that has been due longest; False when none is. Raises StoreUnavailable."""
         return await in_time(self._look(now, origin))
 
-    async def _put(
-        self,
-        key: str,
-        client: str,
-        event: Callable[[HeldCard | None], Event],
-        now: datetime,
-        origin: Origin,
-    ) -> Outcome:
-        async with self._pool.acquire() as connection, connection.transaction():
-            while True:
-                held = await _locked(connection, key)
-                done = event(held)
-                if held is not None:
-                    return await self._conclude(connection, held, done, now, origin)
-                added = await _added(connection, key, client, done)
-                if added is not None:
-                    return await self._conclude(connection, added, done, now, origin)
+    async def _put(self, key: str, client: str, put: Put, now: datetime, origin: Origin) -> Outcome:
+        async with self._pool.acquire() as connection:
+            found = await connection.fetchrow(
+                _PUT_QUIETLY,
+                *(key, put.balance.minor, put.balance.as_of, put.sealed, put.psu, put.balance.currency),
+                *(put.balance.threshold_minor, unmoved_by(put.balance, self._policy.cards)),
+            )
+            if found is not None:
+                return Outcome(held_of(found, []), is_news=True)
+            async with connection.transaction():
+                while True:
+                    held = await _locked(connection, key)
+                    if held is not None:
+                        return await self._conclude(connection, held, put.event(held), now, origin)
+                    done = put.event(None)
+                    added = await _added(connection, key, client, put.psu, put.sealed, done.applied.card)
+                    if added is not None:
+                        return await self._conclude(connection, added, done, now, origin)
 
     async def _change(
         self, key: str, event: Callable[[HeldCard], Event], now: datetime, origin: Origin
@@ -285,15 +294,13 @@ async def _with_charges(connection: Connection, found: asyncpg.Record) -> HeldCa
     return held_of(found, rows)
 
 
-async def _added(connection: Connection, key: str, client: str, event: Event) -> HeldCard | None:
+async def _added(
+    connection: Connection, key: str, client: str, psu: str, sealed: str, card: Card
+) -> HeldCard | None:
     """A new card; None where somebody else has just added it."""
-    if event.holder is None:
-        raise ValueError("a card has a holder")
-    psu, sealed = event.holder
-    card = event.applied.card
     columns = (key, client, psu, sealed, card.currency, card.balance_minor, card.threshold_minor, card.as_of)
     found = await connection.fetchrow(_ADD, *columns)
-    return await _with_charges(connection, found) if found else None
+    return held_of(found, []) if found else None
 
 
 async def _save(connection: Connection, before: HeldCard, after: HeldCard) -> None:

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from sca_service.alerts.cards.model import Applied, Card, CardState, ChargeSource, Upcoming, Warn
+from sca_service.alerts.cards.model import (
+    Applied,
+    Balance,
+    Card,
+    CardState,
+    ChargeSource,
+    Upcoming,
+    Warn,
+    put_balance,
+)
 from sca_service.alerts.cards.recurring import PastCharge
 from sca_service.alerts.model import Alert, NewAlert
 
@@ -42,6 +51,21 @@ class Event:
     holder: tuple[str, str] | None = field(default=None, repr=False)
     merchants: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_new_holder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A balance to be stored, with the card's holder: a pseudonym, and what is sealed of it."""
+
+    balance: Balance
+    psu: str
+    sealed: str = field(repr=False)
+
+    def event(self, held: HeldCard | None) -> Event:
+        """What a card becomes by it."""
+        is_new = held is not None and held.psu != self.psu
+        applied = put_balance(held.card if held else None, self.balance, is_new_holder=is_new)
+        return Event(applied, (self.psu, self.sealed), is_new_holder=is_new and applied.is_news)
 
 
 @dataclass(frozen=True, slots=True)
