@@ -176,7 +176,7 @@ async def passes_on_record(pool: asyncpg.Pool) -> int:
 
 
 async def test_everything_opens_without_the_old_root(office: Office, pool: asyncpg.Pool) -> None:
-    """A seed, a device, a payee, a notice, a card, values, a challenge, and one that was erased: under the new root alone."""
+    """A seed, a device, a payee, a notice, a card, values, a challenge, an erased one: under the new root alone."""
     authenticator = await add_authenticator(pool)
     (device,) = await add_subscriptions(pool, 1)
     beneficiary, alert = await add_beneficiary(pool), await add_alert(pool)
