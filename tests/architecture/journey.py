@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _TEXTS = {
     "agent": "Vogelbrowser/17.4",
     "session": "sitzung-gelbfeder-s9",
     "case": "akte-gelbfeder-77",
+    "card": "karte-gelbfeder-3",
     "presented": "Q0FALSCHX7",  # a code that is no challenge's
 }
 _TRANSACTION = {
@@ -88,6 +90,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _send_bad_input(bank, challenges)
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
+        await _tell_of_cards(deployment, bank)
         await _kill_and_restart(deployment, bank, challenges)
         await _read_everything(deployment, bank, left)
 
@@ -266,6 +269,31 @@ async def _issue_with_failing_suppliers(bank: Bank, left: Leftovers) -> None:
     batch = {"total": {"currency": "EUR", "amount": "99.00"}, "payees": payees}
     issued = await bank.http.post("/v1/challenges", json=_order(_spelled(112), transaction=batch))
     assert issued.status_code == 201, issued.text
+
+
+async def _tell_of_cards(deployment: Deployment, bank: Bank) -> None:
+    """A card whose holder is warned of everything, with charges that were made and one that is refused."""
+    issuer = {"Authorization": f"Bearer {deployment.keys['issuer']}"}
+    path, now = f"/v1/cards/{_TEXTS['card']}", datetime.now(UTC)
+    balance = {
+        "psu": {"id": _TEXTS["psu"], "phone": _spelled(113), "locale": "de-DE"},
+        "balance": {"currency": "EUR", "amount": "4.00"},
+        "threshold": {"currency": "EUR", "amount": "5.00"},
+        "as_of": now.isoformat(),
+    }
+    put = await bank.http.put(f"{path}/balance", json=balance, headers=issuer)
+    assert len(put.json()["alerts"]) == 1, put.text
+    charge = {"merchant": PAYEE, "amount": {"currency": "EUR", "amount": "9.99"}}
+    upcoming = charge | {"expected_date": now.date().isoformat(), "reference": _TEXTS["reference"]}
+    told = await bank.http.post(f"{path}/upcoming-charges", json=upcoming, headers=issuer)
+    assert told.json()["warned"], told.text
+    days = [(now - timedelta(days=back)).date().isoformat() for back in (1, 8, 15)]
+    made = {"charges": [charge | {"date": day} for day in days]}
+    for body, status in ((made, 200), (made | {"unknown": PAYEE}, 422)):
+        response = await bank.http.post(f"{path}/charges", json=body, headers=issuer)
+        assert response.status_code == status, response.text
+    listed = await bank.http.get(f"{path}/upcoming-charges", headers=issuer)
+    assert PAYEE in {one["merchant"] for one in listed.json()["data"]}
 
 
 async def _kill_and_restart(deployment: Deployment, bank: Bank, challenges: list[tuple[str, str]]) -> None:
