@@ -182,8 +182,9 @@ def put_balance(card: Card | None, balance: Balance, *, is_new_holder: bool = Fa
 
 def unmoved_by(balance: Balance, policy: CardPolicy) -> tuple[CardState, ...]:
     """The states in which a balance is no news for a card without charges to come, whose threshold stays."""
-    fresh = Card(balance.currency, balance.minor, balance.as_of, balance.threshold_minor)
-    return tuple(state for state in CardState if _state_of(replace(fresh, state=state), policy) is state)
+    return tuple(
+        state for state in CardState if _state(state, balance.minor, balance.threshold_minor, policy) is state
+    )
 
 
 def expect(card: Card, charge: Upcoming, policy: CardPolicy) -> Applied:
@@ -216,7 +217,7 @@ def decide(card: Card, now: datetime, policy: CardPolicy) -> Decision:
     card = replace(card, charges=tuple(one for one in card.charges if one.ends_at > now))
     warn: list[Warn] = []
     take_back: dict[str, str] = {}
-    state = _state_of(card, policy)
+    state = _state(card.state, card.balance_minor, card.threshold_minor, policy)
     if state is not card.state:
         if state is CardState.BELOW:
             card = replace(card, episode=card.episode + 1)
@@ -291,20 +292,18 @@ def made(
     return min(found, key=lambda one: (abs(one.expected_on - made_on), one.expected_on, one.id), default=None)
 
 
-def _state_of(card: Card, policy: CardPolicy) -> CardState:
-    """How the balance stands to its threshold, given how it stood before."""
-    threshold = card.threshold_minor
+def _state(state: CardState, balance: int, threshold: int | None, policy: CardPolicy) -> CardState:
+    """How a balance stands to its threshold, given how it stood before."""
     if threshold is None:
         return CardState.SUFFICIENT
-    if card.balance_minor < threshold:
+    if balance < threshold:
         return CardState.BELOW
-    if card.balance_minor * 100 >= threshold * policy.recovered_percent:
-        was_below = card.state in (CardState.BELOW, CardState.RECOVERED)
+    if balance * 100 >= threshold * policy.recovered_percent:
+        was_below = state in (CardState.BELOW, CardState.RECOVERED)
         return CardState.RECOVERED if was_below else CardState.SUFFICIENT
-    if card.state in (CardState.BELOW, CardState.APPROACHING):
-        return card.state
-    is_near = card.balance_minor * 100 < threshold * policy.approaching_percent
-    return CardState.APPROACHING if is_near else card.state
+    if state in (CardState.BELOW, CardState.APPROACHING):
+        return state
+    return CardState.APPROACHING if balance * 100 < threshold * policy.approaching_percent else state
 
 
 def _next_check(card: Card, now: datetime, policy: CardPolicy) -> datetime | None:
