@@ -87,6 +87,18 @@ async def test_what_recovers_before_it_is_sent_is_not_sent(
     assert len(down.queued) == 1
 
 
+async def test_what_is_no_news_for_a_threshold_may_be_for_a_charge(desk: CardDesk) -> None:
+    """A balance that leaves its state as it is warns of what it is not enough for, and takes back what it covers."""
+    ref = a_card()
+    await desk.put_balance(CLIENT, ref, balance(9_000, threshold=1_000), BY)
+    await desk.expect(CLIENT, ref, upcoming(5_000, TODAY + timedelta(1)), BY)
+    down = await desk.put_balance(CLIENT, ref, balance(4_000, at=NOON + SECOND, threshold=1_000), BY)
+    up = await desk.put_balance(CLIENT, ref, balance(5_000, at=NOON + 2 * SECOND, threshold=1_000), BY)
+    assert len(down.queued) == 1
+    assert up.taken_back == down.queued
+    assert up.held.card.state is CardState.SUFFICIENT
+
+
 async def test_what_is_being_sent_is_not_taken_back(
     pool: asyncpg.Pool, desk: CardDesk, keyring: Keyring
 ) -> None:
