@@ -306,7 +306,7 @@ async def test_two_processes_put_balances_of_one_card(
     try:
         async with service.bank(url=other.url, client="issuer") as second:
             bodies = [
-                balance(psu, f"{18 + at % 5}.00", back_s=100 - at, threshold=euro("20.00"))
+                balance(psu, f"{18 + (at + 1) % 5}.00", back_s=100 - at, threshold=euro("20.00"))
                 for at in range(40)
             ]
             await asyncio.gather(
