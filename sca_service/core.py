@@ -10,8 +10,8 @@ from sca_service.alerts.book import AlertBook
 from sca_service.alerts.cards.desk import CardDesk
 from sca_service.alerts.cards.postgres_store import CardStore
 from sca_service.alerts.cards.writer import CardWriter
+from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.deliveries import Deliveries
-from sca_service.alerts.desk import AlertDesk
 from sca_service.alerts.postgres_store import AlertStore
 from sca_service.alerts.replaced_lines import ReplacedLines
 from sca_service.audit.announce import Announcer
@@ -120,7 +120,7 @@ class Core:
             policy=self.policy,
             keyring=self.settings.keyring,
             store=AlertStore(postgres),
-            opt_outs=OptOutStore(postgres),
+            wishes=ConsentStore(postgres),
             guard=StandingBlocks(
                 policy=self.policy.pumping,
                 at_block=self._at_block,
@@ -128,6 +128,9 @@ class Core:
                 store=PumpingStore(self.redis, self.policy.pumping),
             ),
             actor=actor,
+            quiet_hours=self.policy.alerts.notices.quiet_hours.where(
+                sandbox=self.settings.sandbox_folder is not None
+            ),
         )
 
     def deliveries(self, actor: str) -> Deliveries:
@@ -159,10 +162,6 @@ class Core:
             keyring=self.settings.keyring,
             clock=self.clock,
         )
-
-    def alert_desk(self) -> AlertDesk:
-        """What queues alerts and tells how they stand."""
-        return AlertDesk(policy=self.policy, keyring=self.settings.keyring, store=AlertStore(self.postgres))
 
     def card_desk(self, pool: asyncpg.Pool | None = None) -> CardDesk:
         """What keeps cards' balances and charges; over a pool of its own where it looks at what is due."""
