@@ -13,10 +13,12 @@ from prometheus_client import start_http_server
 
 from sca_service.alerts.book import LANE, Rounds
 from sca_service.alerts.cards.watch import CardWatch
+from sca_service.alerts.lane import LANE, Rounds
+from sca_service.alerts.pruning.postgres_store import AlertPruning
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
-from sca_service.audit.log.retention import Retention
+from sca_service.audit.log.retention import InTurn, Retention
 from sca_service.audit.log.sequencer import Sequencer
 from sca_service.audit.log.witnesses.client import Witness
 from sca_service.audit.log.witnesses.postgres_store import WitnessStore
@@ -44,7 +46,7 @@ KEEP_ALIVE_SECONDS = 75
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
 """The log role's statements work on thousands of rows; nobody waits for an answer from it."""
 
-_ALERT_CONNECTIONS = 2
+_ALERT_CONNECTIONS = 3
 """What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
 
 log = structlog.get_logger()
@@ -155,7 +157,10 @@ async def run_log(settings: Settings) -> None:
     sequencer = Sequencer(
         postgres,
         signers,
-        housekeeper=Retention(policy.retention.years, SystemClock()),
+        housekeeper=InTurn(
+            Retention(policy.retention.years, SystemClock()),
+            AlertPruning(policy.alerts.notices.keep_days, SystemClock()),
+        ),
         awaits_witnesses=bool(witnesses),
     )
     try:

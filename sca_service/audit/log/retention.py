@@ -6,6 +6,7 @@ rest. That it was done is an event itself. Payers' keys go when they are as old 
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -69,6 +70,24 @@ class Retention:
             at_ms=self._clock.now_ms(),
             members={"actor": "log", "first_index": first_index, "years": self._years},
         )
+
+
+class Tidies(Protocol):
+    """Keeps some house; `Retention` is one."""
+
+    async def tidy(self, connection: store.Connection) -> bool:
+        """Do a bounded part of what there is to do. Returns whether there is more."""
+
+
+class InTurn:
+    """Several who keep house, one after the other. A class because the log's leader asks one."""
+
+    def __init__(self, *all_of_them: Tidies) -> None:
+        self._all = all_of_them
+
+    async def tidy(self, connection: store.Connection) -> bool:
+        """A part of each. Returns whether any has more."""
+        return any([await one.tidy(connection) for one in self._all])
 
 
 def first_kept(first_index: int, bundles: Sequence[Bundle]) -> int:
