@@ -8,7 +8,16 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
+from sca_service.alerts.consent.consents import Consents
+from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.deliveries import Deliveries
+from sca_service.alerts.desk import AlertDesk
+from sca_service.alerts.links.follow import LinkFollower
+from sca_service.alerts.links.postgres_store import LinkStore
+from sca_service.alerts.orders import OrderBook
+from sca_service.alerts.postgres_store import AlertStore
+from sca_service.api import alert_consents as alert_consent_routes
+from sca_service.api import alert_links as alert_link_routes
 from sca_service.api import alerts as alert_routes
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
@@ -73,6 +82,8 @@ from sca_service.risk.assessor import Assessor
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
+
+_ALERT_ROUTES = (*alert_routes.ROUTES, *alert_consent_routes.ROUTES, *alert_link_routes.ROUTES)
 
 
 def issuer(core: Core, assessor: Assessor) -> Issuer:
@@ -173,6 +184,18 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
+def alert_desk(core: Core) -> AlertDesk:
+    """What queues alerts and tells how they stand."""
+    keyring = core.settings.keyring
+    return AlertDesk(
+        orders=OrderBook(core.policy, keyring, f"{core.settings.receipts_url}/l/"),
+        keyring=keyring,
+        store=AlertStore(core.postgres),
+        links=LinkStore(core.postgres),
+        clock=core.clock,
+    )
+
+
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
@@ -197,6 +220,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
         *(*alert_routes.ROUTES, *card_routes.ROUTES),
+        *_ALERT_ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -243,7 +267,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
         ),
         "alerts": alert_routes.AlertOperations(
-            desk=core.alert_desk(),
+            desk=alert_desk(core),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),
@@ -252,6 +276,16 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),
+        "alert_consents": alert_consent_routes.ConsentOperations(
+            Consents(
+                rules=core.policy.alerts.notices,
+                keyring=keyring,
+                store=ConsentStore(core.postgres),
+                clock=core.clock,
+            ),
+            core.policy,
+        ),
+        "links": LinkFollower(keyring, LinkStore(core.postgres)),
         "audit": audit_routes.AuditOperations(
             EventReader(core.reader), keyring, core.log_reader, core.readings()
         ),
