@@ -35,7 +35,7 @@ from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import shipped_policies
-from tests.harness import free_port
+from tests.ports import free_port
 
 PORT = free_port()
 MOST_SECONDS = 120.0

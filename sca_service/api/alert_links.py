@@ -41,9 +41,7 @@ async def follow_link(
 
 
 @head("/l/{link:str}", status_code=302, include_in_schema=False)
-async def look_at_link(
-    request: Request[Any, Any, Any], links: LinkFollower, link: str
-) -> Response[None]:
+async def look_at_link(request: Request[Any, Any, Any], links: LinkFollower, link: str) -> Response[None]:
     """What programs ask that want to know where a link leads, and no page: never a click."""
     url = await links.follow(link, request.method, {})
     return Response(None, status_code=302, headers=dict((("Location", url), *_HEADERS)))

@@ -108,4 +108,6 @@ class Idempotency:
 
     def _replayed(self, name: str, sealed: str) -> HttpAnswer:
         stored = msgspec.msgpack.decode(self._keyring.open(sealed, name), type=_Stored)
-        return HttpAnswer(stored.status, stored.whole_body, (*stored.headers, ("Idempotency-Replayed", "true")))
+        return HttpAnswer(
+            stored.status, stored.whole_body, (*stored.headers, ("Idempotency-Replayed", "true"))
+        )

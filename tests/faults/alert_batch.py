@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 
@@ -48,7 +49,7 @@ async def killed_batch(deployment: Deployment, *, count: int, kills: int, chance
         await _order(issuer, count)
         for number in range(1, kills + 1):
             wanted = count * number // (kills + 1)
-            await until(lambda most=wanted: _has_sent(pool, most), f"{wanted} of {count} are sent")
+            await until(partial(_has_sent, pool, wanted), f"{wanted} of {count} are sent")
             await asyncio.sleep(chance.uniform(0, 0.05))
             worker.kill()
             # The leases of the dead end; who is alive has none.

@@ -55,7 +55,13 @@ async def agreed(issuer: Bank, psu: dict[str, str], **topics: bool) -> dict[str,
 async def test_a_bad_item_stops_no_other(issuer: Bank, pool: asyncpg.Pool) -> None:
     """A tenth is wrong, each in its own way: the others are all delivered, once."""
     good = notice(unique_psu())
-    wrong: list[Any] = [7, None, {}, good | {"variables": {}}, good | {"psu": {"id": "p", "phone": "no number"}}]
+    wrong: list[Any] = [
+        7,
+        None,
+        {},
+        good | {"variables": {}},
+        good | {"psu": {"id": "p", "phone": "no number"}},
+    ]
     psus = [unique_psu() for _ in range(50)]
     alerts: list[Any] = [wrong[at // 10] if at % 10 == 0 else notice(psu) for at, psu in enumerate(psus)]
     response = await batch(issuer, alerts)

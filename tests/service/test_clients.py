@@ -182,7 +182,9 @@ async def test_missing_scope_is_403(service: Deployment, scope: str, method: str
     """A valid key without the scope is told which one is missing, before anything of the request is read."""
     for client in ("bank", "issuer", "auditor", "operator"):
         async with service.bank(client=client) as caller:
-            response = await caller.http.request(method, path, content=b"{" if method in ("POST", "PUT") else None)
+            response = await caller.http.request(
+                method, path, content=b"{" if method in ("POST", "PUT") else None
+            )
         if client == HOLDERS[scope]:
             assert response.status_code in (200, 404, 422)
         else:

@@ -94,7 +94,7 @@ async def test_a_batch_is_queued_whole_in_its_order(
         "SELECT type, count(*) FROM audit_events WHERE body::jsonb ->> 'alert' = ANY($1::text[]) GROUP BY 1",
         [new.id for new in news],
     )
-    assert dict(told) == {"alert.queued": len(news) - 3, "alert.suppressed": 3}
+    assert {row[0]: row[1] for row in told} == {"alert.queued": len(news) - 3, "alert.suppressed": 3}
     bare = await pool.fetchval("SELECT sealed FROM alerts WHERE id = $1", news[-1].id)
     assert b"+4915112345678" not in keyring.open(bare, news[-1].id)
 

@@ -31,7 +31,8 @@ _ADD = f"""
         send_at, expires_at, due_at)
     SELECT new.id, client, psu, kind, topic, dedupe, sealed, string_to_array(channels, ' '), time_zone, 'queued', now,
         send_at, GREATEST(now, send_at) + lifetime_ms * interval '1 ms', GREATEST(now, send_at)
-    FROM (SELECT date_trunc('milliseconds', clock_timestamp()) AS now) AS clock, unnest({_COLUMNS}) WITH ORDINALITY AS new ({_NAMES})
+    FROM (SELECT date_trunc('milliseconds', clock_timestamp()) AS now) AS clock,
+        unnest({_COLUMNS}) WITH ORDINALITY AS new ({_NAMES})
     ORDER BY client, dedupe, at
     ON CONFLICT DO NOTHING
     RETURNING id, created_at, expires_at
@@ -43,7 +44,8 @@ _ADD_DUPLICATES = f"""
         created_at, send_at, expires_at)
     SELECT new.id, client, psu, kind, topic, dedupe, sealed, string_to_array(channels, ' '), time_zone, 'suppressed',
         'duplicate', now, send_at, GREATEST(now, send_at) + lifetime_ms * interval '1 ms'
-    FROM (SELECT date_trunc('milliseconds', clock_timestamp()) AS now) AS clock, unnest({_COLUMNS}) WITH ORDINALITY AS new ({_NAMES})
+    FROM (SELECT date_trunc('milliseconds', clock_timestamp()) AS now) AS clock,
+        unnest({_COLUMNS}) WITH ORDINALITY AS new ({_NAMES})
     ORDER BY new.id
     ON CONFLICT DO NOTHING
     RETURNING id, created_at
