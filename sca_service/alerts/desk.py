@@ -19,8 +19,8 @@ from sca_service.kernel.keyring import Keyring
 
 MOST_IN_BATCH = 1_000
 _ID = re.compile(r"alt_[0-9a-f]{32}", re.ASCII)
-_AT_A_STRETCH = 20
-"""Orders that are read before somebody else gets a turn: two milliseconds, in which nobody verifies a code."""
+_AT_A_STRETCH = 10
+"""Orders that are read before somebody else gets a turn: a millisecond or two, in which nobody verifies a code."""
 _SHARED_DIGITS = 28
 """Alerts of one batch share the beginning of their ids: neighbours in the index, and in the stored answer."""
 
