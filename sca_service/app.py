@@ -11,7 +11,6 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
-from sca_service.alerts.book import LANE, Rounds
 from sca_service.alerts.cards.watch import CardWatch
 from sca_service.alerts.lane import LANE, Rounds
 from sca_service.alerts.pruning.postgres_store import AlertPruning

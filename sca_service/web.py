@@ -83,7 +83,12 @@ from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
 
-_ALERT_ROUTES = (*alert_routes.ROUTES, *alert_consent_routes.ROUTES, *alert_link_routes.ROUTES)
+_ALERT_ROUTES = (
+    *alert_routes.ROUTES,
+    *card_routes.ROUTES,
+    *alert_consent_routes.ROUTES,
+    *alert_link_routes.ROUTES,
+)
 
 
 def issuer(core: Core, assessor: Assessor) -> Issuer:
@@ -219,7 +224,6 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *device_routes.ROUTES,
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
-        *(*alert_routes.ROUTES, *card_routes.ROUTES),
         *_ALERT_ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,

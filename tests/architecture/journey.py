@@ -297,9 +297,11 @@ async def _tell_of_cards(deployment: Deployment, bank: Bank) -> None:
         assert response.status_code == status, response.text
     listed = await bank.http.get(f"{path}/upcoming-charges", headers=issuer)
     assert PAYEE in {one["merchant"] for one in listed.json()["data"]}
+
+
 async def _send_alerts(deployment: Deployment, left: Leftovers) -> None:
     """Notices that are sent, followed, refused, repeated, not wanted and kept for later."""
-    psu = {"id": f"{_TEXTS['psu']}-n", "phone": _spelled(113), "locale": "de-DE"}
+    psu = {"id": f"{_TEXTS['psu']}-n", "phone": _spelled(114), "locale": "de-DE"}
     link = f"https://bank.example/{_TEXTS['url']}"
     offer = {"psu": psu, "template": "offer", "variables": {"offer": PAYEE}, "link": link}
     charge = {"psu": psu, "template": "upcoming_charge", "dedupe_key": _TEXTS["dedupe"]}
@@ -326,7 +328,7 @@ async def _send_alerts(deployment: Deployment, left: Leftovers) -> None:
             "suppressed",
             *["refused"] * 4,
         ]
-        handset = f"+49{LINE}113"
+        handset = f"+49{LINE}114"
         await issuer.message(handset, number=2)
         (text,) = [one["text"] for one in await issuer.messages(handset) if "/l/" in one["text"]]
         path = text[text.index("/l/") :].split()[0]

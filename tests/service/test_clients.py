@@ -129,7 +129,6 @@ CALLS = {
     ),
     "alerts": (
         ("POST", "/v1/alerts"),
-        ("GET", "/v1/alerts/alt_1"),
         ("PUT", "/v1/cards/nobody/balance"),
         ("GET", "/v1/cards/nobody"),
         ("DELETE", "/v1/cards/nobody"),

@@ -60,7 +60,6 @@ OPERATIONS = (
     "device_activate", "device_challenges", "device_challenge", "device_answer",
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
-    "create_alert", "get_alert",
     "put_card_balance", "get_card", "forget_card", "add_charges",
     "add_upcoming_charge", "list_upcoming_charges", "cancel_upcoming_charge",
     "create_alert", "create_alerts", "list_alerts", "get_alert", "follow_link",

@@ -14,8 +14,8 @@ from sca_service.alerts.cards.model import CardState
 from sca_service.alerts.cards.orders import BalanceOrder, SeenCard
 from sca_service.alerts.cards.postgres_store import CardStore
 from sca_service.alerts.cards.writer import CardWriter
+from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.postgres_store import AlertStore, queue
-from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
@@ -123,7 +123,7 @@ async def test_a_worker_that_leased_it_sends_nothing_once_it_is_taken_back(
 ) -> None:
     """The lease is over when the alert is."""
     book = AlertBook(
-        policy=POLICY, keyring=keyring, store=AlertStore(pool), opt_outs=OptOutStore(pool), actor="worker"
+        policy=POLICY, keyring=keyring, store=AlertStore(pool), wishes=ConsentStore(pool), actor="worker"
     )
     ref = a_card()
     (queued,) = (await desk.put_balance(CLIENT, ref, balance(1_000, threshold=2_000), BY)).queued
