@@ -13,7 +13,17 @@ from sca_service.alerts.attempts import attempt_of, count_settled, settled_deliv
 from sca_service.alerts.consent.postgres_store import Question
 from sca_service.alerts.content import Content, opened, sealed
 from sca_service.alerts.lane import Rate
-from sca_service.alerts.model import Alert, Attempt, Change, Suppression, advance, alert_of, defer, settle, suppress
+from sca_service.alerts.model import (
+    Alert,
+    Attempt,
+    Change,
+    Suppression,
+    advance,
+    alert_of,
+    defer,
+    settle,
+    suppress,
+)
 from sca_service.alerts.postgres_store import AlertStore, DueAlert
 from sca_service.alerts.quiet import quiet_until, zone_of
 from sca_service.delivery.dispatch import Outbound, Plan

@@ -19,7 +19,7 @@ from sca_service.alerts.postgres_store import AlertStore, queue
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from tests.alerts import alert_events
+from tests.alerts import NothingIsPumped, alert_events
 from tests.cards import BY, CLIENT, NOON, POLICY, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office
 from tests.storeroom import CLIENT as OFFICE
@@ -123,7 +123,12 @@ async def test_a_worker_that_leased_it_sends_nothing_once_it_is_taken_back(
 ) -> None:
     """The lease is over when the alert is."""
     book = AlertBook(
-        policy=POLICY, keyring=keyring, store=AlertStore(pool), wishes=ConsentStore(pool), actor="worker"
+        policy=POLICY,
+        keyring=keyring,
+        store=AlertStore(pool),
+        wishes=ConsentStore(pool),
+        guard=NothingIsPumped(),
+        actor="worker",
     )
     ref = a_card()
     (queued,) = (await desk.put_balance(CLIENT, ref, balance(1_000, threshold=2_000), BY)).queued
