@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0010"
 
 _UP = (
     # Narrow, because there are millions, with room on each page so that a new balance changes no index. `card` is the
