@@ -43,7 +43,6 @@ from sca_service.challenges.evidence import EvidenceMaker
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.pumping import PumpingGuard
-from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.sending_limits import SendingLimits
@@ -264,17 +263,6 @@ class Core:
     @property
     def _at_block(self) -> AtBlock:
         return self.policy.pumping.at_block_where(sandbox=self.settings.sandbox_folder is not None)
-
-    def pumping_desk(self) -> PumpingDesk:
-        """Where its blocks are seen and lifted."""
-        store = PumpingStore(self.redis, self.policy.pumping)
-        return PumpingDesk(
-            policy=self.policy,
-            store=store,
-            allow_list=AllowListStore(self.postgres),
-            recorder=self.recorder,
-            clock=self.clock,
-        )
 
     def allow_list_keeper(self) -> AllowListKeeper:
         """What keeps Redis' copy of the allow-list."""

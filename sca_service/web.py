@@ -50,6 +50,7 @@ from sca_service.api.routes import StrictRequest, on_exception
 from sca_service.audit.export.exporter import Exporter
 from sca_service.audit.export.postgres_store import LeafStore
 from sca_service.audit.postgres_store import StoryReader
+from sca_service.challenges.allow_list.postgres_store import AllowListStore
 from sca_service.challenges.authentication_code import (
     AuthenticationCodeReader,
     AuthenticationCodeSigner,
@@ -60,6 +61,7 @@ from sca_service.challenges.evaluate import Evaluator
 from sca_service.challenges.issue import Issuer
 from sca_service.challenges.payers import Payers
 from sca_service.challenges.phone_lines import PhoneLines
+from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.challenges.verify import Verifier
 from sca_service.console import routes as console_routes
 from sca_service.console.bank import routes as bank_routes
@@ -77,6 +79,7 @@ from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
+from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
 from sca_service.sandbox.mailbox import AsyncMailbox
@@ -189,6 +192,18 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
+def pumping_desk(core: Core) -> PumpingDesk:
+    """Where its blocks are seen and lifted."""
+    store = PumpingStore(core.redis, core.policy.pumping)
+    return PumpingDesk(
+        policy=core.policy,
+        store=store,
+        allow_list=AllowListStore(core.postgres),
+        recorder=core.recorder,
+        clock=core.clock,
+    )
+
+
 def alert_desk(core: Core) -> AlertDesk:
     """What queues alerts and tells how they stand."""
     keyring = core.settings.keyring
@@ -262,7 +277,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
         "payers": PayerOperations(
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
-        "blocks": block_routes.BlockOperations(core.pumping_desk(), core.policy, keyring),
+        "blocks": block_routes.BlockOperations(pumping_desk(core), core.policy, keyring),
         "authenticators": authenticator_operations(core, assessor),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),

@@ -20,6 +20,7 @@ from sca_service.limits.pumping.redis_store import EntryKind, PumpingStore
 from sca_service.policy.load import load
 from sca_service.policy.pumping import PumpingScope
 from sca_service.settings import read_settings, shipped_policies
+from sca_service.web import pumping_desk
 from tests.harness import Deployment
 from tests.ports import free_port
 
@@ -49,7 +50,7 @@ async def core(quiet_stores: Deployment) -> AsyncIterator[Core]:
 @pytest.fixture
 def desk(core: Core) -> PumpingDesk:
     """The operator's desk."""
-    return core.pumping_desk()
+    return pumping_desk(core)
 
 
 def a_prefix() -> Subject:
@@ -130,7 +131,7 @@ async def test_what_redis_did_not_hear_of_is_told_to_it_later(
 ) -> None:
     """The operator is told 503, and the word holds in seconds: on record it is."""
     away = RedisConnection(f"redis://127.0.0.1:{free_port()}/0")
-    cut_off = replace(core, redis=away).pumping_desk()
+    cut_off = pumping_desk(replace(core, redis=away))
     allowed, disallowed = a_prefix(), a_prefix()
     with pytest.raises(StoreUnavailable):
         await cut_off.allow(OPERATOR, allowed, reason="one", days=1)
