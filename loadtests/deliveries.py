@@ -35,8 +35,9 @@ from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import shipped_policies
+from tests.ports import free_port
 
-PORT = 18_082
+PORT = free_port()
 MOST_SECONDS = 120.0
 UNDER_WAY = 64
 _ORDER: dict[str, Any] = {
@@ -71,6 +72,7 @@ class Place:
     servers: Servers
     api_key: str
     config: Path
+    api: int
 
 
 async def queued_batch(place: Place, worker: "Worker", count: int, console: Console) -> None:
@@ -213,9 +215,10 @@ def running(folder: Path) -> Iterator[Place]:
             f'api.port = {PORT}\nsandbox.folder = "."\nlog_level = "WARNING"\n',
             "utf-8",
         )
-        processes.append(_start("api", config))
+        api = _start("api", config)
+        processes.append(api)
         _await_api()
-        yield Place(folder, servers, key, config)
+        yield Place(folder, servers, key, config, api.pid)
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -251,7 +254,7 @@ def _await_api() -> None:
 async def _create_client(url: str, keyring: Keyring) -> str:
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         registry = ClientRegistry(ClientStore(pool), keyring)
-        return (await registry.create("bank", [Scope.CHALLENGES])).reveal()
+        return (await registry.create("bank", [Scope.CHALLENGES, Scope.ALERTS])).reveal()
 
 
 def bench(*, count: int = 10_000, per_second: int = 500, seconds: int = 20) -> None:

@@ -11,8 +11,9 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
-from sca_service.alerts.book import LANE, Rounds
 from sca_service.alerts.cards.watch import CardWatch
+from sca_service.alerts.lane import LANE, Rounds
+from sca_service.alerts.pruning.postgres_store import AlertPruning
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
@@ -31,6 +32,7 @@ from sca_service.custody.resealing import Resealer
 from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
+from sca_service.desks import card_desk
 from sca_service.exemptions.retention.postgres_store import AssessmentRetention
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import connect_postgres
@@ -42,7 +44,7 @@ from sca_service.risk.postgres_store import MarkRetention, MarkStore
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
 from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
-from sca_service.web import card_desk, web_application
+from sca_service.web import web_application
 from sca_service.webhooks.caller import EndpointCaller
 from sca_service.webhooks.outbox.fill import fill
 from sca_service.webhooks.outbox.postgres_store import FOLLOWER, OutboxStore
@@ -60,7 +62,7 @@ _WEBHOOK_CONNECTIONS = 4
 _WEBHOOK_STATEMENT_SECONDS = 10.0
 """What follows the log and calls banks works on many rows at once; nobody waits for an answer from it."""
 
-_ALERT_CONNECTIONS = 2
+_ALERT_CONNECTIONS = 3
 """What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
 
 log = structlog.get_logger()
@@ -205,6 +207,7 @@ async def run_log(settings: Settings) -> None:
             Retention(policy.retention.years, SystemClock()),
             AssessmentRetention(policy.exemptions),
             MarkRetention(),
+            AlertPruning(policy.alerts.notices.keep_days, SystemClock()),
         ),
         awaits_witnesses=bool(witnesses),
     )

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import asyncpg
 
 from sca_service.alerts.book import AlertBook
+from sca_service.alerts.cards.desk import CardDesk
+from sca_service.alerts.cards.postgres_store import CardStore
+from sca_service.alerts.cards.writer import CardWriter
+from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.deliveries import Deliveries
-from sca_service.alerts.desk import AlertDesk
 from sca_service.alerts.postgres_store import AlertStore
 from sca_service.alerts.replaced_lines import ReplacedLines
 from sca_service.audit.announce import Announcer
@@ -40,7 +43,6 @@ from sca_service.challenges.evidence import EvidenceMaker
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.pumping import PumpingGuard
-from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.sending_limits import SendingLimits
@@ -117,7 +119,7 @@ class Core:
             policy=self.policy,
             keyring=self.settings.keyring,
             store=AlertStore(postgres),
-            opt_outs=OptOutStore(postgres),
+            wishes=ConsentStore(postgres),
             guard=StandingBlocks(
                 policy=self.policy.pumping,
                 at_block=self._at_block,
@@ -125,6 +127,9 @@ class Core:
                 store=PumpingStore(self.redis, self.policy.pumping),
             ),
             actor=actor,
+            quiet_hours=self.policy.alerts.notices.quiet_hours.where(
+                sandbox=self.settings.sandbox_folder is not None
+            ),
         )
 
     def deliveries(self, actor: str) -> Deliveries:
@@ -157,9 +162,11 @@ class Core:
             clock=self.clock,
         )
 
-    def alert_desk(self) -> AlertDesk:
-        """What queues alerts and tells how they stand."""
-        return AlertDesk(policy=self.policy, keyring=self.settings.keyring, store=AlertStore(self.postgres))
+    def card_desk(self, pool: asyncpg.Pool | None = None) -> CardDesk:
+        """What keeps cards' balances and charges; over a pool of its own where it looks at what is due."""
+        keyring = self.settings.keyring
+        store = CardStore(pool or self.postgres, self.policy.alerts, CardWriter(self.policy, keyring))
+        return CardDesk(policy=self.policy, keyring=keyring, store=store, clock=self.clock)
 
     def readings(self) -> ReadingRecord:
         """What puts down who read the log."""
@@ -256,17 +263,6 @@ class Core:
     @property
     def _at_block(self) -> AtBlock:
         return self.policy.pumping.at_block_where(sandbox=self.settings.sandbox_folder is not None)
-
-    def pumping_desk(self) -> PumpingDesk:
-        """Where its blocks are seen and lifted."""
-        store = PumpingStore(self.redis, self.policy.pumping)
-        return PumpingDesk(
-            policy=self.policy,
-            store=store,
-            allow_list=AllowListStore(self.postgres),
-            recorder=self.recorder,
-            clock=self.clock,
-        )
 
     def allow_list_keeper(self) -> AllowListKeeper:
         """What keeps Redis' copy of the allow-list."""

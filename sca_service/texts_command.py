@@ -24,9 +24,11 @@ from sca_service.kernel.text import clean_text
 from sca_service.kernel.transaction import Payee, PayeeShare, Transaction
 from sca_service.policy.load import load
 from sca_service.policy.model import Channel, LanguageTexts, Occasion, Policy, Purpose
+from sca_service.policy.notices import BANK, LINK
 from sca_service.settings import shipped_policies
 
 _CODE = "123456"
+_LINK = "https://sca.bank.example/l/" + "x" * 20
 _WIDTH = 76
 _LONGEST_PAYEE = 140
 _OTHER_PAYEE = Payee("Stadtwerke Beispielstadt")
@@ -50,6 +52,7 @@ def preview(
     language: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     purpose: Annotated[list[Occasion] | None, Parameter(consume_multiple=True, negative=())] = None,
     channel: Annotated[list[Channel] | None, Parameter(consume_multiple=True, negative=())] = None,
+    notice: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     payment: Annotated[ExamplePayment | None, Parameter(name="*")] = None,
     policies: Path | None = None,
 ) -> None:
@@ -63,6 +66,8 @@ def preview(
         What the texts speak of: a purpose, or `preauthorisation` or `batch`; everything when left out.
     channel
         Channels; RCS and WhatsApp read like an SMS and are shown when asked for.
+    notice
+        Notices by their names; every one when this and `purpose` are left out.
     payment
         What the texts of a payment speak of.
     policies
@@ -76,9 +81,12 @@ def preview(
     sheet = _Sheet(policy, Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH + 4))
     for locale in locales:
         sheet.heading(locale)
-        for occasion in purpose or list(Occasion):
+        for occasion in purpose or ([] if notice else list(Occasion)):
             for one in channel or _SHOWN_BY_ITSELF:
                 sheet.text(locale, occasion, one, transactions.get(occasion))
+        for name in notice or ([] if purpose else sheet.notices(locale)):
+            for one in channel or _SHOWN_BY_ITSELF:
+                sheet.notice(locale, name, one)
     sheet.footer()
 
 
@@ -111,12 +119,37 @@ class _Sheet:
         ).reveal()
         shown = Text(text)
         shown.highlight_words([_CODE, ", ".join(_CODE)], "bold yellow")
+        self._framed(
+            shown,
+            f"[bold]{occasion}[/] · {channel}",
+            _measure(text, channel, transaction, self.policy.texts.most_sms_segments),
+        )
+
+    def notices(self, locale: str) -> list[str]:
+        """The names of the notices there are."""
+        return sorted(self.policy.texts.language_for(locale).notices)
+
+    def notice(self, locale: str, name: str, channel: Channel) -> None:
+        """One notice in its frame; what is left open stands in braces. Raises InvalidInput for an unknown one."""
+        found = self.policy.texts.language_for(locale).notices.get(name)
+        if found is None:
+            allowed = ", ".join(self.notices(locale))
+            raise InvalidInput.at("/notice", f"must be a notice of the policy: {allowed}")
+        open_ones = {variable: f"{{{variable}}}" for variable in found.variables}
+        values = {**open_ones, BANK: self.policy.authenticators.issuer_name, LINK: _LINK}
+        text = found.over(channel).fill(values)
+        shown = Text(text)
+        shown.highlight_words([*open_ones.values(), _LINK], "bold yellow")
+        measured = _measure(text, channel, None, self.policy.texts.most_sms_segments)
+        self._framed(shown, f"[bold]notice {name}[/] · {channel}", measured)
+
+    def _framed(self, shown: Text, title: str, subtitle: str) -> None:
         self.out.print(
             Panel(
                 shown,
-                title=f"[bold]{occasion}[/] · {channel}",
+                title=title,
                 title_align="left",
-                subtitle=_measure(text, channel, transaction, self.policy.texts.most_sms_segments),
+                subtitle=subtitle,
                 subtitle_align="right",
                 border_style="dim",
                 box=_FRAME,

@@ -8,10 +8,9 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
-from sca_service.alerts.cards.desk import CardDesk
-from sca_service.alerts.cards.postgres_store import CardStore, Pool
-from sca_service.alerts.cards.writer import CardWriter
 from sca_service.alerts.deliveries import Deliveries
+from sca_service.api import alert_consents as alert_consent_routes
+from sca_service.api import alert_links as alert_link_routes
 from sca_service.api import alerts as alert_routes
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
@@ -67,6 +66,7 @@ from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
 from sca_service.core import Core, readiness
+from sca_service.desks import pumping_desk, told_and_heard
 from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.beneficiaries.postgres_store import BeneficiaryStore
 from sca_service.exemptions.beneficiaries.trusted import TrustedBeneficiaries
@@ -82,8 +82,13 @@ from sca_service.risk.postgres_store import MarkStore
 from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
-from sca_service.webhooks.desk import WebhookDesk
-from sca_service.webhooks.postgres_store import EndpointStore
+
+_ALERT_ROUTES = (
+    *alert_routes.ROUTES,
+    *card_routes.ROUTES,
+    *alert_consent_routes.ROUTES,
+    *alert_link_routes.ROUTES,
+)
 
 
 def issuer(core: Core, assessor: Assessor) -> Issuer:
@@ -188,24 +193,6 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
-def webhook_desk(core: Core) -> WebhookDesk:
-    """Where clients' webhook endpoints are kept."""
-    return WebhookDesk(
-        store=EndpointStore(core.postgres),
-        keyring=core.settings.keyring,
-        policy=core.policy.webhooks,
-        clock=core.clock,
-        sandbox=core.settings.sandbox_folder is not None,
-    )
-
-
-def card_desk(core: Core, pool: Pool | None = None) -> CardDesk:
-    """What keeps cards' balances and charges; over a pool of its own where a worker looks at what is due."""
-    keyring = core.settings.keyring
-    store = CardStore(pool or core.postgres, core.policy.alerts, CardWriter(core.policy, keyring))
-    return CardDesk(policy=core.policy, keyring=keyring, store=store, clock=core.clock)
-
-
 def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
@@ -253,8 +240,7 @@ def _routes() -> list[Any]:
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
         *risk_listing_routes.ROUTES,
-        *alert_routes.ROUTES,
-        *card_routes.ROUTES,
+        *_ALERT_ROUTES,
         *webhook_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
@@ -275,7 +261,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
         "payers": PayerOperations(
             Payers(policy=core.policy, keyring=keyring, store=core.store, recorder=core.recorder)
         ),
-        "blocks": block_routes.BlockOperations(core.pumping_desk(), core.policy, keyring),
+        "blocks": block_routes.BlockOperations(pumping_desk(core), core.policy, keyring),
         "authenticators": authenticator_operations(core, assessor),
         "push_subscriptions": push_subscription_routes.PushSubscriptionOperations(
             subscriptions=core.devices(),
@@ -283,21 +269,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             policy=core.policy,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
         ),
-        "alerts": alert_routes.AlertOperations(
-            desk=core.alert_desk(),
-            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-            policy=core.policy,
-        ),
-        "webhooks": webhook_routes.WebhookOperations(
-            desk=webhook_desk(core),
-            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-            policy=core.policy,
-        ),
-        "cards": card_routes.CardOperations(
-            desk=card_desk(core),
-            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
-            policy=core.policy,
-        ),
+        **told_and_heard(core),
         "audit": audit_routes.AuditOperations(
             EventReader(core.reader), keyring, core.log_reader, core.readings()
         ),

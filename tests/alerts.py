@@ -8,11 +8,22 @@ import asyncpg
 import msgspec
 
 from sca_service.alerts.content import Content, sealed
+from sca_service.alerts.links.model import new_link
 from sca_service.alerts.model import AlertKind, NewAlert
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Channel
+from sca_service.policy.notice_rules import LinkRule
 from tests.storeroom import new_payer
+
+
+class NothingIsPumped:
+    """A guard that keeps nothing back: what it does is tested elsewhere."""
+
+    async def keeps_back(self, number: PhoneNumber, *, client: str) -> bool:
+        """Never."""
+        return False
 
 
 async def alert_events(pool: asyncpg.Pool, alert: str) -> list[dict[str, Any]]:
@@ -33,6 +44,10 @@ def new_alert(
     channels: Sequence[Channel] = (Channel.SMS,),
     number: str = "+4915112345678",
     lifetime_ms: int = 60_000,
+    topic: str = "",
+    time_zone: str = "",
+    send_at: int | None = None,
+    url: str = "",
 ) -> NewAlert:
     """A notice that is ready to be queued, to a payer nobody else has."""
     alert = new_id("alt")
@@ -48,5 +63,9 @@ def new_alert(
         channels=tuple(channels),
         lifetime_ms=lifetime_ms,
         sealed=sealed(keyring, content, alert),
-        sealed_bare=sealed(keyring, content.bare, alert),
+        seal_bare=lambda: sealed(keyring, content.bare, alert),
+        topic=topic,
+        time_zone=time_zone,
+        send_at=send_at,
+        link=new_link(keyring, LinkRule(("bank.example",), 30), alert, url) if url else None,
     )

@@ -1,57 +1,51 @@
 """The deliveries of alerts, as the worker asks for them: what to send now, and what became of it.
 
-Alerts have a lane of their own in the worker: they are taken up a few at a time, so that codes go first.
+Alerts have a lane of their own in the worker, so that codes go first. What payers do not want, and what falls into
+their quiet hours, is sorted out when it is taken up, for all that is leased in one statement.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-import msgspec
-
-from sca_service.alerts.content import opened, sealed
+from sca_service.alerts.attempts import attempt_of, count_settled, settled_delivery
+from sca_service.alerts.consent.postgres_store import Question
+from sca_service.alerts.content import Content, opened, sealed
+from sca_service.alerts.lane import Rate
 from sca_service.alerts.model import (
     Alert,
-    AlertKind,
     Attempt,
     Change,
     Suppression,
     advance,
     alert_of,
+    defer,
     settle,
     suppress,
 )
 from sca_service.alerts.postgres_store import AlertStore, DueAlert
+from sca_service.alerts.quiet import quiet_until, zone_of
 from sca_service.delivery.dispatch import Outbound, Plan
-from sca_service.delivery.model import (
-    DeclinedBy,
-    DeliveryState,
-    DeliveryStatus,
-    RouteRecord,
-    SettledDelivery,
-    Settlement,
-)
+from sca_service.delivery.model import DeclinedBy, DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.render import sms_segments
 from sca_service.delivery.supplier import FailureReason, Message
-from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
-from sca_service.kernel.telemetry import DELIVERIES_SETTLED
 from sca_service.policy.model import Channel, Policy
-from sca_service.routing.model import RouteChoice, RouteReason
+from sca_service.policy.notice_rules import ConsentRule, QuietHours
+from sca_service.routing.model import RouteChoice
 
-LANE: Final = 0
-"""Alerts are in no partition of a payer: the dispatcher knows them as one."""
-MOST_AT_ONCE: Final = 20
-"""What one look takes up; with five looks a second, a worker begins a hundred alerts."""
+MOST_AT_ONCE: Final = 100
+"""What one look takes up."""
 
 
-class OptOuts(Protocol):
-    """Knows who wants no alerts."""
+class Wishes(Protocol):
+    """Knows what payers do not want."""
 
-    async def is_opted_out(self, phone: str, client: str) -> bool:
-        """Whether a client must send no alert to a number (its pseudonym). Raises StoreUnavailable."""
+    async def unwanted(self, questions: Sequence[Question]) -> frozenset[int]:
+        """The places of those that must not be sent. Raises StoreUnavailable."""
 
 
 class Guard(Protocol):
@@ -61,17 +55,28 @@ class Guard(Protocol):
         """Whether nothing is to be sent to a number for a client now. Raises StoreUnavailable."""
 
 
-class Rounds:
-    """The lane's signal: there is none, alerts are looked for by the clock. A class because a dispatcher asks one."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An alert that a worker has leased: as it stood, what it says, and what holds it back.
 
-    async def wait(self, seconds: float) -> set[int]:
-        """Wait so long; names nothing."""
-        await asyncio.sleep(seconds)
-        return set()
+    `content` is None where it cannot be opened or its payer was erased. `unwanted` claims that its payer does not want
+    it, `quiet_until` is when they may be disturbed, None for now.
+    """
+
+    alert: Alert
+    now_ms: int
+    content: Content | None = field(default=None, repr=False)
+    unwanted: bool = False
+    quiet_until: int | None = None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it is not to be sent now."""
+        return self.unwanted or self.quiet_until is not None
 
 
 class AlertBook:
-    """Keeps the deliveries of alerts. A class because it holds the stores and the keyring."""
+    """Keeps the deliveries of alerts. A class because it holds the stores, the keyring and the lane's rate."""
 
     def __init__(
         self,
@@ -79,49 +84,70 @@ class AlertBook:
         policy: Policy,
         keyring: Keyring,
         store: AlertStore,
-        opt_outs: OptOuts,
+        wishes: Wishes,
         guard: Guard,
         actor: str,
+        quiet_hours: QuietHours | None = None,
     ) -> None:
-        """`actor` is the role that the events name: `worker`, or `api` for receipts."""
+        """`actor` is the role that the events name: `worker`, or `api` for receipts.
+
+        `quiet_hours` are the policy's, or what holds in a sandbox.
+        """
+        self._rules = policy.alerts.notices
         self._keyring = keyring
         self._store = store
-        self._opt_outs = opt_outs
+        self._wishes = wishes
         self._guard = guard
         self._origin = {"actor": actor, "policy": policy.digest}
+        self._quiet_hours = quiet_hours or self._rules.quiet_hours
+        self._rate = Rate(self._rules.most_per_second)
 
-    async def claim(self, partition: int, *, most: int) -> list[DueAlert]:
-        """Lease what is due; there is one partition. Raises StoreUnavailable."""
-        return await self._store.claim(most=min(most, MOST_AT_ONCE))
+    async def claim(self, partition: int, *, most: int) -> list[Due]:
+        """Lease what is due, as far as the lane's rate allows; there is one partition. Raises StoreUnavailable."""
+        allowed = min(most, MOST_AT_ONCE, self._rate.allows(asyncio.get_running_loop().time()))
+        if not allowed:
+            return []
+        leased = [self._opened(one) for one in await self._store.claim(most=allowed)]
+        self._rate.spend(len(leased))
+        asked = [
+            (at, question) for at, due in enumerate(leased) if (question := self._question(due)) is not None
+        ]
+        refused = await self._wishes.unwanted([question for _, question in asked])
+        unwanted = {asked[place][0] for place in refused}
+        return [replace(due, unwanted=True) if at in unwanted else due for at, due in enumerate(leased)]
 
-    def plan(self, due: DueAlert) -> Plan | None:
+    def plan(self, due: Due) -> Plan | None:
         """What would be sent now; None when nothing would. Raises SealBroken."""
         channel = due.alert.channel_due(due.now_ms)
-        if channel is None:
+        if channel is None or due.is_held_back:
             return None
+        if due.content is None:
+            raise SealBroken("an alert's text does not open")
         current = due.alert.current
         is_current = current is not None and current.status is DeliveryStatus.QUEUED
-        number, message = self._message(due.alert, channel)
+        message = _message(due.alert, due.content, channel)
         return Plan(
             message=message,
-            number=PhoneNumber.parse(number) if channel.needs_phone else None,
+            number=due.content.line if channel.needs_phone else None,
             purpose=None,
-            segments=self._segments(due.alert, channel),
+            segments=sms_segments(due.content.texts[channel]) if channel is Channel.SMS else 1,
             tried=current.suppliers_tried if current and is_current else (),
             began_with=current.supplier if current and is_current and current.is_in_hand else "",
         )
 
-    async def advance(self, due: DueAlert, plan: Plan | None, choice: RouteChoice | None) -> Outbound | None:
-        """Give out what was planned, step on, or end; on record first. Raises StoreUnavailable.
+    async def advance(self, due: Due, plan: Plan | None, choice: RouteChoice | None) -> Outbound | None:
+        """Give out what was planned, step on, hold back, or end; on record first. Raises StoreUnavailable.
 
         Nothing is given out to a worker whose lease is over.
         """
-        if plan and plan.number and due.alert.kind.heeds_opt_outs:
-            phone = self._keyring.pseudonym("phone", plan.number.e164)
-            if await self._opt_outs.is_opted_out(phone, due.alert.client):
-                await self._change(due, lambda alert, _: suppress(alert, Suppression.OPTED_OUT))
-                return None
-        attempt = _attempt(plan, choice) if plan and choice else None
+        if due.unwanted:
+            await self._change(due, lambda alert, _: suppress(alert, Suppression.OPTED_OUT))
+            return None
+        until = due.quiet_until
+        if until is not None and due.alert.channel_due(due.now_ms) is not None:
+            await self._change(due, lambda alert, _: defer(alert, until))
+            return None
+        attempt = attempt_of(plan, choice) if plan and choice else None
         if plan and plan.number and await self._is_kept_back(due.alert, plan.number):
             attempt = Attempt(plan.message.channel, reason=FailureReason.PUMPING)
         change = await self._change(due, lambda alert, now_ms: advance(alert, attempt, now_ms))
@@ -143,9 +169,9 @@ class AlertBook:
         if changed is None:
             return None
         change, is_news = changed
-        _count(change)
+        count_settled(change)
         settled = next(one for one in change.alert.deliveries if one.id == delivery)
-        return _settled(settled, is_news=is_news)
+        return settled_delivery(settled, is_news=is_news)
 
     async def decline(self, delivery: str, how: DeclinedBy | None = None) -> bool:
         """The payer pressed the key for "not me": on record for the bank. False for an unknown delivery.
@@ -165,21 +191,51 @@ class AlertBook:
         found = next((one for one in alert.deliveries if one.id == delivery), None) if alert else None
         if alert is None or found is None or not found.tries or alert.status.is_final or not alert.sealed:
             return None
-        return replace(self._message(alert, found.channel)[1], delivery_id=delivery)
+        content = opened(self._keyring, alert.sealed, alert.id)
+        return replace(_message(alert, content, found.channel), delivery_id=delivery)
+
+    def _opened(self, due: DueAlert) -> Due:
+        alert = due.alert
+        try:
+            content = opened(self._keyring, alert.sealed, alert.id)
+        except SealBroken:
+            return Due(alert, due.now_ms)
+        return Due(alert, due.now_ms, content, quiet_until=self._quiet_until(alert, content, due.now_ms))
+
+    def _quiet_until(self, alert: Alert, content: Content, now_ms: int) -> int | None:
+        topic = self._rules.topic(alert.topic)
+        if not alert.kind.heeds_wishes or (topic is not None and not topic.heeds_quiet_hours):
+            return None
+        line = None if alert.time_zone else content.line
+        zone = zone_of(self._rules, alert.time_zone, line.country if line else "")
+        return quiet_until(self._quiet_hours, zone, now_ms)
+
+    def _question(self, due: Due) -> Question | None:
+        """What is to be asked before it is sent; None where nothing is."""
+        alert, content = due.alert, due.content
+        if content is None or not alert.kind.heeds_wishes or alert.channel_due(due.now_ms) is None:
+            return None
+        topic = self._rules.topic(alert.topic)
+        return Question(
+            phone=self._keyring.pseudonym("phone", content.number) if content.number else "",
+            client=alert.client,
+            psu=alert.psu,
+            topic=alert.topic,
+            needs_consent=topic is not None and topic.consent is ConsentRule.OPT_IN,
+        )
 
     async def _is_kept_back(self, alert: Alert, number: PhoneNumber) -> bool:
         """A warning to a line that was enrolled goes out all the same: there is one for each."""
-        is_guarded = alert.kind is not AlertKind.SECURITY
-        return is_guarded and await self._guard.keeps_back(number, client=alert.client)
+        return alert.kind.heeds_wishes and await self._guard.keeps_back(number, client=alert.client)
 
-    async def _change(self, due: DueAlert, decide: Callable[[Alert, int], Change]) -> Change | None:
+    async def _change(self, due: Due, decide: Callable[[Alert, int], Change]) -> Change | None:
         """What was put down of an alert that is leased; None when the lease is over."""
         changed = await self._store.change(
             due.alert.id, self._closing(decide), self._origin, leased_until=due.alert.due_at
         )
         if changed is None:
             return None
-        _count(changed[0])
+        count_settled(changed[0])
         return changed[0]
 
     def _closing(
@@ -201,71 +257,16 @@ class AlertBook:
 
         return decided
 
-    def _message(self, alert: Alert, channel: Channel) -> tuple[str, Message]:
-        """The number, "" where there is none, and the message without its delivery's name."""
-        content = opened(self._keyring, alert.sealed, alert.id)
-        text = Secret(content.texts[channel])
-        message = Message(
-            delivery_id="",
-            channel=channel,
-            to=Secret(content.number if channel.needs_phone else alert.psu),
-            text=text,
-            locale=content.locale,
-            shown=text,
-            expires_at_ms=alert.expires_at,
-        )
-        return content.number, message
 
-    def _segments(self, alert: Alert, channel: Channel) -> int:
-        if channel is not Channel.SMS:
-            return 1
-        return sms_segments(opened(self._keyring, alert.sealed, alert.id).texts[channel])
-
-
-_SETTLING = ("alert.sent", "alert.delivered", "alert.stepped", "alert.failed")
-_NO_ROUTE = {
-    RouteReason.SENDER_UNREGISTERED: FailureReason.SENDER_UNREGISTERED,
-    RouteReason.SEND_LIMIT: FailureReason.SEND_LIMIT,
-    RouteReason.SPEND_LIMIT: FailureReason.SPEND_LIMIT,
-}
-
-
-def _attempt(plan: Plan, choice: RouteChoice) -> Attempt:
-    channel, route = plan.message.channel, choice.route
-    if route is None:
-        why = {_NO_ROUTE.get(reason, FailureReason.SUPPLIER_DOWN) for _, reason in choice.passed_over}
-        return Attempt(
-            channel,
-            reason=why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN,
-            may_pass=any(reason is RouteReason.BREAKER_OPEN for _, reason in choice.passed_over),
-        )
-    record = RouteRecord(
-        supplier=route.supplier,
-        network=route.network,
-        sender=route.sender.id if route.sender else "",
-        price=f"{route.price.currency} {route.price.text}" if route.price else "",
-        reasons=route.reasons,
-        passed_over=dict(choice.passed_over),
-    )
-    return Attempt(channel, route.supplier, msgspec.json.encode(record).decode())
-
-
-def _count(change: Change) -> None:
-    """Count the deliveries that the change settled, as those of challenges are."""
-    statuses = {one.id: one.status for one in change.alert.deliveries}
-    for kind, members in change.events:
-        if kind in _SETTLING and "delivery" in members:
-            DELIVERIES_SETTLED.labels(members["channel"], statuses[str(members["delivery"])]).inc()
-
-
-def _settled(delivery: DeliveryState, *, is_news: bool) -> SettledDelivery:
-    since = delivery.sent_at or delivery.queued_at
-    return SettledDelivery(
-        delivery.id,
-        delivery.status,
-        is_news=is_news,
-        channel=delivery.channel,
-        supplier=delivery.supplier,
-        network=delivery.network,
-        latency_ms=max(delivery.final_at - since, 0) if delivery.final_at else 0,
+def _message(alert: Alert, content: Content, channel: Channel) -> Message:
+    """The message without its delivery's name."""
+    text = Secret(content.texts[channel])
+    return Message(
+        delivery_id="",
+        channel=channel,
+        to=Secret(content.number if channel.needs_phone else alert.psu),
+        text=text,
+        locale=content.locale,
+        shown=text,
+        expires_at_ms=alert.expires_at,
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.policy.model import Channel, Policy
 from sca_service.policy.notices import BANK
 
@@ -17,7 +17,8 @@ from sca_service.policy.notices import BANK
 class Content(msgspec.Struct, frozen=True):
     """In clear, so only ever inside a sealed text.
 
-    `number` is E.164, "" where no channel needs one; `texts` are by channel; `locale` is one that the texts are in.
+    `number` is E.164, "" where no channel needs one; `country`, `kind` and `calling_code` are what its range tells,
+    kept because telling takes long. `texts` are by channel; `locale` is one that the texts are in.
     `psu_id` is the client's own reference of the payer, "" where it is not known.
     """
 
@@ -28,14 +29,26 @@ class Content(msgspec.Struct, frozen=True):
     number: str = ""
     masked: str = ""
     texts: dict[Channel, str] = {}
+    country: str = ""
+    kind: str = ""
+    calling_code: str = ""
 
     def __repr__(self) -> str:
         return "Content()"
 
     @property
+    def line(self) -> PhoneNumber | None:
+        """The number, None where there is none. Raises InvalidInput for one that no plan has any more."""
+        if not self.number:
+            return None
+        if not self.kind:  # sealed before a range was kept
+            return PhoneNumber.parse(self.number)
+        return PhoneNumber(self.number, self.country, NumberKind(self.kind), self.calling_code)
+
+    @property
     def bare(self) -> "Content":
         """What is kept of an alert that is over."""
-        return msgspec.structs.replace(self, number="", texts={})
+        return msgspec.structs.replace(self, number="", texts={}, country="", kind="", calling_code="")
 
 
 def rendered(
@@ -55,7 +68,14 @@ def rendered(
 
 def addressed(content: Content, number: PhoneNumber) -> Content:
     """The same for this number."""
-    return msgspec.structs.replace(content, number=number.e164, masked=number.masked)
+    return msgspec.structs.replace(
+        content,
+        number=number.e164,
+        masked=number.masked,
+        country=number.country,
+        kind=number.kind,
+        calling_code=number.calling_code,
+    )
 
 
 def channels_to(number: PhoneNumber) -> tuple[Channel, ...]:

@@ -1,56 +1,50 @@
 """Take alerts in, and tell how they stand: the one place with the control flow."""
 
+import asyncio
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import msgspec
-
-from sca_service.alerts.content import Content, addressed, channels_to, opened, rendered, sealed
-from sca_service.alerts.model import Alert, AlertKind, NewAlert
-from sca_service.alerts.postgres_store import AlertStore, Origin
+from sca_service.alerts.content import Content, opened
+from sca_service.alerts.links.postgres_store import Clicks, LinkStore
+from sca_service.alerts.model import Alert, NewAlert, TakenIn
+from sca_service.alerts.orders import AlertOrder, OrderBook
+from sca_service.alerts.postgres_store import AlertFilter, AlertStore
+from sca_service.alerts.rows import Origin
+from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.phone import PhoneNumber
-from sca_service.policy.model import Channel, Policy
-from sca_service.policy.notices import LINE_REPLACED, Notice
 
+MOST_IN_BATCH = 1_000
 _ID = re.compile(r"alt_[0-9a-f]{32}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class AlertOrder:
-    """A notice that a client wants to be sent. `channels` is empty where the number decides; `dedupe_key` "" for none.
-
-    `variables` are what the notice leaves open.
-    """
-
-    psu_id: str = field(repr=False)
-    template: str
-    lifetime_seconds: int
-    phone: PhoneNumber | None = None
-    locale: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    channels: tuple[Channel, ...] = ()
-    dedupe_key: str = field(default="", repr=False)
+_AT_A_STRETCH = 10
+"""Orders that are read before somebody else gets a turn: a millisecond or two, in which nobody verifies a code."""
+_SHARED_DIGITS = 28
+"""Alerts of one batch share the beginning of their ids: neighbours in the index, and in the stored answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenAlert:
-    """An alert as its client sees it; `content` is None once its payer was erased."""
+    """An alert as its client sees it; `content` is None once its payer was erased, `clicks` where it has no link."""
 
     alert: Alert
     content: Content | None
+    clicks: Clicks | None = None
 
 
 class AlertDesk:
-    """Queues alerts. A class because it holds the store, the texts and the keys."""
+    """Queues alerts. A class because it holds the stores, the texts and the keys."""
 
-    def __init__(self, *, policy: Policy, keyring: Keyring, store: AlertStore) -> None:
-        self._policy = policy
+    def __init__(
+        self, *, orders: OrderBook, keyring: Keyring, store: AlertStore, links: LinkStore, clock: Clock
+    ) -> None:
+        self._orders = orders
         self._keyring = keyring
         self._store = store
+        self._links = links
+        self._clock = clock
 
     async def queue(
         self, client: str, order: AlertOrder, origin: Origin, *, unique: str | None = None
@@ -59,58 +53,65 @@ class AlertDesk:
 
         `unique` names a repeated request. Raises InvalidInput with every mistake, StoreUnavailable.
         """
-        self._check(order)
-        channels = order.channels or (channels_to(order.phone) if order.phone else ())
+        self._orders.checked(order, self._clock.now_ms())
         alert_id = f"alt_{unique}" if unique else new_id("alt")
-        content = rendered(
-            self._policy, order.template, locale=order.locale, channels=channels, values=order.variables
-        )
-        if order.phone:
-            content = addressed(content, order.phone)
-        content = msgspec.structs.replace(content, psu_id=order.psu_id, dedupe_key=order.dedupe_key)
-        key = order.dedupe_key or alert_id
-        queued = await self._store.add(
-            NewAlert(
-                id=alert_id,
-                client=client,
-                psu=self._keyring.pseudonym("payer", client, order.psu_id),
-                kind=AlertKind.NOTICE,
-                dedupe=self._keyring.pseudonym("alert", AlertKind.NOTICE, client, key),
-                channels=channels,
-                lifetime_ms=order.lifetime_seconds * 1000,
-                sealed=sealed(self._keyring, content, alert_id),
-                sealed_bare=sealed(self._keyring, content.bare, alert_id),
-            ),
-            origin,
-        )
-        return self._seen(queued)
+        queued = await self._store.add(self._orders.new_alert(client, order, alert_id), origin)
+        return await self._seen(queued) if order.link else SeenAlert(queued, self._content(queued))
+
+    async def queue_all(
+        self,
+        client: str,
+        orders: Sequence[Callable[[], AlertOrder]],
+        origin: Origin,
+        *,
+        unique: str | None = None,
+    ) -> list[TakenIn | InvalidInput]:
+        """Queue many, each by itself: what became of each, in their order, or what is wrong with it.
+
+        An order is read when its turn comes, which raises InvalidInput. `unique` names a repeated request: what it
+        queued before is found again. Raises StoreUnavailable; then some may be queued.
+        """
+        shared = (unique or secrets.token_hex(16))[:_SHARED_DIGITS]
+        told: list[TakenIn | InvalidInput | None] = []
+        news: list[NewAlert] = []
+        places: list[int] = []
+        for at, read in enumerate(orders):
+            if at % _AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+            try:
+                order = read()
+                self._orders.checked(order, self._clock.now_ms())
+            except InvalidInput as wrong:
+                told.append(wrong)
+                continue
+            news.append(self._orders.new_alert(client, order, f"alt_{shared}{at:04x}"))
+            places.append(at)
+            told.append(None)
+        for at, taken in zip(places, await self._store.add_all(news, origin), strict=True):
+            told[at] = taken
+        return [one for one in told if one is not None]
 
     async def get(self, client: str, alert_id: str) -> SeenAlert:
         """One of a client's alerts. Raises NotFound, StoreUnavailable."""
         found = await self._store.get(alert_id, client) if _ID.fullmatch(alert_id) else None
         if found is None:
             raise NotFound
-        return self._seen(found)
+        return await self._seen(found)
 
-    def _check(self, order: AlertOrder) -> None:
-        """Raises InvalidInput for a notice, variables, channels or a number that do not fit."""
-        notices = self._policy.texts.language_for(order.locale).notices
-        notice: Notice | None = notices.get(order.template) if order.template != LINE_REPLACED else None
-        if notice is None:
-            raise InvalidInput.at("/template", "must be a notice of the policy that clients may send")
-        if order.variables.keys() != notice.variables:
-            wanted = ", ".join(sorted(notice.variables)) or "nothing"
-            raise InvalidInput.at("/variables", f"must be what this notice leaves open: {wanted}")
-        if len(set(order.channels)) < len(order.channels):
-            raise InvalidInput.at("/channels", "must name every channel once")
-        if Channel.EMAIL in order.channels:
-            raise InvalidInput.at("/channels", "must not name email: a notice has no text for it")
-        wants_phone = not order.channels or any(one.needs_phone for one in order.channels)
-        if wants_phone and order.phone is None:
-            raise InvalidInput.at("/psu/phone", "is required for these channels")
-        texts = [one for one in order.channels if one.needs_phone and one is not Channel.VOICE]
-        if texts and order.phone and not order.phone.can_receive_text:
-            raise InvalidInput.at("/psu/phone", "must be a number that receives texts, or be called")
+    async def page(
+        self, client: str, wanted: AlertFilter, *, psu_id: str | None, most: int
+    ) -> list[SeenAlert]:
+        """A client's alerts, the newest first; those of one payer where it is named. Raises StoreUnavailable."""
+        psu = self._keyring.pseudonym("payer", client, psu_id) if psu_id is not None else None
+        found = await self._store.page(
+            client, AlertFilter(psu=psu, status=wanted.status, after=wanted.after), most=most
+        )
+        clicks = await self._links.clicks([one.id for one in found])
+        return [SeenAlert(one, self._content(one), clicks.get(one.id)) for one in found]
 
-    def _seen(self, alert: Alert) -> SeenAlert:
-        return SeenAlert(alert, opened(self._keyring, alert.sealed, alert.id) if alert.sealed else None)
+    async def _seen(self, alert: Alert) -> SeenAlert:
+        clicks = await self._links.clicks([alert.id])
+        return SeenAlert(alert, self._content(alert), clicks.get(alert.id))
+
+    def _content(self, alert: Alert) -> Content | None:
+        return opened(self._keyring, alert.sealed, alert.id) if alert.sealed else None

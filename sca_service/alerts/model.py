@@ -12,7 +12,7 @@ milliseconds since the epoch, by PostgreSQL's clock.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -24,6 +24,8 @@ from sca_service.policy.model import Channel
 
 SEND_LEASE_MS = 20_000
 """How long a worker may take to send: its deadline, and the time to put down what became of it."""
+CLAIM_LEASE_MS = 30_000
+"""For how long a worker leases an alert: mostly it need not lease it anew before it sends."""
 POSTPONED_MS = 5_000
 """Before a message is taken up again whose only suppliers are being left alone."""
 MOST_TRIES = 3
@@ -43,8 +45,8 @@ class AlertKind(StrEnum):
     UPCOMING_CHARGE = "upcoming_charge"  # a card's balance will not be enough for a charge
 
     @property
-    def heeds_opt_outs(self) -> bool:
-        """Whether a payer's STOP ends it.
+    def heeds_wishes(self) -> bool:
+        """Whether a payer's STOP, lacking consent or quiet hours hold it back.
 
         Not where it warns of a change to the payer's own means of authentication: that is no message one consents or
         objects to (GDPR Art. 21, Directive 2002/58/EC Art. 13), but a measure that protects them (PSD2 Art. 97(3)), and
@@ -72,17 +74,36 @@ class Suppression(StrEnum):
     """Why an alert was not sent."""
 
     DUPLICATE = "duplicate"  # its dedupe key was used before
-    OPTED_OUT = "opted_out"  # the number wants no alerts
+    OPTED_OUT = "opted_out"  # the number or the payer wants no such alerts
+    QUIET_HOURS = "quiet_hours"  # it would have expired before the payer may be disturbed
     EXPIRED = "expired"  # nothing was handed over in time
     RECOVERED = "recovered"  # what it warns of is over: the balance is enough again
     ERASED = "erased"  # the payer was erased
+
+
+def _keeps_nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewLink:
+    """Where an alert's link leads: `id` is what stands in it, `url` is sealed for that.
+
+    It leads there for `keeps_ms` after the alert has expired.
+    """
+
+    id: str
+    url: str = field(repr=False)
+    keeps_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
     """An alert to be stored. `dedupe` is the pseudonym of its key; `sealed` is sealed for the record `id`.
 
-    So is `sealed_bare`: what is kept instead of one whose key was used before.
+    `seal_bare` makes what is kept instead of one whose key was used before. It is sent from `send_at` on, None for at
+    once, and may wait for `lifetime_ms` from then. `topic` is what it is about, for consent; `time_zone` is an IANA
+    name, "" where the policy's holds.
     """
 
     id: str
@@ -93,7 +114,20 @@ class NewAlert:
     channels: tuple[Channel, ...]
     lifetime_ms: int
     sealed: str = field(repr=False)
-    sealed_bare: str = field(default="", repr=False)
+    seal_bare: Callable[[], str] = field(default=_keeps_nothing, repr=False)
+    topic: str = ""
+    time_zone: str = ""
+    send_at: int | None = None
+    link: NewLink | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What became of one alert of many that were ordered."""
+
+    id: str
+    status: AlertStatus
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +146,9 @@ class Alert:
     reason: str = ""
     deliveries: tuple[DeliveryState, ...] = ()
     sealed: str = field(default="", repr=False)
+    topic: str = ""
+    time_zone: str = ""
+    send_at: int | None = None
 
     @property
     def current(self) -> DeliveryState | None:
@@ -202,6 +239,16 @@ def take_back(alert: Alert) -> Change:
     return Change(alert) if alert.deliveries else suppress(alert, Suppression.RECOVERED)
 
 
+def defer(alert: Alert, until_ms: int) -> Change:
+    """Hold an alert back while its payer is not to be disturbed, or end it where it would expire before."""
+    if alert.status.is_final or alert.due_at is None:
+        return Change(alert)
+    if until_ms >= alert.expires_at:
+        return suppress(alert, Suppression.QUIET_HOURS)
+    members = {"reason": Suppression.QUIET_HOURS, "until_ms": until_ms}
+    return Change(replace(alert, due_at=until_ms), (("alert.deferred", members),))
+
+
 def settle(alert: Alert, delivery: str, settlement: Settlement, now_ms: int) -> Change | None:
     """Put down what became of a delivery; None for a delivery that the alert does not have.
 
@@ -249,7 +296,10 @@ def _attempted(alert: Alert, attempt: Attempt, now_ms: int, said: Said) -> Chang
     tried = changed(
         current, supplier=attempt.supplier, route=attempt.route, reason="", tries=current.tries + 1
     )
-    alert = replace(_with(alert, len(alert.deliveries) - 1, tried), due_at=now_ms + SEND_LEASE_MS)
+    leased_until = alert.due_at or 0
+    if leased_until < now_ms + SEND_LEASE_MS:
+        leased_until = now_ms + CLAIM_LEASE_MS
+    alert = replace(_with(alert, len(alert.deliveries) - 1, tried), due_at=leased_until)
     members = {**_named(tried), "try": tried.tries}
     return Change(alert, (*said, ("alert.attempted", members)), sends=True)
 

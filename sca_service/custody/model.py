@@ -11,7 +11,7 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 class Place(StrEnum):
     """What holds texts that the keyring sealed, or codes that it derives.
 
-    The first eleven are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
+    The first twelve are tables of PostgreSQL, whose records are sealed anew. The others are in Redis and end by
     themselves: challenges an hour after their time is over, answers under an Idempotency-Key within a day.
     """
 
@@ -25,6 +25,7 @@ class Place(StrEnum):
     CARDS = "cards"
     UPCOMING_CHARGES = "upcoming_charges"
     CARD_CHARGES = "card_charges"
+    ALERT_LINKS = "alert_links"
     CHALLENGES = "challenges"
     HOT_CHALLENGES = "challenges in Redis"
     STORED_ANSWERS = "answers under an Idempotency-Key"
@@ -41,6 +42,7 @@ TABLES = (
     Place.CARDS,
     Place.UPCOMING_CHARGES,
     Place.CARD_CHARGES,
+    Place.ALERT_LINKS,
     Place.CHALLENGES,
 )
 

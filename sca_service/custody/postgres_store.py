@@ -45,6 +45,7 @@ _TABLES = {
     Place.CARDS: _Table("sealed", before_all=0, record_id="'card ' || replace(card::text, '-', '')"),
     Place.UPCOMING_CHARGES: _Table("sealed"),
     Place.CARD_CHARGES: _Table("sealed"),
+    Place.ALERT_LINKS: _Table("url"),
     Place.CHALLENGES: _Table("state", head=_IN_STATE, is_empty="false"),
 }
 

@@ -1,5 +1,6 @@
 """What a payer sends back to a text: NO declines the payment it asks about, STOP ends alerts, START brings them back.
 
+Words of the policy do the same for the notices about one topic.
 A reply names no delivery, only the number it comes from. It is taken to speak of the newest text sent to that number.
 """
 
@@ -41,10 +42,13 @@ class SentTexts(Protocol):
 class OptOuts(Protocol):
     """Numbers that want no alerts, by their pseudonyms; each change is on record with its event."""
 
-    async def opt_out(self, phone: str, client: str, event: AuditEvent) -> bool:
-        """No more alerts of a client to a number; False when it was so before. Raises StoreUnavailable."""
+    async def opt_out(self, phone: str, client: str, event: AuditEvent, topic: str = "") -> bool:
+        """No more alerts of a client to a number, of one topic or of all; False when it was so before.
 
-    async def opt_in(self, phone: str, client: str, event: AuditEvent) -> bool:
+        Raises StoreUnavailable.
+        """
+
+    async def opt_in(self, phone: str, client: str, event: AuditEvent, topic: str = "") -> bool:
         """Alerts again; False when there was no opt-out. Raises StoreUnavailable."""
 
 
@@ -81,7 +85,11 @@ class Inbox:
         Nothing happens for a number that was sent nothing lately, and for anything but one of the policy's words.
         Raises StoreUnavailable.
         """
-        meaning = self._policy.texts.replies.meaning(reply.text.reveal())
+        text = reply.text.reveal()
+        meaning, topic = self._policy.texts.replies.meaning(text), ""
+        wish = None if meaning else self._policy.alerts.notices.wish(text)
+        if wish:
+            meaning, topic = wish.meaning, wish.topic
         phone = self._phone(reply)
         if meaning is None or phone is None:
             return
@@ -93,11 +101,11 @@ class Inbox:
                 if newest.occasion in PAYMENTS:
                     await self._declines.decline(newest.delivery_id, DeclinedBy.REPLY)
             case Meaning.OPT_OUT:
-                event = self._event("opt_out.received", supplier, phone, newest.client)
-                await self._opt_outs.opt_out(phone, newest.client, event)
+                event = self._event("opt_out.received", supplier, phone, newest.client, topic)
+                await self._opt_outs.opt_out(phone, newest.client, event, topic)
             case Meaning.OPT_IN:
-                event = self._event("opt_out.lifted", supplier, phone, newest.client)
-                await self._opt_outs.opt_in(phone, newest.client, event)
+                event = self._event("opt_out.lifted", supplier, phone, newest.client, topic)
+                await self._opt_outs.opt_in(phone, newest.client, event, topic)
 
     def _phone(self, reply: Reply) -> str | None:
         """The sender's pseudonym; None for a short code, a name or anything else that is no payer's number."""
@@ -109,12 +117,13 @@ class Inbox:
             return None
         return self._keyring.pseudonym("phone", number.e164)
 
-    def _event(self, kind: str, supplier: str, phone: str, client: str) -> AuditEvent:
+    def _event(self, kind: str, supplier: str, phone: str, client: str, topic: str) -> AuditEvent:
         members = {
             "client": client,
             "actor": f"supplier:{supplier}",
             "policy": self._policy.digest,
             "phone": phone,
+            **({"topic": topic} if topic else {}),
         }
         return AuditEvent.create(
             event_id=new_id("evt"), kind=kind, at_ms=self._clock.now_ms(), members=members

@@ -10,24 +10,30 @@ from sca_service.kernel.connections import in_time
 
 EVERY_CLIENT = ""
 """In place of a client: the opt-out is for the alerts of all of them."""
+EVERY_TOPIC = ""
+"""In place of a topic: the opt-out is for all notices, whatever they are about."""
 
 _STOP = "stop"
 
 _OPT_OUT = """
-    INSERT INTO opt_outs (phone, client_id, kind, at) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (phone, client_id) DO UPDATE SET kind = excluded.kind, at = excluded.at, lifted_at = NULL
+    INSERT INTO opt_outs (phone, client_id, topic, kind, at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (phone, client_id, topic) DO UPDATE SET kind = excluded.kind, at = excluded.at, lifted_at = NULL
         WHERE opt_outs.lifted_at IS NOT NULL
     RETURNING true
 """
 
+# Whoever wants everything again wants each topic again; whoever wants one topic again is still sent no other.
 _OPT_IN = """
-    UPDATE opt_outs SET lifted_at = $3
-    WHERE phone = $1 AND client_id IN ($2, '') AND lifted_at IS NULL
+    UPDATE opt_outs SET lifted_at = $4
+    WHERE phone = $1 AND client_id IN ($2, '') AND ($3 = '' OR topic = $3) AND lifted_at IS NULL
     RETURNING true
 """
 
 _IS_OPTED_OUT = """
-    SELECT EXISTS (SELECT FROM opt_outs WHERE phone = $1 AND client_id IN ($2, '') AND lifted_at IS NULL)
+    SELECT EXISTS (
+        SELECT FROM opt_outs
+        WHERE phone = $1 AND client_id IN ($2, '') AND topic IN ($3, '') AND lifted_at IS NULL
+    )
 """
 
 
@@ -37,23 +43,23 @@ class OptOutStore:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def opt_out(self, phone: str, client: str, event: AuditEvent) -> bool:
+    async def opt_out(self, phone: str, client: str, event: AuditEvent, topic: str = EVERY_TOPIC) -> bool:
         """No more alerts of a client (or of `EVERY_CLIENT`) to a number, and the event that says so, in one commit.
 
         False, and no event, when it was so before. Raises StoreUnavailable.
         """
-        return await in_time(self._change(_OPT_OUT, (phone, client, _STOP, _moment(event)), event))
+        return await in_time(self._change(_OPT_OUT, (phone, client, topic, _STOP, _moment(event)), event))
 
-    async def opt_in(self, phone: str, client: str, event: AuditEvent) -> bool:
+    async def opt_in(self, phone: str, client: str, event: AuditEvent, topic: str = EVERY_TOPIC) -> bool:
         """Alerts of a client again, also where the opt-out was for every client; the event in the same commit.
 
         False, and no event, when there was no opt-out. Raises StoreUnavailable.
         """
-        return await in_time(self._change(_OPT_IN, (phone, client, _moment(event)), event))
+        return await in_time(self._change(_OPT_IN, (phone, client, topic, _moment(event)), event))
 
-    async def is_opted_out(self, phone: str, client: str) -> bool:
+    async def is_opted_out(self, phone: str, client: str, topic: str = EVERY_TOPIC) -> bool:
         """Whether a client must send no alert to a number; codes are none of its business. Raises StoreUnavailable."""
-        found: bool = await in_time(self._pool.fetchval(_IS_OPTED_OUT, phone, client))
+        found: bool = await in_time(self._pool.fetchval(_IS_OPTED_OUT, phone, client, topic))
         return found
 
     async def _change(self, statement: str, arguments: tuple[object, ...], event: AuditEvent) -> bool:

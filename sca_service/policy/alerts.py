@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sca_service.policy.notice_rules import NoticeRules
+
 
 class Interval(StrEnum):
     """How far apart regular charges are."""
@@ -53,3 +55,4 @@ class AlertPolicy:
 
     cards: CardPolicy
     recognition: RecognitionPolicy
+    notices: NoticeRules

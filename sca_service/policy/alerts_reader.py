@@ -3,14 +3,21 @@
 from types import MappingProxyType
 
 from sca_service.policy.alerts import AlertPolicy, CardPolicy, Interval, RecognitionPolicy
+from sca_service.policy.model import Texts
+from sca_service.policy.notice_rules_reader import read_notice_rules
 from sca_service.policy.reader import Table
 
 
-def read_alerts(table: Table) -> AlertPolicy:
-    """Everything the file says; notes at the table what is wrong with it."""
+def read_alerts(table: Table, texts: Texts) -> AlertPolicy:
+    """Everything the file says; notes at the table what is wrong with it. `texts` are what it speaks of."""
     policy = AlertPolicy(
         cards=_cards(table.table("cards")),
         recognition=_recognition(table.table("recognition")),
+        notices=read_notice_rules(
+            table.table("notices"),
+            notices=[name for language in texts.languages[:1] for name in language.notices],
+            replies=texts.replies.words,
+        ),
     )
     table.close()
     return policy

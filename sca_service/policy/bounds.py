@@ -6,6 +6,7 @@ from sca_service.policy.alert_bounds import ALERT_BOUNDS
 from sca_service.policy.bound import Bound
 from sca_service.policy.exemption_bounds import EXEMPTION_BOUNDS
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
+from sca_service.policy.notice_bounds import NOTICE_BOUNDS
 from sca_service.policy.pumping_bounds import PUMPING_BOUNDS
 from sca_service.policy.template import Placeholder, Template
 from sca_service.policy.webhooks import WEBHOOK_BOUNDS
@@ -20,6 +21,7 @@ RENDERINGS = (SHOWN, Channel.SMS.value, Channel.VOICE.value, Channel.PUSH.value)
 
 BOUNDS = (
     *ALERT_BOUNDS,
+    *NOTICE_BOUNDS,
     Bound(
         "authenticators.toml", "issuer_name characters", 1, 40, "it stands beside every code of a generator"
     ),

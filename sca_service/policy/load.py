@@ -117,7 +117,6 @@ def _read(folder: Path) -> Policy | list[str]:
     limits, most_pending = read_limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
-    alerts = read_alerts(tables["alerts.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
     exemptions = read_exemptions(tables["exemptions.toml"])
@@ -125,6 +124,7 @@ def _read(folder: Path) -> Policy | list[str]:
     supply = read_supply(tables["suppliers.toml"], tables["senders.toml"], tables["networks.toml"])
     texts = read_texts(tables["texts.toml"])
     webhooks = read_webhooks(tables["webhooks.toml"])
+    alerts = read_alerts(tables["alerts.toml"], texts)
     risk = _risk(folder, tables["risk.toml"], contents["risk.toml"])
     next_risk = _next_risk(folder / NEXT, found)
     if found:

@@ -12,6 +12,9 @@ LINE_REPLACED = "line_replaced"
 BANK = "bank"
 """Stands for the bank's name (`issuer_name` of authenticators.toml) in every notice; no client fills it in."""
 
+LINK = "link"
+"""Stands for the short link to where the order says; the service makes it. A call has none: nobody follows it there."""
+
 UPCOMING_CHARGE = "upcoming_charge"
 """Tells that a card's balance will not be enough for a charge to come."""
 LOW_BALANCE = "low_balance"
@@ -43,7 +46,12 @@ class NoticeText:
     @property
     def variables(self) -> frozenset[str]:
         """What a client fills in."""
-        return frozenset(self.pieces[1::2]) - {BANK}
+        return frozenset(self.pieces[1::2]) - {BANK, LINK}
+
+    @property
+    def has_link(self) -> bool:
+        """Whether a link stands in it."""
+        return LINK in self.pieces[1::2]
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text in one pass: what is filled in is never looked at again. Raises KeyError for a missing value."""
@@ -63,6 +71,11 @@ class Notice:
         """What a client fills in, the same in every text and every language."""
         return self.sms.variables
 
+    @property
+    def has_link(self) -> bool:
+        """Whether an order has to say where its link leads."""
+        return self.sms.has_link or self.push.has_link
+
     def over(self, channel: Channel) -> NoticeText:
         """The text for a channel: RCS and WhatsApp read like an SMS. Raises ValueError for e-mail."""
         match channel:
@@ -81,7 +94,7 @@ def is_notice_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def mistakes_in_notice(name: str, text: str) -> list[str]:
+def mistakes_in_notice(name: str, text: str, *, is_spoken: bool = False) -> list[str]:
     """Everything wrong with one text by itself.
 
     The one about a replaced line holds neither a number nor a link: whoever is warned calls the bank on a number that
@@ -95,6 +108,8 @@ def mistakes_in_notice(name: str, text: str) -> list[str]:
     ]
     if any("{" in literal or "}" in literal for literal in pieces[::2]):
         found.append("a brace stands alone; allowed: braces around the name of a variable")
+    if is_spoken and LINK in pieces[1::2]:
+        found.append(f"holds {{{LINK}}}; allowed: words that can be heard")
     if name == LINE_REPLACED:
         found += [
             f"must not hold {{{variable}}}; allowed: {{{BANK}}}"

@@ -4,7 +4,7 @@ import re
 from types import MappingProxyType
 
 from sca_service.policy.bounds import RENDERINGS, bound_for, payee_spoken_mistakes, text_mistakes
-from sca_service.policy.model import Autofill, LanguageTexts, Occasion, OccasionTexts, Texts
+from sca_service.policy.model import Autofill, Channel, LanguageTexts, Occasion, OccasionTexts, Texts
 from sca_service.policy.notices import (
     CARD_NOTICES,
     LINE_REPLACED,
@@ -122,7 +122,7 @@ def _notice_text(table: Table, name: str, rendering: str) -> NoticeText:
     text = table.bounded_text(rendering, "*")
     if not table.is_sound(rendering):
         return NoticeText()
-    for mistake in (found := mistakes_in_notice(name, text)):
+    for mistake in (found := mistakes_in_notice(name, text, is_spoken=rendering == Channel.VOICE)):
         table.note(rendering, mistake)
     return NoticeText() if found else NoticeText.parse(text)
 

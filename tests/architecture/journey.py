@@ -36,6 +36,8 @@ _TEXTS = {
     "case": "akte-gelbfeder-77",
     "card": "karte-gelbfeder-3",
     "presented": "Q0FALSCHX7",  # a code that is no challenge's
+    "dedupe": "abo-gelbfeder-dezember",
+    "url": "konto-gelbfeder-aufladen",
 }
 _TRANSACTION = {
     "amount": {"currency": "EUR", "amount": "49.99"},
@@ -95,13 +97,14 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
         await _tell_of_cards(deployment, bank)
+        await _send_alerts(deployment, left)
         await _kill_and_restart(deployment, bank, challenges)
         await _read_webhooks(bank, endpoint, receiver, left)
         await _read_everything(deployment, bank, left)
 
 
 @asynccontextmanager
-async def _recorded(deployment: Deployment, left: Leftovers) -> AsyncIterator[Bank]:
+async def _recorded(deployment: Deployment, left: Leftovers, client: str = "bank") -> AsyncIterator[Bank]:
     """A bank whose every response is kept, but what the sandbox's handset shows."""
 
     async def keep(response: httpx.Response) -> None:
@@ -109,7 +112,7 @@ async def _recorded(deployment: Deployment, left: Leftovers) -> AsyncIterator[Ba
         if response.request.url.path != "/sandbox/messages":
             left.responses.append(str(response.headers).encode() + response.content)
 
-    async with deployment.bank() as bank:
+    async with deployment.bank(client=client) as bank:
         bank.http.event_hooks["response"] = [keep]
         yield bank
 
@@ -355,6 +358,44 @@ async def _tell_of_cards(deployment: Deployment, bank: Bank) -> None:
         assert response.status_code == status, response.text
     listed = await bank.http.get(f"{path}/upcoming-charges", headers=issuer)
     assert PAYEE in {one["merchant"] for one in listed.json()["data"]}
+
+
+async def _send_alerts(deployment: Deployment, left: Leftovers) -> None:
+    """Notices that are sent, followed, refused, repeated, not wanted and kept for later."""
+    psu = {"id": f"{_TEXTS['psu']}-n", "phone": _spelled(114), "locale": "de-DE"}
+    link = f"https://bank.example/{_TEXTS['url']}"
+    offer = {"psu": psu, "template": "offer", "variables": {"offer": PAYEE}, "link": link}
+    charge = {"psu": psu, "template": "upcoming_charge", "dedupe_key": _TEXTS["dedupe"]}
+    filled = {"merchant": PAYEE, "amount": "49,99 €", "date": "1.12."}
+    orders: list[Any] = [
+        offer,
+        charge | {"variables": filled, "channels": [{"channel": "sms"}]},
+        charge | {"variables": filled},
+        charge
+        | {"variables": filled, "dedupe_key": f"{_TEXTS['dedupe']}-2", "send_at": "2099-01-01T00:00:00Z"},
+        charge | {"variables": {"merchant": f"{PAYEE}\x00"}},
+        offer | {"link": f"https://evil.example/{_TEXTS['url']}"},
+        offer | {"psu": psu | {"phone": f"{psu['phone']}x", "time_zone": PAYEE}},
+    ]
+    async with _recorded(deployment, left, "issuer") as issuer:
+        consent = f"/v1/psus/{psu['id']}/alert-consent"
+        await issuer.http.put(consent, json={"topics": {"offer": True}})
+        headers = {"Idempotency-Key": "canary-notices"}
+        for _ in range(2):
+            told = await issuer.http.post("/v1/alerts/batch", json={"alerts": orders}, headers=headers)
+        assert [one["status"] for one in told.json()["results"]] == [
+            "queued",
+            "queued",
+            "suppressed",
+            *["refused"] * 4,
+        ]
+        handset = f"+49{LINE}114"
+        await issuer.message(handset, number=2)
+        (text,) = [one["text"] for one in await issuer.messages(handset) if "/l/" in one["text"]]
+        path = text[text.index("/l/") :].split()[0]
+        followed = await issuer.http.get(path, headers={"User-Agent": _TEXTS["agent"]})
+        assert followed.headers["location"] == link
+        await issuer.http.get("/v1/alerts", params={"psu": psu["id"]})
 
 
 async def _kill_and_restart(deployment: Deployment, bank: Bank, challenges: list[tuple[str, str]]) -> None:

@@ -1,5 +1,9 @@
-"""Killed around the notice to a replaced line: api after it was queued, worker while it sends. It arrives, and once."""
+"""Killed around the notice to a replaced line: api after it was queued, worker while it sends. It arrives, and once.
 
+And around a batch: the worker, again and again.
+"""
+
+import random
 import sqlite3
 from contextlib import closing
 
@@ -8,12 +12,17 @@ import pytest
 
 from sca_service.sandbox.mailbox import MAILBOX_FILE
 from tests.alerts import alert_events
+from tests.faults.alert_batch import killed_batch
 from tests.faults.cuts import restart, until
 from tests.generator import activate
 from tests.harness import Deployment, Role, unique_psu
 from tests.service.test_phone_lines import enrol, enrolled, word
 
 pytestmark = pytest.mark.race
+
+
+ALERTS = 40
+KILLS = 2
 
 
 def role(deployment: Deployment, name: str) -> Role:
@@ -55,6 +64,15 @@ async def test_a_replaced_line_is_told_once_whoever_is_killed(deployment: Deploy
         attempts = [event for event in events if event["type"] == "alert.attempted"]
         assert [one["try"] for one in attempts] == [1, 2]
         assert len({one["delivery"] for one in attempts}) == 1
+
+
+async def test_every_alert_of_a_batch_arrives_once_or_is_marked(deployment: Deployment) -> None:
+    """The worker is killed again and again meanwhile; those of a second order with the same keys are suppressed.
+
+    As often as CI has time for: `python -m loadtests.alert_kills` kills it fifty times during ten thousand.
+    """
+    outcome = await killed_batch(deployment, count=ALERTS, kills=KILLS, chance=random.Random(7))
+    outcome.check(ALERTS)
 
 
 async def _is_sending(deployment: Deployment) -> bool:

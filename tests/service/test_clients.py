@@ -129,7 +129,6 @@ CALLS = {
     ),
     "alerts": (
         ("POST", "/v1/alerts"),
-        ("GET", "/v1/alerts/alt_1"),
         ("PUT", "/v1/cards/nobody/balance"),
         ("GET", "/v1/cards/nobody"),
         ("DELETE", "/v1/cards/nobody"),
@@ -137,6 +136,11 @@ CALLS = {
         ("GET", "/v1/cards/nobody/upcoming-charges"),
         ("DELETE", "/v1/cards/nobody/upcoming-charges/chg_1"),
         ("POST", "/v1/cards/nobody/charges"),
+        ("POST", "/v1/alerts/batch"),
+        ("GET", "/v1/alerts"),
+        ("GET", "/v1/alerts/alt_1"),
+        ("GET", "/v1/psus/nobody/alert-consent"),
+        ("PUT", "/v1/psus/nobody/alert-consent"),
     ),
     "exemptions": (
         ("POST", "/v1/exemptions/assess"),
@@ -182,7 +186,9 @@ async def test_missing_scope_is_403(service: Deployment, scope: str, method: str
     """A valid key without the scope is told which one is missing, before anything of the request is read."""
     for client in ("bank", "issuer", "auditor", "operator"):
         async with service.bank(client=client) as caller:
-            response = await caller.http.request(method, path, content=b"{" if method == "POST" else None)
+            response = await caller.http.request(
+                method, path, content=b"{" if method in ("POST", "PUT") else None
+            )
         if client == HOLDERS[scope]:
             assert response.status_code in (200, 404, 422)
         else:

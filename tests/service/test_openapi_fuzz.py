@@ -61,11 +61,12 @@ OPERATIONS = (
     "device_activate", "device_challenges", "device_challenge", "device_answer",
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
-    "create_alert", "get_alert",
     "create_webhook", "list_webhooks", "get_webhook", "change_webhook", "delete_webhook", "rotate_webhook",
     "test_webhook", "list_webhook_messages", "get_webhook_message", "replay_webhook",
     "put_card_balance", "get_card", "forget_card", "add_charges",
     "add_upcoming_charge", "list_upcoming_charges", "cancel_upcoming_charge",
+    "create_alert", "create_alerts", "list_alerts", "get_alert", "follow_link",
+    "get_alert_consent", "put_alert_consent",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",
@@ -83,6 +84,7 @@ NOTHING_TO_GET_WRONG = (
     "device_challenges",
     "device_challenge",
     "get_fraud_rates",
+    "follow_link",
 )
 MADE_UP = [(name, GenerationMode.POSITIVE) for name in OPERATIONS] + [
     (name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in NOTHING_TO_GET_WRONG

@@ -13,7 +13,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from sca_service.alerts import postgres_store
-from sca_service.alerts.book import LANE, AlertBook
+from sca_service.alerts.book import AlertBook, Due, Guard
+from sca_service.alerts.consent.postgres_store import ConsentStore
+from sca_service.alerts.lane import LANE
 from sca_service.alerts.model import (
     MOST_TRIES,
     Alert,
@@ -43,7 +45,7 @@ from sca_service.policy.model import Channel
 from sca_service.policy.pumping import AtBlock
 from sca_service.routing.model import Route, RouteChoice, RouteReason
 from sca_service.settings import shipped_policies
-from tests.alerts import alert_events, new_alert
+from tests.alerts import NothingIsPumped, alert_events, new_alert
 from tests.erasure_office import Office
 from tests.storeroom import CLIENT, an_event, new_payer
 
@@ -64,18 +66,26 @@ async def alerts(pool: asyncpg.Pool) -> AsyncIterator[AlertStore]:
 def book(pool: asyncpg.Pool, redis: RedisConnection, alerts: AlertStore, keyring: Keyring) -> AlertBook:
     """What a worker keeps alerts by."""
     policy = load(shipped_policies())
+    guard = StandingBlocks(
+        policy=policy.pumping,
+        at_block=AtBlock.REFUSE,
+        keyring=keyring,
+        store=PumpingStore(redis, policy.pumping),
+    )
+    return a_book(pool, alerts, keyring, guard)
+
+
+def a_book(pool: asyncpg.Pool, alerts: AlertStore, keyring: Keyring, guard: Guard) -> AlertBook:
+    """What one worker keeps alerts by, where it is never quiet."""
+    policy = load(shipped_policies())
     return AlertBook(
         policy=policy,
         keyring=keyring,
         store=alerts,
-        opt_outs=OptOutStore(pool),
-        guard=StandingBlocks(
-            policy=policy.pumping,
-            at_block=AtBlock.REFUSE,
-            keyring=keyring,
-            store=PumpingStore(redis, policy.pumping),
-        ),
+        wishes=ConsentStore(pool),
+        guard=guard,
         actor="worker",
+        quiet_hours=policy.alerts.notices.quiet_hours.where(sandbox=True),
     )
 
 
@@ -84,7 +94,7 @@ def over(supplier: str, channel: Channel = Channel.SMS) -> RouteChoice:
     return RouteChoice(Route(supplier, channel, "262-01", None, None, (RouteReason.ONLY_ROUTE,)))
 
 
-async def leased(book: AlertBook, alert: str) -> DueAlert:
+async def leased(book: AlertBook, alert: str) -> Due:
     """The alert as a worker leases it now."""
     return next(due for due in await book.claim(LANE, most=100) if due.alert.id == alert)
 
@@ -301,6 +311,7 @@ async def test_receipts_at_once_are_news_once(
     await asyncio.gather(
         *(pool.fetch("SELECT pg_sleep(0.02)") for _ in range(6))
     )  # all connections are there
+    workers = [a_book(pool, AlertStore(pool), keyring, NothingIsPumped()) for _ in range(AT_ONCE)]
     events = []
     for lock in ("FOR UPDATE", ""):
         with pytest.MonkeyPatch.context() as patch:
@@ -308,7 +319,7 @@ async def test_receipts_at_once_are_news_once(
             new = await alerts.add(new_alert(keyring), BY)
             delivery = await sent(book, new.id)
             receipt = Settlement(DeliveryStatus.DELIVERED, "a")
-            told = await asyncio.gather(*(book.settle(delivery, receipt) for _ in range(AT_ONCE)))
+            told = await asyncio.gather(*(one.settle(delivery, receipt) for one in workers))
         events.append((await kinds(pool, new.id)).count("alert.delivered"))
         assert sum(one.is_news for one in told if one) == events[-1]
     assert events[0] == 1

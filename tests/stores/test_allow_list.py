@@ -13,6 +13,7 @@ from sca_service.challenges.allow_list.postgres_store import Allowed, AllowListS
 from sca_service.challenges.issue import Caller
 from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.core import Core, open_core
+from sca_service.desks import pumping_desk
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import NotFound, StoreUnavailable
 from sca_service.limits.pumping.model import Entry, Subject
@@ -49,7 +50,7 @@ async def core(quiet_stores: Deployment) -> AsyncIterator[Core]:
 @pytest.fixture
 def desk(core: Core) -> PumpingDesk:
     """The operator's desk."""
-    return core.pumping_desk()
+    return pumping_desk(core)
 
 
 def a_prefix() -> Subject:
@@ -130,7 +131,7 @@ async def test_what_redis_did_not_hear_of_is_told_to_it_later(
 ) -> None:
     """The operator is told 503, and the word holds in seconds: on record it is."""
     away = RedisConnection(f"redis://127.0.0.1:{free_port()}/0")
-    cut_off = replace(core, redis=away).pumping_desk()
+    cut_off = pumping_desk(replace(core, redis=away))
     allowed, disallowed = a_prefix(), a_prefix()
     with pytest.raises(StoreUnavailable):
         await cut_off.allow(OPERATOR, allowed, reason="one", days=1)

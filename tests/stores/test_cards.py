@@ -14,13 +14,12 @@ from sca_service.alerts.cards.model import CardState
 from sca_service.alerts.cards.orders import BalanceOrder, SeenCard
 from sca_service.alerts.cards.postgres_store import CardStore
 from sca_service.alerts.cards.writer import CardWriter
+from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.postgres_store import AlertStore, queue
-from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.phone import PhoneNumber
-from tests.alerts import alert_events
+from tests.alerts import NothingIsPumped, alert_events
 from tests.cards import BY, CLIENT, NOON, POLICY, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office
 from tests.storeroom import CLIENT as OFFICE
@@ -119,14 +118,6 @@ async def test_what_is_being_sent_is_not_taken_back(
     assert row["status"] == "queued"
 
 
-class NothingBlocked:
-    """A guard that has blocked nobody."""
-
-    async def keeps_back(self, number: PhoneNumber, *, client: str) -> bool:
-        """Never."""
-        return False
-
-
 async def test_a_worker_that_leased_it_sends_nothing_once_it_is_taken_back(
     pool: asyncpg.Pool, desk: CardDesk, keyring: Keyring
 ) -> None:
@@ -135,8 +126,8 @@ async def test_a_worker_that_leased_it_sends_nothing_once_it_is_taken_back(
         policy=POLICY,
         keyring=keyring,
         store=AlertStore(pool),
-        opt_outs=OptOutStore(pool),
-        guard=NothingBlocked(),
+        wishes=ConsentStore(pool),
+        guard=NothingIsPumped(),
         actor="worker",
     )
     ref = a_card()

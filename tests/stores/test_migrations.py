@@ -16,6 +16,8 @@ from sca_service.sandbox.servers import PostgresProcess
 TABLES = {
     "acceptances",
     "alembic_version",
+    "alert_consents",
+    "alert_links",
     "alerts",
     "api_keys",
     "authenticators",

@@ -145,7 +145,8 @@ async def add_listing(pool: asyncpg.Pool) -> str:
 
 async def add_alert(pool: asyncpg.Pool) -> str:
     """A notice that waits to be sent; its id."""
-    alert = await AlertStore(pool).add(new_alert(OLD), {"actor": f"client:{CLIENT}"})
+    new = new_alert(OLD, url="https://bank.example/top-up")
+    alert = await AlertStore(pool).add(new, {"actor": f"client:{CLIENT}"})
     return alert.id
 
 

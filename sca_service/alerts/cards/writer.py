@@ -39,7 +39,7 @@ class CardWriter:
             channels=channels,
             lifetime_ms=max((warn.expires_at - now) // timedelta(milliseconds=1), 1),
             sealed=sealed(self._keyring, content, alert_id),
-            sealed_bare=sealed(self._keyring, content.bare, alert_id),
+            topic=self._policy.alerts.notices.topic_of(content.template),
         )
 
     def bare(self, alert: Alert) -> str:

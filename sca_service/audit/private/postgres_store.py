@@ -78,7 +78,7 @@ _KNOWS = """
         OR EXISTS (SELECT FROM exemption_assessments WHERE psu = $1)
         OR EXISTS (SELECT FROM trusted_beneficiaries WHERE psu = $1)
         OR EXISTS (SELECT FROM risk_marks WHERE kind = 'payer' AND subject = $1)
-        OR EXISTS (SELECT FROM alerts WHERE psu = $1)
+        OR EXISTS (SELECT FROM alerts WHERE psu = $1) OR EXISTS (SELECT FROM alert_consents WHERE psu = $1)
         OR EXISTS (SELECT FROM cards WHERE psu = CASE WHEN $1 ~ '^[0-9a-f]{32}$' THEN $1::uuid END)
 """
 
@@ -93,11 +93,22 @@ _BARE_PAYMENTS = """
 
 # What waits is not sent any more. That there was an alert stays, so that its key sends no second one.
 _BARE_ALERTS = """
-    UPDATE alerts SET sealed = '', due_at = NULL,
+    UPDATE alerts SET sealed = '', due_at = NULL, time_zone = '',
         reason = CASE WHEN status = 'queued' THEN 'erased' ELSE reason END,
         status = CASE WHEN status = 'queued' THEN 'suppressed' ELSE status END
     WHERE psu = $1
 """
+# In the order in which workers change several of them, so that neither waits for the other for good.
+_LOCK_ALERTS = "SELECT id FROM alerts WHERE psu = $1 ORDER BY id FOR UPDATE"
+
+_OF_PAYERS = (
+    "trusted_beneficiaries",
+    "exemption_series",
+    "exemption_accesses",
+    "alert_links",
+    "alert_consents",
+)
+"""Tables of which nothing about an erased payer stays."""
 
 # Behind the payer's key, as commits take them, so that neither waits for the other for good; in one order.
 _LOCK_CHALLENGES = "SELECT id, state FROM challenges WHERE psu = $1 ORDER BY id FOR UPDATE"
@@ -267,11 +278,12 @@ class ErasureStore:
             values = await _delete(connection, "audit_private WHERE key_id = ANY($1::bigint[])", keys)
             devices = await _delete(connection, "push_subscriptions WHERE psu = $1", psu)
             authenticators = await _delete(connection, "authenticators WHERE psu = $1", psu)
-            for table in ("trusted_beneficiaries", "exemption_series", "exemption_accesses"):
+            for table in _OF_PAYERS:
                 await _delete(connection, f"{table} WHERE psu = $1", psu)
             await _delete(connection, "risk_marks WHERE kind = 'payer' AND subject = $1", psu)
             await _delete(connection, _FORGET_CARDS, psu)
             await connection.execute(_BARE_PAYMENTS, psu)
+            await connection.execute(_LOCK_ALERTS, psu)
             await connection.execute(_BARE_ALERTS, psu)
             rows = await connection.fetch(_LOCK_CHALLENGES, psu)
             bared = bare({row["id"]: row["state"] for row in rows})

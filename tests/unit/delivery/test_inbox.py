@@ -56,13 +56,13 @@ class Desk:
         self.declined.append((delivery, how))
         return True
 
-    async def opt_out(self, phone: str, client: str, event: AuditEvent) -> bool:
+    async def opt_out(self, phone: str, client: str, event: AuditEvent, topic: str = "") -> bool:
         """Take a STOP."""
         self.opted_out.add((phone, client))
         self.events.append(event)
         return True
 
-    async def opt_in(self, phone: str, client: str, event: AuditEvent) -> bool:
+    async def opt_in(self, phone: str, client: str, event: AuditEvent, topic: str = "") -> bool:
         """Take a START."""
         self.opted_out.discard((phone, client))
         self.events.append(event)

@@ -1,0 +1,1 @@
+"""What a payer is willing to hear: opt-outs by number, consent by topic."""

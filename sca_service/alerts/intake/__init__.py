@@ -1,0 +1,1 @@
+"""Takes alerts in: durable and deduplicated, one or a thousand at once."""

@@ -1,0 +1,1 @@
+"""Short links in alerts: made, followed, counted."""

@@ -1,0 +1,1 @@
+"""How long alerts that are over are kept."""

@@ -1,0 +1,110 @@
+"""A worker that is killed over and over while it sends a batch of alerts."""
+
+import asyncio
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import asyncpg
+
+from sca_service.sandbox.mailbox import MAILBOX_FILE
+from tests.faults.cuts import restart, until
+from tests.harness import Bank, Deployment
+
+CHARGE = {"merchant": "Streaming AG", "amount": "9,99 €", "date": "1.12."}
+_IN_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a batch: alerts by status, messages by alert, and the highest try on record of each."""
+
+    statuses: Counter[str]
+    messages: Counter[str]
+    tries: dict[str, int]
+
+    @property
+    def sent_again(self) -> int:
+        """How many were sent once more than needed."""
+        return sum(count > 1 for count in self.messages.values())
+
+    def check(self, count: int) -> None:
+        """Every alert was sent, and what was sent again is marked so. Raises AssertionError."""
+        assert self.statuses["delivered"] + self.statuses["sent"] == count, self.statuses
+        assert len(self.messages) == count, "some arrived nowhere"
+        unmarked = {alert: sent for alert, sent in self.messages.items() if sent > self.tries[alert]}
+        assert not unmarked, "sent more often than is on record"
+
+
+async def killed_batch(deployment: Deployment, *, count: int, kills: int, chance: random.Random) -> Outcome:
+    """Order so many alerts twice over, kill the worker so often while it sends them, and let the last one finish."""
+    worker = next(role for role in deployment.roles if role.name == "worker")
+    async with (
+        deployment.bank(client="issuer") as issuer,
+        asyncpg.create_pool(deployment.servers.postgres.url, min_size=1, max_size=1) as pool,
+    ):
+        await _order(issuer, count)
+        for number in range(1, kills + 1):
+            wanted = count * number // (kills + 1)
+            await until(partial(_has_sent, pool, wanted), f"{wanted} of {count} are sent")
+            await asyncio.sleep(chance.uniform(0, 0.05))
+            worker.kill()
+            # The leases of the dead end; who is alive has none.
+            await pool.execute(
+                "UPDATE alerts SET due_at = clock_timestamp() WHERE due_at > clock_timestamp()"
+            )
+            worker = restart(deployment, worker)
+        await until(lambda: _is_over(pool), "all of it is over")
+        return await _outcome(deployment, pool)
+
+
+async def _order(issuer: Bank, count: int) -> None:
+    """Each alert has a key; the second time each is a duplicate."""
+    alerts = [
+        {
+            "psu": {"id": f"p{at}", "phone": f"+49151{10_000_000 + at}", "locale": "de-DE"},
+            "template": "upcoming_charge",
+            "variables": CHARGE,
+            "channels": [{"channel": "sms"}],
+            "dedupe_key": f"key-{at}",
+        }
+        for at in range(count)
+    ]
+    for status in ("queued", "suppressed"):
+        for start in range(0, count, _IN_BATCH):
+            body = {"alerts": alerts[start : start + _IN_BATCH]}
+            response = await issuer.http.post("/v1/alerts/batch", json=body)
+            assert {one["status"] for one in response.json()["results"]} == {status}, response.text
+
+
+async def _has_sent(pool: asyncpg.Pool, most: int) -> bool:
+    return bool(
+        await pool.fetchval("SELECT count(*) FROM alerts WHERE status IN ('sent', 'delivered')") >= most
+    )
+
+
+async def _is_over(pool: asyncpg.Pool) -> bool:
+    """A receipt may be lost with the worker: what was sent is over as well, once nothing more is to be done."""
+    return bool(await pool.fetchval("SELECT count(*) = 0 FROM alerts WHERE due_at IS NOT NULL"))
+
+
+async def _outcome(deployment: Deployment, pool: asyncpg.Pool) -> Outcome:
+    rows = await pool.fetch(
+        "SELECT id, status FROM alerts WHERE client_id = 'issuer' AND reason <> 'duplicate'"
+    )
+    tries = await pool.fetch(
+        "SELECT body::jsonb ->> 'alert' AS alert, max((body::jsonb ->> 'try')::int) AS most FROM audit_events"
+        " WHERE type = 'alert.attempted' GROUP BY 1"
+    )
+    with closing(sqlite3.connect(deployment.folder / MAILBOX_FILE)) as mailbox:
+        sent = mailbox.execute("SELECT delivery FROM messages WHERE delivery LIKE 'dlv_alt%'").fetchall()
+    statuses = {row["id"]: row["status"] for row in rows}
+    messages = [f"alt_{delivery[7:39]}" for (delivery,) in sent]
+    return Outcome(
+        Counter(statuses.values()),
+        Counter(alert for alert in messages if alert in statuses),
+        {row["alert"]: row["most"] for row in tries},
+    )
