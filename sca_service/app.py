@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -115,26 +116,18 @@ async def run_worker(settings: Settings) -> None:
         suppliers = await stack.enter_async_context(open_suppliers(core.supply, surroundings))
         due = RedisDueSignal(core.redis)
         partitions = range(PARTITIONS)
-        dispatcher = Dispatcher(
-            book=book,
+        send = partial(
+            Dispatcher,
             suppliers=suppliers,
             routes=core.router,
             limits=core.sending_limits(),
             notes=core.sent_texts(),
-            signal=due,
-            partitions=partitions,
         )
+        dispatcher = send(book=book, signal=due, partitions=partitions)
         alert_pool = await connect_postgres(settings.postgres_url, most_connections=_ALERT_CONNECTIONS)
         stack.push_async_callback(alert_pool.close)
-        alert_dispatcher = Dispatcher(
-            book=core.alert_book("worker", alert_pool),
-            suppliers=suppliers,
-            routes=core.router,
-            limits=core.sending_limits(),
-            notes=core.sent_texts(),
-            signal=Rounds(),
-            partitions=(LANE,),
-        )
+        alert_book = core.alert_book("worker", alert_pool)
+        alert_dispatcher = send(book=alert_book, signal=Rounds(), partitions=(LANE,))
         webhooks = await stack.enter_async_context(_webhooks(core))
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
         resealer = Resealer(

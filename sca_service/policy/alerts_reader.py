@@ -15,7 +15,7 @@ def read_alerts(table: Table, texts: Texts) -> AlertPolicy:
         recognition=_recognition(table.table("recognition")),
         notices=read_notice_rules(
             table.table("notices"),
-            notices=[name for language in texts.languages[:1] for name in language.notices],
+            notices=texts.languages[0].notices if texts.languages else None,
             replies=texts.replies.words,
         ),
     )

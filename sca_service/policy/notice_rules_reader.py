@@ -17,11 +17,12 @@ _HOST = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}", re.ASCII)
 
 
 def read_notice_rules(
-    table: Table, *, notices: Collection[str], replies: Mapping[str, Meaning]
+    table: Table, *, notices: Collection[str] | None, replies: Mapping[str, Meaning]
 ) -> NoticeRules:
     """What the table says; notes at it what is wrong.
 
-    `notices` are the names of those that the texts have, `replies` the words that mean something already.
+    `notices` are the names of those that the texts have, None when there are no texts;
+    `replies` the words that mean something already.
     """
     zone = table.text("default_time_zone", "a time zone such as Europe/Berlin")
     if table.is_sound("default_time_zone") and zone not in zoneinfo.available_timezones():
@@ -69,7 +70,9 @@ def _links(table: Table) -> LinkRule:
     return rule
 
 
-def _topics(table: Table, notices: Collection[str], replies: Mapping[str, Meaning]) -> tuple[Topic, ...]:
+def _topics(
+    table: Table, notices: Collection[str] | None, replies: Mapping[str, Meaning]
+) -> tuple[Topic, ...]:
     """The topics; a notice has one of them at most, and so has a word."""
     topics: list[Topic] = []
     for row in table.tables("topic", named_by="name"):
@@ -89,12 +92,12 @@ def _topics(table: Table, notices: Collection[str], replies: Mapping[str, Meanin
     return tuple(topics)
 
 
-def _notices(row: Table, notices: Collection[str], before: list[Topic]) -> tuple[str, ...]:
+def _notices(row: Table, notices: Collection[str] | None, before: list[Topic]) -> tuple[str, ...]:
     names = row.texts("notices")
     for at, name in enumerate(names, start=1):
         if not row.is_sound("notices"):
             break
-        if name not in notices or name == LINE_REPLACED:
+        if notices is not None and (name not in notices or name == LINE_REPLACED):
             allowed = ", ".join(sorted(set(notices) - {LINE_REPLACED})) or "none"
             row.note(f"notices[{at}]", f"is no notice of texts.toml that clients send; allowed: {allowed}")
         elif any(name in topic.notices for topic in before):

@@ -22,6 +22,7 @@ SEALED_BY = {
     "webhooks/signature.py": Place.WEBHOOK_ENDPOINTS,
     "alerts/content.py": Place.ALERTS,
     "risk/listings.py": Place.RISK_MARKS,
+    "alerts/links/model.py": Place.ALERT_LINKS,
     "alerts/cards/content.py": (Place.CARDS, Place.UPCOMING_CHARGES, Place.CARD_CHARGES),
     "challenges/issue.py": Place.CHALLENGES,
     "challenges/erasure.py": Place.CHALLENGES,

@@ -84,7 +84,10 @@ ODD_VALUES: tuple[object, ...] = (
 )
 
 
-MAY_BE_EMPTY = ("step_on", "countries", "suppliers", "must_register", "sender", "network", "rate")
+MAY_BE_EMPTY = (
+    *("step_on", "countries", "suppliers", "must_register", "sender", "network", "rate"),
+    *("hosts", "topic", "notices", "stop_words", "start_words"),
+)
 MAY_BE_LEFT_OUT = ("sender", "network", "suppliers", "rate")
 OCCASIONS = set(Occasion)
 PURPOSES = set(Purpose)
