@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
+from sca_service.policy.analytics import AnalyticsPolicy
 from sca_service.policy.bounds import REFUSED_CHANNELS
 from sca_service.policy.elements_reader import read_elements
 from sca_service.policy.exemptions_reader import read_exemptions
@@ -36,6 +37,7 @@ from sca_service.policy.supply_reader import read_supply
 from sca_service.policy.texts import read_texts
 
 FILES = (
+    "analytics.toml",
     "authenticators.toml",
     "code.toml",
     "elements.toml",
@@ -113,6 +115,7 @@ def _read(folder: Path) -> Policy | list[str]:
     limits, most_pending = read_limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
+    analytics = _analytics(tables["analytics.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
     exemptions = read_exemptions(tables["exemptions.toml"])
@@ -131,6 +134,7 @@ def _read(folder: Path) -> Policy | list[str]:
         limits=limits,
         most_pending=most_pending,
         retention=retention,
+        analytics=analytics,
         authenticators=authenticators,
         elements=elements,
         exemptions=exemptions,
@@ -167,6 +171,21 @@ def _retention(table: Table) -> RetentionPolicy:
     retention = RetentionPolicy(years=table.integer("years"))
     table.close()
     return retention
+
+
+def _analytics(table: Table) -> AnalyticsPolicy:
+    analytics = AnalyticsPolicy(
+        minute_days=table.integer("minute_days"),
+        hour_days=table.integer("hour_days"),
+        day_days=table.integer("day_days"),
+        delivery_days=table.integer("delivery_days"),
+    )
+    table.close()
+    if table.is_sound("minute_days", "hour_days", "day_days") and not (
+        analytics.minute_days <= analytics.hour_days <= analytics.day_days
+    ):
+        table.note("hour_days", "is out of order; allowed: at least minute_days, at most day_days")
+    return analytics
 
 
 def _authenticators(table: Table) -> AuthenticatorPolicy:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sca_service.policy.analytics import AnalyticsPolicy
 from sca_service.policy.exemptions import ExemptionPolicy
 from sca_service.policy.notices import Notice
 from sca_service.policy.pumping import PumpingPolicy
@@ -340,6 +341,7 @@ class Policy:
     limits: tuple[LimitRule, ...]
     most_pending: int
     retention: RetentionPolicy
+    analytics: AnalyticsPolicy
     authenticators: AuthenticatorPolicy
     elements: ElementsPolicy
     exemptions: ExemptionPolicy
