@@ -119,7 +119,10 @@ def _tries(events: Sequence[Event]) -> list[Recount]:
         if word == "attempted":
             newest[delivery] = event["try"]
         number = event["try"] if word in ("attempted", "postponed") else newest.get(delivery, 0)
-        parts.setdefault((delivery, number), []).append((place, event))
+        part = parts.setdefault((delivery, number), [])
+        if word == "postponed":
+            part.clear()
+        part.append((place, event))
     owed = _credits(events, parts)
     return [
         _one_try([event for _, event in part], owed.get(name, {}))

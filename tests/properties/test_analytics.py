@@ -102,6 +102,8 @@ def _challenge_events(
         ended = draw(st.sampled_from(["expired", "cancelled", "undeliverable", "declined"]))
         more = {"delivery": delivery} if ended == "declined" else {}
         return [_event(f"challenge.{ended}", owner, at_ms, **more)]
+    if tries[delivery] < 0:  # no supplier was found for it: nothing more is heard of it
+        return []
     if word == "attempted":
         tries[delivery] += 1
         return [_event("delivery.attempted", owner, at_ms, **named, **draw(_routes(tries[delivery])))]
@@ -115,8 +117,8 @@ def _challenge_events(
             [_event("delivery.retried", owner, at_ms, **named, reason="throttled")] if tries[delivery] else []
         )
     status = draw(st.sampled_from(["sent", "delivered", "undelivered", "failed", "answered", "no_answer"]))
-    if status != "failed" and not tries[delivery]:
-        return []
+    if not tries[delivery]:
+        status, tries[delivery] = "failed", -1
     return [_event("delivery.settled", owner, at_ms, **named, status=status)]
 
 
