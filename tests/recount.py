@@ -119,21 +119,13 @@ def _tries(events: Sequence[Event]) -> list[Recount]:
         if word == "attempted":
             newest[delivery] = event["try"]
         number = event["try"] if word in ("attempted", "postponed") else newest.get(delivery, 0)
-        part = parts.setdefault((delivery, number), [])
-        if word == "postponed":
-            part.clear()
-        part.append((place, event))
+        if word == "postponed":  # as if it had never been attempted
+            parts.pop((delivery, number), None)
+            newest[delivery] = number - 1
+        else:
+            parts.setdefault((delivery, number), []).append((place, event))
     owed = _credits(events, parts)
-    return [
-        _one_try([event for _, event in part], owed.get(name, {}))
-        for name, part in parts.items()
-        if not _was_taken_back([event for _, event in part])
-    ]
-
-
-def _was_taken_back(part: Sequence[Event]) -> bool:
-    words = [event["type"].partition(".")[2] for event in part]
-    return "postponed" in words and "attempted" not in words[words.index("postponed") :]
+    return [_one_try([event for _, event in part], owed.get(name, {})) for name, part in parts.items()]
 
 
 def _status(part: Sequence[Event]) -> str:
@@ -180,11 +172,7 @@ def _credits(
             if named:
                 owed.setdefault(named[-1], {})["answered"] = event
         elif any(event is answer for answer in answers):
-            alive = [
-                name
-                for name, part in heard.items()
-                if _status(part) not in _FAILED and not _was_taken_back(part)
-            ]
+            alive = [name for name, part in heard.items() if _status(part) not in _FAILED]
             taken = [name for name in alive if _was_sent(heard[name])]
             if alive:
                 credit = owed.setdefault((taken or alive)[-1], {})

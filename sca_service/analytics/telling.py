@@ -152,7 +152,8 @@ def _alert_sent(story: Story, members: Members) -> Story:
 
 def _alert_delivered(story: Story, members: Members) -> Story:
     known = _alert(story, members)
-    arrived = replace(known, was_sent=True, status=Figure.DELIVERED, delivered_at=members["at_ms"])
+    arrived_at = known.delivered_at or members["at_ms"]
+    arrived = replace(known, was_sent=True, status=Figure.DELIVERED, delivered_at=arrived_at)
     return _heard(replace(story, alert=arrived), members, DeliveryStatus.DELIVERED)
 
 
@@ -218,7 +219,7 @@ def _purpose(members: Members) -> str:
 
 
 def _newest_of(story: Story, delivery: str) -> int | None:
-    found = [at for at, one in enumerate(story.tries) if one.delivery == delivery]
+    found = [at for at, one in enumerate(story.tries) if one.delivery == delivery and not one.taken_back]
     return found[-1] if found else None
 
 

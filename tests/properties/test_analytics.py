@@ -106,12 +106,15 @@ def _challenge_events(
         return []
     if word == "attempted":
         tries[delivery] += 1
+        tries[f"{delivery} in hand"] = 1
         return [_event("delivery.attempted", owner, at_ms, **named, **draw(_routes(tries[delivery])))]
     if word == "postponed":
-        if not tries[delivery]:
+        if not tries[f"{delivery} in hand"]:
             return []
         tries[delivery] -= 1
+        tries[f"{delivery} in hand"] = 0
         return [_event("delivery.postponed", owner, at_ms, **named, **{"try": tries[delivery] + 1})]
+    tries[f"{delivery} in hand"] = 0
     if word == "retried":
         return (
             [_event("delivery.retried", owner, at_ms, **named, reason="throttled")] if tries[delivery] else []
