@@ -41,6 +41,9 @@ ROUND_SECONDS = Histogram("sca_log_round_seconds", "Time of one round of the log
 TREE_SIZE = Gauge("sca_log_tree_size", "Leaves of the log.")
 CHECKPOINT_AGE = Gauge("sca_log_checkpoint_age_seconds", "Age of the newest published checkpoint.")
 LOG_WAITING = Gauge("sca_log_waiting_seconds", "How long the oldest event has waited for its index.")
+FOLLOWER_WAITING = Gauge(
+    "sca_log_follower_waiting", "Events on the log that a follower has yet to read.", ["follower"]
+)
 WITNESS_ANSWERS = Counter(
     "sca_log_witness_answers", "What witnesses answered to checkpoints.", ["witness", "verdict"]
 )

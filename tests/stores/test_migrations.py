@@ -32,6 +32,7 @@ TABLES = {
     "challenges",
     "clients",
     "erasures",
+    "followers",
     "log_checkpoints",
     "log_keys",
     "log_state",

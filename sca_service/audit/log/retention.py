@@ -2,13 +2,15 @@
 
 Pruning makes a beginning of the log unavailable and changes nothing of the tree: every proof of what is kept holds as
 before (C2SP tlog-tiles, "Pruning"). Of the tiles only those of level 0 go; the levels above are small and prove the
-rest. That it was done is an event itself. Payers' keys go when they are as old and nothing is sealed under them.
+rest. What a follower has yet to read stays, however old it is. That it was done is an event itself. Payers' keys go
+when they are as old and nothing is sealed under them.
 """
 
 from collections.abc import Sequence
 
 import structlog
 
+from sca_service.audit.following.postgres_store import least_index
 from sca_service.audit.log import postgres_store as store
 from sca_service.audit.log.postgres_store import Bundle
 from sca_service.audit.log.tiles import WIDTH
@@ -47,6 +49,8 @@ class Retention:
             state = await store.lock_state(connection)
             newest = await store.published(connection)
             end = min(state.first_index + _MOST_BUNDLES * WIDTH, newest.size if newest else 0)
+            unread = await least_index(connection)
+            end = end if unread is None else min(end, unread)
             bundles = await store.bundles(connection, state.first_index, end, years=self._years)
             first_index = first_kept(state.first_index, bundles)
             if first_index == state.first_index:

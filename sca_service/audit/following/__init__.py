@@ -1,0 +1,1 @@
+"""Following the log: each event once, in the log's order, whatever is killed when."""
