@@ -12,9 +12,11 @@ import uvicorn
 from prometheus_client import start_http_server
 
 from sca_service.alerts.book import LANE, Rounds
+from sca_service.analytics.counting import FOLLOWER, MOST_AT_ONCE, Counting
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
+from sca_service.audit.following.follower import LogFollower
 from sca_service.audit.log.retention import Retention
 from sca_service.audit.log.sequencer import Sequencer
 from sca_service.audit.log.witnesses.client import Witness
@@ -22,7 +24,7 @@ from sca_service.audit.log.witnesses.postgres_store import WitnessStore
 from sca_service.audit.log.witnesses.publisher import Publisher
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.record import StateSource
-from sca_service.core import log_signers, open_core
+from sca_service.core import Core, log_signers, open_core
 from sca_service.custody.postgres_store import SealedStore
 from sca_service.custody.resealing import Resealer
 from sca_service.delivery.dispatch import Dispatcher
@@ -41,7 +43,7 @@ from sca_service.web import web_application
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
-"""The log role's statements work on thousands of rows; nobody waits for an answer from it."""
+"""The log role's statements work on thousands of rows, and so do followers'; nobody waits for an answer from them."""
 
 _ALERT_CONNECTIONS = 2
 """What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
@@ -120,6 +122,7 @@ async def run_worker(settings: Settings) -> None:
         resealer = Resealer(
             store=SealedStore(core.postgres), writer=core.writer, keyring=settings.keyring, clock=core.clock
         )
+        counting = await _counting(core, stack)
         announcer = core.announcer("worker")
         await announcer.announce(core.policy.digest, core.settings.keyring)
         gc.freeze()  # what start-up made stays: no collection has to look through it again
@@ -132,6 +135,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(announcer.keep_measuring(stop))
             tasks.create_task(core.allow_list_keeper().run(stop))
             tasks.create_task(resealer.run(stop))
+            tasks.create_task(counting.run(stop))
 
 
 async def run_log(settings: Settings) -> None:
@@ -164,6 +168,18 @@ async def run_log(settings: Settings) -> None:
     finally:
         await http.close()
         await postgres.close()
+
+
+async def _counting(core: Core, stack: AsyncExitStack) -> LogFollower:
+    """What counts the log, over a connection of its own. Raises StoreUnavailable."""
+    pool = await connect_postgres(
+        core.settings.postgres_url,
+        most_connections=1,
+        statement_deadline_seconds=_LOG_STATEMENT_DEADLINE_SECONDS,
+    )
+    stack.push_async_callback(pool.close)
+    work = Counting(core.policy.analytics).work
+    return LogFollower(pool, FOLLOWER, work, from_beginning=True, most_at_once=MOST_AT_ONCE)
 
 
 def _serve_metrics(settings: Settings) -> None:

@@ -9,7 +9,10 @@ from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
 from sca_service.alerts.deliveries import Deliveries
+from sca_service.analytics.reading.answer import Analytics
+from sca_service.analytics.reading.postgres_store import FigureStore
 from sca_service.api import alerts as alert_routes
+from sca_service.api import analytics as analytics_routes
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
@@ -196,6 +199,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         *exemption_routes.ROUTES,
         *beneficiary_routes.ROUTES,
         *alert_routes.ROUTES,
+        *analytics_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
         *audit_export_routes.ROUTES,
@@ -245,6 +249,9 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             desk=core.alert_desk(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
+        ),
+        "analytics": analytics_routes.AnalyticsOperations(
+            Analytics(FigureStore(core.reader), core.policy.analytics), core.clock
         ),
         "audit": audit_routes.AuditOperations(
             EventReader(core.reader), keyring, core.log_reader, core.readings()

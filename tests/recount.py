@@ -64,7 +64,7 @@ def _challenge(events: Sequence[Event]) -> Recount:
 
 def _end(events: Sequence[Event]) -> tuple[tuple[str, Event] | None, list[Event]]:
     """How a challenge ended, by which event; and the payer's answers while it was open."""
-    answers = []
+    answers: list[Event] = []
     for event in events:
         kind, _, word = event["type"].partition(".")
         if kind != "challenge" or word in ("issued", "stepped"):
@@ -178,7 +178,7 @@ def _credits(
                 credit = owed.setdefault((taken or alive)[-1], {})
                 credit["answered"] = event
                 if end and end == ("approved", event):
-                    credit["approved"] = event
+                    credit["converted"] = event
     return owed
 
 
@@ -209,8 +209,8 @@ def _one_try(part: Sequence[Event], credit: Mapping[str, Event]) -> Recount:
         note("failed")
     for figure, event in credit.items():
         note(figure)
-        if figure == "approved":
-            note_duration("approved_ms", event)
+        if figure == "converted":
+            note_duration("converted_ms", event)
     sent = [event for event in part if _status([event]) == "sent"]
     if sent:
         note_duration("sent_ms", sent[-1])

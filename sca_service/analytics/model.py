@@ -112,9 +112,10 @@ class Figure(StrEnum):
     DELIVERED = "delivered"  # the supplier says that it arrived, or was picked up
     FAILED = "failed"  # not taken, or the supplier says that it did not arrive
     ANSWERED = "answered"  # the payer answered, rightly or not, after it
-    APPROVED = "approved"  # the right answer was given
+    CONVERTED = "converted"  # it led to the right answer
     CLICKED = "clicked"  # the payer followed the link in it
     ISSUED = "issued"
+    APPROVED = "approved"
     REFUSED = "refused"
     DECLINED = "declined"
     REJECTED = "rejected"
@@ -126,6 +127,7 @@ class Figure(StrEnum):
     SUPPRESSED = "suppressed"
     SENT_MS = "sent_ms"  # how long until a supplier had taken it
     DELIVERED_MS = "delivered_ms"  # how long until it had arrived
+    CONVERTED_MS = "converted_ms"  # how long until it had led to the right answer
     APPROVED_MS = "approved_ms"  # how long until the right answer
 
 
@@ -133,7 +135,7 @@ COUNTS: Mapping[Subject, tuple[Figure, ...]] = MappingProxyType(
     {
         Subject.DELIVERIES: (
             *(Figure.ATTEMPTED, Figure.SENT, Figure.DELIVERED, Figure.FAILED),
-            *(Figure.ANSWERED, Figure.APPROVED, Figure.CLICKED),
+            *(Figure.ANSWERED, Figure.CONVERTED, Figure.CLICKED),
         ),
         Subject.CHALLENGES: (
             *(Figure.ISSUED, Figure.REFUSED, Figure.ANSWERED, Figure.APPROVED, Figure.DECLINED),
@@ -149,7 +151,7 @@ COUNTS: Mapping[Subject, tuple[Figure, ...]] = MappingProxyType(
 
 DURATIONS: Mapping[Subject, tuple[Figure, ...]] = MappingProxyType(
     {
-        Subject.DELIVERIES: (Figure.SENT_MS, Figure.DELIVERED_MS, Figure.APPROVED_MS),
+        Subject.DELIVERIES: (Figure.SENT_MS, Figure.DELIVERED_MS, Figure.CONVERTED_MS),
         Subject.CHALLENGES: (Figure.APPROVED_MS,),
         Subject.ALERTS: (Figure.DELIVERED_MS,),
     }

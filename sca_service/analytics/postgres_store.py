@@ -76,7 +76,7 @@ _GROW = """
 
 _SAVE_DELIVERIES = """
     INSERT INTO analytics_deliveries (
-        id, number, owner, key, began_at, status, reason, was_taken, sent_at, final_at, answered, approved_at, clicked
+        id, number, owner, key, began_at, status, reason, was_taken, sent_at, final_at, answered, converted_at, clicked
     )
     SELECT * FROM unnest(
         $1::text[], $2::smallint[], $3::text[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::boolean[],
@@ -85,7 +85,7 @@ _SAVE_DELIVERIES = """
     ON CONFLICT (id, number) DO UPDATE SET
         key = EXCLUDED.key, began_at = EXCLUDED.began_at, status = EXCLUDED.status, reason = EXCLUDED.reason,
         was_taken = EXCLUDED.was_taken, sent_at = EXCLUDED.sent_at, final_at = EXCLUDED.final_at,
-        answered = EXCLUDED.answered, approved_at = EXCLUDED.approved_at, clicked = EXCLUDED.clicked
+        answered = EXCLUDED.answered, converted_at = EXCLUDED.converted_at, clicked = EXCLUDED.clicked
 """
 _DROP_DELIVERIES = """
     DELETE FROM analytics_deliveries AS kept USING unnest($1::text[], $2::smallint[]) AS gone (id, number)
@@ -167,7 +167,7 @@ async def save_deliveries(
         (
             *(one.delivery, one.number, owner, ids[one.key], _moment(one.began_at), one.status, one.reason),
             *(one.was_taken, _some_moment(one.sent_at), _some_moment(one.final_at)),
-            *(one.answered, _some_moment(one.approved_at), one.clicked),
+            *(one.answered, _some_moment(one.converted_at), one.clicked),
         )
         for owner, one in tries
     ]

@@ -51,7 +51,7 @@ class TryStory(msgspec.Struct, frozen=True, omit_defaults=True):
     sent_at: int = 0
     final_at: int = 0
     answered: bool = False
-    approved_at: int = 0
+    converted_at: int = 0
     clicked: bool = False
     taken_back: bool = False
 
@@ -99,12 +99,12 @@ class TryStory(msgspec.Struct, frozen=True, omit_defaults=True):
         told[Figure.DELIVERED, 0] = int(self.has_arrived)
         told[Figure.FAILED, 0] = int(self.has_failed)
         told[Figure.ANSWERED, 0] = int(self.answered)
-        told[Figure.APPROVED, 0] = int(self.approved_at > 0)
+        told[Figure.CONVERTED, 0] = int(self.converted_at > 0)
         told[Figure.CLICKED, 0] = int(self.clicked)
         for figure, at in (
             (Figure.SENT_MS, self.sent_at),
             (Figure.DELIVERED_MS, self.final_at if self.has_arrived else 0),
-            (Figure.APPROVED_MS, self.approved_at),
+            (Figure.CONVERTED_MS, self.converted_at),
         ):
             if at:
                 told[figure, bin_of(at - self.began_at)] = 1

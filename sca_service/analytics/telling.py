@@ -74,13 +74,13 @@ def _over(story: Story, members: Members) -> Story:
     return replace(story, challenge=_ended(_challenge(story, members), status))
 
 
-def _credited(tries: tuple[TryStory, ...], approved_at: int) -> tuple[TryStory, ...]:
+def _credited(tries: tuple[TryStory, ...], converted_at: int) -> tuple[TryStory, ...]:
     """An answer is owed to the newest try that was taken and of which nothing bad was heard, as routing has it too."""
     for wanted in (lambda one: one.was_taken, lambda _: True):
         for at in reversed(range(len(tries))):
             one = tries[at]
             if wanted(one) and not one.has_failed and not one.taken_back:
-                credited = replace(one, answered=True, approved_at=approved_at or one.approved_at)
+                credited = replace(one, answered=True, converted_at=converted_at or one.converted_at)
                 return (*tries[:at], credited, *tries[at + 1 :])
     return tries
 

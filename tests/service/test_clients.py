@@ -128,6 +128,12 @@ CALLS = {
         ("DELETE", "/v1/psus/nobody/push-subscriptions/psb_1"),
     ),
     "alerts": (("POST", "/v1/alerts"), ("GET", "/v1/alerts/alt_1")),
+    "analytics": (
+        ("GET", "/v1/analytics/deliveries"),
+        ("GET", "/v1/analytics/deliveries/list"),
+        ("GET", "/v1/analytics/challenges"),
+        ("GET", "/v1/analytics/alerts"),
+    ),
     "exemptions": (
         ("POST", "/v1/exemptions/assess"),
         ("GET", "/v1/exemptions/ass_1"),

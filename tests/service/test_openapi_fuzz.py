@@ -49,6 +49,7 @@ HOLDERS = {
     "exemptions": "bank",
     "alerts": "issuer",
     "admin": "operator",
+    "analytics": "operator",
     "audit": "auditor",
 }
 OPERATIONS = (
@@ -61,6 +62,7 @@ OPERATIONS = (
     "enrol_authenticator", "activate_authenticator", "list_authenticators", "revoke_authenticator",
     "add_push_subscription", "list_push_subscriptions", "remove_push_subscription",
     "create_alert", "get_alert",
+    "get_delivery_figures", "list_figure_deliveries", "get_challenge_figures", "get_alert_figures",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",

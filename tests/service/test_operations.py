@@ -53,6 +53,10 @@ ROUTES = {
     ("POST", "/device/v1/challenges/{challenge_id}/answer"),
     ("POST", "/v1/alerts"),
     ("GET", "/v1/alerts/{alert_id}"),
+    ("GET", "/v1/analytics/deliveries"),
+    ("GET", "/v1/analytics/deliveries/list"),
+    ("GET", "/v1/analytics/challenges"),
+    ("GET", "/v1/analytics/alerts"),
     ("POST", "/v1/psus/{psu_id}/push-subscriptions"),
     ("GET", "/v1/psus/{psu_id}/push-subscriptions"),
     ("DELETE", "/v1/psus/{psu_id}/push-subscriptions/{subscription_id}"),
@@ -82,6 +86,7 @@ LABELS = {
     "table": None,
     "supplier": {f"sandbox-{channel}" for channel in ("sms", "voice", "push", "rcs", "whatsapp", "email")},
     "reason": None,
+    "follower": None,
     "code": None,
     "le": None,
 }

@@ -13,7 +13,14 @@ from sca_service.analytics.model import (
     Span,
     Subject,
 )
-from sca_service.analytics.reading.asking import ListQuestion, Question, fits, period_of, route_text
+from sca_service.analytics.reading.asking import (
+    ListQuestion,
+    Question,
+    filters_of,
+    fits,
+    period_of,
+    route_text,
+)
 from sca_service.analytics.reading.postgres_store import MOST_NUMBERS, FigureStore, Listed, Sum
 from sca_service.analytics.sketch import percentile_ms
 from sca_service.kernel.errors import InvalidInput
@@ -77,7 +84,7 @@ class Analytics:
         until_ms: int,
         client: str | None,
         group_by: tuple[Dimension, ...] = (),
-        only: Mapping[str, str] | None = None,
+        filters: Mapping[str, str] | None = None,
         interval: Span | None = None,
     ) -> Answer:
         """The figures of a subject, of one client or (None) of all. Raises InvalidInput, StoreUnavailable."""
@@ -92,7 +99,8 @@ class Analytics:
             span=span,
             client=client,
             group_by=group_by,
-            only=only or {},
+            only=filters_of(subject, filters or {}),
+            asked=filters or {},
             series=interval is not None,
         )
         keys = await self._store.keys(subject)

@@ -19,8 +19,8 @@ MOST_MOMENTS = 2000
 class Question:
     """Which figures are wanted: grouped by what, from and to when (ms since the epoch), and of whom.
 
-    `client` None is for all clients. `only` holds values of dimensions; of a route its five parts. `series` tells
-    pieces of time apart, by the span.
+    `client` None is for all clients. `only` holds values of members of keys, as `filters_of` makes
+    them of what was `asked`. `series` tells pieces of time apart, by the span.
     """
 
     subject: Subject
@@ -30,6 +30,7 @@ class Question:
     client: str | None
     group_by: tuple[Dimension, ...] = ()
     only: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
     series: bool = False
 
 

@@ -41,7 +41,7 @@ _BEHIND: Mapping[Figure, str] = {
     Figure.DELIVERED: "status IN ('delivered', 'answered')",
     Figure.FAILED: "status IN ('failed', 'undelivered', 'no_answer', 'expired')",
     Figure.ANSWERED: "answered",
-    Figure.APPROVED: "approved_at IS NOT NULL",
+    Figure.CONVERTED: "converted_at IS NOT NULL",
     Figure.CLICKED: "clicked",
 }
 
@@ -85,7 +85,7 @@ class Listed:
     sent_at: int | None
     final_at: int | None
     answered: bool
-    approved_at: int | None
+    converted_at: int | None
     clicked: bool
 
 
@@ -154,7 +154,7 @@ def _listed(row: asyncpg.Record, keys: Mapping[int, Key]) -> Listed:
         sent_at=_some_ms(row["sent_at"]),
         final_at=_some_ms(row["final_at"]),
         answered=row["answered"],
-        approved_at=_some_ms(row["approved_at"]),
+        converted_at=_some_ms(row["converted_at"]),
         clicked=row["clicked"],
     )
 

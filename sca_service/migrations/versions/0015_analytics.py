@@ -57,7 +57,7 @@ _UP = (
         sent_at timestamptz,
         final_at timestamptz,
         answered boolean NOT NULL,
-        approved_at timestamptz,
+        converted_at timestamptz,
         clicked boolean NOT NULL,
         PRIMARY KEY (id, number)
     ) WITH (fillfactor = 70)
