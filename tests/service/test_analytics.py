@@ -12,11 +12,12 @@ import asyncpg
 import msgspec
 import pytest
 
-from sca_service.analytics.model import COUNTS, Key, Span, Subject
+from sca_service.analytics.model import COUNTS, Span, Subject
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
+from tests.figures import by_span, rolled_up
 from tests.harness import Bank, Deployment, unique_psu, wrong
-from tests.recount import Recount, recount
+from tests.recount import recount
 from tests.storeroom import eventually
 
 COUNTER = "counting-bank"
@@ -106,35 +107,6 @@ class Traffic:
         )
         return [msgspec.json.decode(row["body"]) for row in rows]
 
-    async def rolled_up(self, span: Span) -> Recount:
-        """What the tables have of this bank, as a recount names it."""
-        rows = await self.pool.fetch(
-            "SELECT key.*, figure.at, figure.figure, part.bin, part.number FROM analytics_figures AS figure"
-            " JOIN analytics_keys AS key ON key.id = figure.key"
-            " CROSS JOIN LATERAL unnest(figure.bins, figure.numbers) AS part (bin, number)"
-            " WHERE figure.span = $1 AND key.client = $2 AND part.number <> 0",
-            span,
-            COUNTER,
-        )
-        numbers: Recount = Counter()
-        for row in rows:
-            key = Key(*(row[name] for name in Key._fields))
-            at_ms = round(row["at"].timestamp() * 1000)
-            numbers[key.subject, key.client, at_ms, told_apart(key), row["figure"], row["bin"]] += row[
-                "number"
-            ]
-        return numbers
-
-
-def told_apart(key: Key) -> str:
-    """What a key tells apart beside client and time."""
-    parts = {
-        "deliveries": key[2:3] + key[4:],
-        "challenges": (key.purpose, key.method),
-        "alerts": (key.purpose,),
-    }
-    return "/".join(parts[key.subject])
-
 
 @pytest.fixture
 async def traffic(service: Deployment) -> AsyncIterator[Traffic]:
@@ -174,10 +146,7 @@ async def test_roll_ups_are_a_recount_of_the_log(traffic: Traffic) -> None:
         *("delivery.attempted", "delivery.settled", "delivery.retried", "alert.attempted", "alert.delivered"),
     }
     for span in Span:
-        expected: Recount = Counter()
-        for (subject, client, at_ms, told, figure, index), number in by_minute.items():
-            expected[subject, client, span.begin(at_ms), told, figure, index] += number
-        assert await traffic.rolled_up(span) == expected
+        assert await rolled_up(traffic.pool, span, COUNTER) == by_span(by_minute, span)
 
 
 async def test_what_is_answered_is_what_is_counted(traffic: Traffic) -> None:
