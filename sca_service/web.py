@@ -58,9 +58,11 @@ from sca_service.console import routes as console_routes
 from sca_service.console.bank import routes as bank_routes
 from sca_service.console.bank.keys import SandboxKeys
 from sca_service.console.desk import Desk
+from sca_service.console.door import Door
 from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
+from sca_service.console.traffic.desk import TrafficDesk
 from sca_service.core import Core, readiness
 from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.beneficiaries.postgres_store import BeneficiaryStore
@@ -276,8 +278,11 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
     keyring = core.settings.keyring
     sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
     return {
-        "door": console_routes.Door(
-            sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)
+        "door": Door(sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)),
+        "traffic": TrafficDesk(
+            analytics=Analytics(FigureStore(core.reader), core.policy.analytics),
+            blocks=core.pumping_desk(),
+            clock=core.clock,
         ),
         "desk": Desk(
             log=core.log_reader,

@@ -155,10 +155,10 @@ class AnalyticsOperations:
             client=_seen_by(call),
             only=filters_of(Subject.DELIVERIES, _given(filters)),
             figure=Figure(counted),
-            after=_place(cursor) if cursor is not None else None,
+            after=place_of(cursor) if cursor is not None else None,
         )
         found = await self._analytics.deliveries(question, most=limit + 1)
-        following = _cursor(found[limit - 1]) if len(found) > limit else None
+        following = cursor_of(found[limit - 1]) if len(found) > limit else None
         return HttpAnswer(200, tried_json(found[:limit], following))
 
     def _period(self, since: str | None, until: str | None) -> tuple[int, int]:
@@ -339,11 +339,13 @@ def _ms(text: str, pointer: str) -> int:
     return int(moment_of(text, pointer).timestamp() * 1000)
 
 
-def _cursor(last: Listed) -> str:
+def cursor_of(last: Listed) -> str:
+    """Where the next page begins."""
     return base64.urlsafe_b64encode(f"{last.began_at}.{last.id}.{last.number}".encode()).decode()
 
 
-def _place(cursor: str) -> tuple[int, str, int]:
+def place_of(cursor: str) -> tuple[int, str, int]:
+    """The place that a cursor stands for. Raises InvalidInput."""
     try:
         began_at, delivery, number = base64.urlsafe_b64decode(cursor.encode()).decode().split(".")
         place = int(began_at), delivery, int(number)
