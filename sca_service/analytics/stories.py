@@ -5,8 +5,6 @@ of those sent in a minute none can be delivered in another, and no share exceeds
 story comes to as it stands; whoever has a newer one adds the difference.
 """
 
-from collections import Counter
-
 import msgspec
 
 from sca_service.analytics.model import COST, Counted, Figure, Key, Subject
@@ -85,22 +83,25 @@ class TryStory(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it came to nothing, as far as anybody knows."""
         return self.status in _FAILED
 
-    def counts(self) -> Counter[Counted]:
+    def counts(self) -> dict[Counted, int]:
         """What it comes to."""
-        told: Counter[Counted] = Counter()
         if self.taken_back:
-            return told
-        told[Figure.ATTEMPTED, 0] = 1
+            return {}
+        told: dict[Counted, int] = {(Figure.ATTEMPTED, 0): 1}
         if self.was_taken:
             told[Figure.SENT, 0] = 1
             currency, micros = _price(self.price)
             if micros:
                 told[f"{COST}{currency}", 0] = micros
-        told[Figure.DELIVERED, 0] = int(self.has_arrived)
-        told[Figure.FAILED, 0] = int(self.has_failed)
-        told[Figure.ANSWERED, 0] = int(self.answered)
-        told[Figure.CONVERTED, 0] = int(self.converted_at > 0)
-        told[Figure.CLICKED, 0] = int(self.clicked)
+        for figure, is_so in (
+            (Figure.DELIVERED, self.has_arrived),
+            (Figure.FAILED, self.has_failed),
+            (Figure.ANSWERED, self.answered),
+            (Figure.CONVERTED, self.converted_at > 0),
+            (Figure.CLICKED, self.clicked),
+        ):
+            if is_so:
+                told[figure, 0] = 1
         for figure, at in (
             (Figure.SENT_MS, self.sent_at),
             (Figure.DELIVERED_MS, self.final_at if self.has_arrived else 0),
@@ -108,7 +109,7 @@ class TryStory(msgspec.Struct, frozen=True, omit_defaults=True):
         ):
             if at:
                 told[figure, bin_of(at - self.began_at)] = 1
-        return +told
+        return told
 
 
 class ChallengeStory(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,16 +129,18 @@ class ChallengeStory(msgspec.Struct, frozen=True, omit_defaults=True):
         """What it is counted under."""
         return Key(Subject.CHALLENGES, client=self.client, purpose=self.purpose, method=self.method)
 
-    def counts(self) -> Counter[Counted]:
+    def counts(self) -> dict[Counted, int]:
         """What it comes to."""
-        told: Counter[Counted] = Counter()
-        told[Figure.ISSUED, 0] = int(self.was_issued)
-        told[Figure.ANSWERED, 0] = int(self.answered)
+        told: dict[Counted, int] = {}
+        if self.was_issued:
+            told[Figure.ISSUED, 0] = 1
+        if self.answered:
+            told[Figure.ANSWERED, 0] = 1
         if self.status:
             told[self.status, 0] = 1
         if self.approved_at:
             told[Figure.APPROVED_MS, bin_of(self.approved_at - self.began_at)] = 1
-        return +told
+        return told
 
 
 class AlertStory(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -157,17 +160,24 @@ class AlertStory(msgspec.Struct, frozen=True, omit_defaults=True):
         """What it is counted under."""
         return Key(Subject.ALERTS, client=self.client, purpose=self.kind)
 
-    def counts(self) -> Counter[Counted]:
+    def counts(self) -> dict[Counted, int]:
         """What it comes to."""
-        told: Counter[Counted] = Counter()
-        told[Figure.QUEUED, 0] = int(self.was_queued)
-        told[Figure.SENT, 0] = int(self.was_sent)
-        told[Figure.CLICKED, 0] = int(self.clicked)
+        told: dict[Counted, int] = {}
+        if self.was_queued:
+            told[Figure.QUEUED, 0] = 1
+        if self.was_sent:
+            told[Figure.SENT, 0] = 1
+        if self.clicked:
+            told[Figure.CLICKED, 0] = 1
         if self.status:
             told[self.status, 0] = 1
         if self.delivered_at:
             told[Figure.DELIVERED_MS, bin_of(self.delivered_at - self.began_at)] = 1
-        return +told
+        return told
+
+
+Part = ChallengeStory | AlertStory | TryStory
+"""What is counted by itself."""
 
 
 class Story(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -178,7 +188,7 @@ class Story(msgspec.Struct, frozen=True, omit_defaults=True):
     tries: tuple[TryStory, ...] = ()
 
     @property
-    def parts(self) -> tuple[ChallengeStory | AlertStory | TryStory, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """All that is counted of it."""
         whole = tuple(one for one in (self.challenge, self.alert) if one is not None)
         return (*whole, *self.tries)

@@ -1,7 +1,7 @@
 """Counts a portion of the log: which stories it changes, and by how much that changes each figure. Pure.
 
-A figure is a sum over stories of what each comes to (`stories.py`). So after an event it grows by what the story comes
-to now, less what it came to before; where the key or the minute changed, the old place loses what the new one gains.
+A figure is a sum over stories of what each comes to (`stories.py`). So it grows by what the changed ones come to now,
+less what they came to before; where a key or a minute changed, the old place loses what the new one gains.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sca_service.analytics.model import Counted, Key, Place, Span
-from sca_service.analytics.stories import Story
+from sca_service.analytics.stories import Part, Story
 from sca_service.analytics.telling import Members, owner_of, told
 from sca_service.policy.analytics import AnalyticsPolicy
 
@@ -50,47 +50,43 @@ def tally(
     What began so long ago that its minute or hour is not kept any more is left out of those, and of nothing else. That
     is judged by the dates of events, up to `now_ms`, so that counting the log again comes to the same.
     """
-    stories = dict(known)
     changed: dict[str, Story] = {}
-    growth: dict[tuple[Span, int, Key, str], Counter[int]] = {}
     for event in events:
         counted_at = max(counted_at, min(event["at_ms"], now_ms))
         owner = owner_of(event)
-        if owner is None:
-            continue
-        before = stories.get(owner, _NOTHING)
-        after = told(before, event)
-        if after == before:
-            continue
-        stories[owner] = changed[owner] = after
-        for (key, began_at), counts in _difference(before, after).items():
-            for span in Span:
-                at = span.begin(began_at)
-                if at < span.kept_since(counted_at, policy):
-                    continue
-                for (figure, place), number in counts.items():
+        if owner is not None:
+            before = changed.get(owner) or known.get(owner, _NOTHING)
+            changed[owner] = told(before, event)
+    change: dict[Place, dict[Counted, int]] = {}
+    for owner, after in changed.items():
+        before = known.get(owner, _NOTHING)
+        for part in after.parts:
+            if part not in before.parts:
+                _add(change, part, 1)
+        for part in before.parts:
+            if part not in after.parts:
+                _add(change, part, -1)
+    return Tally(changed, _growth(change, counted_at, policy), counted_at)
+
+
+def _add(change: dict[Place, dict[Counted, int]], part: Part, sign: int) -> None:
+    numbers = change.setdefault((part.key, Span.MINUTE.begin(part.began_at)), {})
+    for counted, number in part.counts().items():
+        numbers[counted] = numbers.get(counted, 0) + sign * number
+
+
+def _growth(
+    change: Mapping[Place, Mapping[Counted, int]], counted_at: int, policy: AnalyticsPolicy
+) -> Growth:
+    """What changed by the minute as what figures of every span grow by, where they are kept."""
+    growth: dict[tuple[Span, int, Key, str], Counter[int]] = {}
+    for span in Span:
+        kept_since = span.kept_since(counted_at, policy)
+        for (key, minute), numbers in change.items():
+            at = span.begin(minute)
+            if at < kept_since:
+                continue
+            for (figure, place), number in numbers.items():
+                if number:
                     growth.setdefault((span, at, key, figure), Counter())[place] += number
-    return Tally(changed, _without_nothing(growth), counted_at)
-
-
-def sums_of(story: Story) -> dict[Place, Counter[Counted]]:
-    """What a story comes to, by where it belongs."""
-    sums: dict[Place, Counter[Counted]] = {}
-    for part in story.parts:
-        sums.setdefault((part.key, part.began_at), Counter()).update(part.counts())
-    return sums
-
-
-def _difference(before: Story, after: Story) -> dict[Place, Counter[Counted]]:
-    change = sums_of(after)
-    for place, counts in sums_of(before).items():
-        change.setdefault(place, Counter()).subtract(counts)
-    return change
-
-
-def _without_nothing(growth: Mapping[tuple[Span, int, Key, str], Counter[int]]) -> Growth:
-    kept = {
-        place: {index: number for index, number in counts.items() if number}
-        for place, counts in growth.items()
-    }
-    return {place: counts for place, counts in kept.items() if counts}
+    return growth

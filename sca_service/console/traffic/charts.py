@@ -40,7 +40,7 @@ def timeline(pieces: Sequence[Pair]) -> str:
         f'<rect class="{kind}" width="12" height="12" rx="2"/></svg>{name} <b>{number(value)}</b></li>'
         for value, (kind, name) in zip(sums, _PARTS, strict=True)
     )
-    legend += (
+    legend += line and (
         '<li><svg class="swatch" width="20" height="12" viewBox="0 0 20 12" aria-hidden="true" focusable="false">'
         '<polyline class="before" points="0,6 20,6"/></svg>attempted a week ago'
         f" <b>{number(sum(before))}</b></li>"

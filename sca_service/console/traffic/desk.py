@@ -38,32 +38,28 @@ class TrafficDesk:
         since_ms = until_ms - window.length_ms
         client = _seen_by(visit)
 
-        async def both(*group_by: Dimension) -> tuple[Answer, Answer]:
-            return (
-                await self._ask(since_ms, until_ms, client, group_by),
-                await self._ask(since_ms - WEEK_MS, until_ms - WEEK_MS, client, group_by),
-            )
+        async def both(*group_by: Dimension, of: Subject = Subject.DELIVERIES) -> tuple[Pair, ...]:
+            now = await self._ask(of, since_ms, until_ms, client, group_by)
+            before = await self._ask(of, since_ms - WEEK_MS, until_ms - WEEK_MS, client, group_by)
+            return pairs(now.lines, before.lines)
 
-        whole, whole_before = await both()
-        routes = pairs(*(one.lines for one in await both(Dimension.ROUTE)))
-        places = pairs(*(one.lines for one in await both(Dimension.COUNTRY, Dimension.CHANNEL)))
-        suppliers = pairs(*(one.lines for one in await both(Dimension.SUPPLIER)))
-        pieces = await self._ask(since_ms, until_ms, client, (), window.pieces)
+        routes = await both(Dimension.ROUTE)
+        pieces = await self._ask(Subject.DELIVERIES, since_ms, until_ms, client, (), window.pieces)
         before: Sequence[Line] = ()
         if window.pieces is not Span.MINUTE:  # minutes of a week ago are not kept
-            earlier = await self._ask(since_ms - WEEK_MS, until_ms - WEEK_MS, client, (), window.pieces)
-            before = earlier.lines
-        (total,) = pairs(whole.lines, whole_before.lines) or (Pair({}, None, None),)
+            span = (since_ms - WEEK_MS, until_ms - WEEK_MS)
+            before = (await self._ask(Subject.DELIVERIES, *span, client, (), window.pieces)).lines
         traffic = Traffic(
             window=window,
             since_ms=since_ms,
             until_ms=until_ms,
-            counted_at_ms=whole.counted_at_ms,
-            whole=total,
+            counted_at_ms=pieces.counted_at_ms,
+            whole=_only(await both()),
+            challenges=_only(await both(of=Subject.CHALLENGES)),
             pieces=pieces_of(since_ms, until_ms, window.pieces, pieces.lines, before),
             routes=tuple(pair for pair in routes if pair.count(Figure.ATTEMPTED)),
-            places=places,
-            suppliers=suppliers,
+            places=await both(Dimension.COUNTRY, Dimension.CHANNEL),
+            suppliers=await both(Dimension.SUPPLIER),
             blocks=await self._blocked(visit),
         )
         return traffic_page(traffic, visit.reader, datetime.fromtimestamp(now_ms / 1000, UTC))
@@ -93,6 +89,7 @@ class TrafficDesk:
 
     async def _ask(
         self,
+        subject: Subject,
         since_ms: int,
         until_ms: int,
         client: str | None,
@@ -100,7 +97,7 @@ class TrafficDesk:
         interval: Span | None = None,
     ) -> Answer:
         return await self._analytics.answer(
-            Subject.DELIVERIES,
+            subject,
             since_ms=since_ms,
             until_ms=until_ms,
             client=client,
@@ -112,6 +109,10 @@ class TrafficDesk:
         if Scope.ADMIN not in visit.session.client.scopes:
             return None
         return await self._blocks.entries(EntryKind.BLOCK, most=_MOST_BLOCKS, skip=0)
+
+
+def _only(found: Sequence[Pair]) -> Pair:
+    return found[0] if found else Pair({}, None, None)
 
 
 def _seen_by(visit: Visit) -> str | None:

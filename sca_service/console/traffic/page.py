@@ -7,6 +7,7 @@ from html import escape
 from urllib.parse import urlencode
 
 from sca_service.analytics.model import Figure
+from sca_service.analytics.reading.answer import Line
 from sca_service.analytics.reading.asking import route_parts
 from sca_service.analytics.reading.postgres_store import Listed
 from sca_service.console.markup import Reader, age, frame, identifier, moment, number
@@ -74,7 +75,9 @@ def messages_page(listed: MessageList, reader: Reader) -> str:
 
 def _headline(traffic: Traffic) -> str:
     worse = sum(
-        pair.verdict(Figure.DELIVERED, Figure.SENT) is Verdict.WORSE for pair in traffic.routes if pair.now
+        pair.verdict(Figure.DELIVERED, Figure.ATTEMPTED) is Verdict.WORSE
+        for pair in traffic.routes
+        if pair.now
     )
     if not traffic.whole.count(Figure.ATTEMPTED):
         return "No message was attempted"
@@ -84,42 +87,41 @@ def _headline(traffic: Traffic) -> str:
 
 
 def _tiles(traffic: Traffic) -> str:
-    whole = traffic.whole
-    arrived = whole.share(Figure.DELIVERED, Figure.SENT)
-    led = whole.share(Figure.CONVERTED, Figure.SENT)
-    latency = (whole.now.percentiles_ms(Figure.DELIVERED_MS) if whole.now else None) or {}
-    latency_before = (whole.before.percentiles_ms(Figure.DELIVERED_MS) if whole.before else None) or {}
+    whole, challenges = traffic.whole, traffic.challenges
+    arrived = (Figure.DELIVERED, Figure.ATTEMPTED)
+    approved = (Figure.APPROVED, Figure.ISSUED)
     tiles = (
-        ("Sent", number(whole.count(Figure.SENT)), number(whole.count_before(Figure.SENT)), "sent"),
         (
-            "Delivered",
-            _percent(arrived),
-            _percent(whole.share_before(Figure.DELIVERED, Figure.SENT)),
-            "delivered",
+            "Attempted",
+            number(whole.count(Figure.ATTEMPTED)),
+            number(whole.count_before(Figure.ATTEMPTED)),
+            "attempted",
         ),
+        ("Arrived", _percent(whole.share(*arrived)), _percent(whole.share_before(*arrived)), "delivered"),
+        ("95 of 100 arrived within", _slowest(whole.now), _slowest(whole.before), "delivered"),
         (
-            "Led to an approval",
-            _percent(led),
-            _percent(whole.share_before(Figure.CONVERTED, Figure.SENT)),
-            "converted",
-        ),
-        (
-            "Arrived within (95 of 100)",
-            _seconds(latency.get("p95")),
-            _seconds(latency_before.get("p95")),
-            "delivered",
+            "Challenges approved",
+            _percent(challenges.share(*approved)),
+            _percent(challenges.share_before(*approved)),
+            "",
         ),
         ("Cost", _money(whole.cost), _money(whole.cost_before), "sent"),
     )
-    return (
-        '<dl class="facts grid tiles">'
-        + "".join(
-            f'<div><dt>{name}</dt><dd class="figure"><a class="plain" href="{_link(traffic, {}, figure)}">{value}</a>'
-            f'</dd><dd class="quiet">{before} a week ago</dd></div>'
-            for name, value, before, figure in tiles
-        )
-        + "</dl>"
+    told = "".join(
+        f'<div><dt>{name}</dt><dd class="figure">{_linked(traffic, value, figure)}</dd>'
+        f'<dd class="quiet">{before} a week ago</dd></div>'
+        for name, value, before, figure in tiles
     )
+    return f'<dl class="facts grid tiles">{told}</dl>'
+
+
+def _linked(traffic: Traffic, value: str, figure: str) -> str:
+    return f'<a class="plain" href="{_link(traffic, {}, figure)}">{value}</a>' if figure else value
+
+
+def _slowest(line: Line | None) -> str:
+    told = line.percentiles_ms(Figure.DELIVERED_MS) if line else None
+    return _seconds(told["p95"] if told else None)
 
 
 def _routes(traffic: Traffic) -> str:
@@ -127,7 +129,7 @@ def _routes(traffic: Traffic) -> str:
         return '<p class="quiet">Nothing was sent.</p>'
     items = "".join(_route(traffic, pair) for pair in worst_first(traffic.routes))
     return (
-        '<p class="quiet">The bar is the share of those sent that arrived; the mark is where it stood a week ago.</p>'
+        '<p class="quiet">The bar is the share of them that arrived; the mark is where it stood a week ago.</p>'
         f'<ul class="bars routes">{items}</ul>'
     )
 
@@ -138,14 +140,20 @@ def _route(traffic: Traffic, pair: Pair) -> str:
     detail = " · ".join(
         one for one in (in_words(parts["channel"]), parts["network"], parts["sender"], parts["price"]) if one
     )
-    now, before = pair.share(Figure.DELIVERED, Figure.SENT), pair.share_before(Figure.DELIVERED, Figure.SENT)
-    verdict = pair.verdict(Figure.DELIVERED, Figure.SENT)
-    sent, led = pair.count(Figure.SENT), pair.share(Figure.CONVERTED, Figure.SENT)
-    failed = pair.count(Figure.FAILED)
-    links = [f'<a href="{_link(traffic, pair.group, "attempted")}">{number(sent)} sent</a>']
-    if failed:
-        links.append(f'<a href="{_link(traffic, pair.group, "failed")}">{number(failed)} failed</a>')
-    links.append(f"{_percent(led)} led to an approval")
+    now, before = (
+        pair.share(Figure.DELIVERED, Figure.ATTEMPTED),
+        pair.share_before(Figure.DELIVERED, Figure.ATTEMPTED),
+    )
+    verdict = pair.verdict(Figure.DELIVERED, Figure.ATTEMPTED)
+    links = [
+        f'<a href="{_link(traffic, pair.group, figure)}">{number(pair.count(figure))} {name}</a>'
+        for figure, name in (
+            (Figure.ATTEMPTED, "attempted"),
+            (Figure.FAILED, "did not arrive"),
+            (Figure.CONVERTED, "led to an approval"),
+        )
+        if pair.count(figure)
+    ]
     return (
         f'<li><span class="label"><b>{escape(name)}</b> <span class="quiet">{escape(detail)}</span></span>'
         f'<span class="value">{_percent(now)} {_badge(verdict)}</span>'

@@ -107,6 +107,7 @@ class Traffic:
     until_ms: int
     counted_at_ms: int
     whole: Pair
+    challenges: Pair
     pieces: tuple[Pair, ...]
     routes: tuple[Pair, ...]
     places: tuple[Pair, ...]
@@ -139,7 +140,7 @@ def worst_first(routes: Sequence[Pair]) -> list[Pair]:
     """Routes in the order in which somebody should look at them."""
 
     def place(pair: Pair) -> tuple[bool, int]:
-        is_worse = pair.verdict(Figure.DELIVERED, Figure.SENT) is Verdict.WORSE
+        is_worse = pair.verdict(Figure.DELIVERED, Figure.ATTEMPTED) is Verdict.WORSE
         return not is_worse, -pair.count(Figure.ATTEMPTED)
 
     return sorted(routes, key=place)
