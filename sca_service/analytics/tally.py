@@ -4,11 +4,10 @@ A figure is a sum over stories of what each comes to (`stories.py`). So it grows
 less what they came to before; where a key or a minute changed, the old place loses what the new one gains.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sca_service.analytics.model import Counted, Key, Place, Span
+from sca_service.analytics.model import MINUTE_MS, Counted, Key, Place, Span
 from sca_service.analytics.stories import Part, Story
 from sca_service.analytics.telling import Members, owner_of, told
 from sca_service.policy.analytics import AnalyticsPolicy
@@ -70,7 +69,7 @@ def tally(
 
 
 def _add(change: dict[Place, dict[Counted, int]], part: Part, sign: int) -> None:
-    numbers = change.setdefault((part.key, Span.MINUTE.begin(part.began_at)), {})
+    numbers = change.setdefault((part.key, part.began_at - part.began_at % MINUTE_MS), {})
     for counted, number in part.counts().items():
         numbers[counted] = numbers.get(counted, 0) + sign * number
 
@@ -79,7 +78,7 @@ def _growth(
     change: Mapping[Place, Mapping[Counted, int]], counted_at: int, policy: AnalyticsPolicy
 ) -> Growth:
     """What changed by the minute as what figures of every span grow by, where they are kept."""
-    growth: dict[tuple[Span, int, Key, str], Counter[int]] = {}
+    growth: dict[tuple[Span, int, Key, str], dict[int, int]] = {}
     for span in Span:
         kept_since = span.kept_since(counted_at, policy)
         for (key, minute), numbers in change.items():
@@ -88,5 +87,6 @@ def _growth(
                 continue
             for (figure, place), number in numbers.items():
                 if number:
-                    growth.setdefault((span, at, key, figure), Counter())[place] += number
+                    grown = growth.setdefault((span, at, key, figure), {})
+                    grown[place] = grown.get(place, 0) + number
     return growth
