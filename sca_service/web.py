@@ -78,6 +78,28 @@ from sca_service.sandbox.mailbox import AsyncMailbox
 from sca_service.sandbox.supplier.settings import sandbox_names
 from sca_service.supply import open_readers
 
+_ROUTES = (
+    *challenge_routes.ROUTES,
+    *challenge_event_routes.ROUTES,
+    *payer_routes.ROUTES,
+    *block_routes.ROUTES,
+    *push_subscription_routes.ROUTES,
+    *authenticator_routes.ROUTES,
+    *device_routes.ROUTES,
+    *exemption_routes.ROUTES,
+    *beneficiary_routes.ROUTES,
+    *alert_routes.ROUTES,
+    *analytics_routes.ROUTES,
+    *audit_routes.ROUTES,
+    *log_routes.ROUTES,
+    *audit_export_routes.ROUTES,
+    *evidence_routes.ROUTES,
+    *console_routes.ROUTES,
+    *receipt_routes.ROUTES,
+    *operation_routes.ROUTES,
+)
+"""The framework's routes, with or without a sandbox."""
+
 
 def issuer(core: Core, assessor: Assessor) -> Issuer:
     """What issues challenges."""
@@ -190,26 +212,7 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         **_desk(core, directory),
         **_exemptions(core, assessor),
     }
-    routes: list[Any] = [
-        *challenge_routes.ROUTES,
-        *challenge_event_routes.ROUTES,
-        *payer_routes.ROUTES,
-        *block_routes.ROUTES,
-        *push_subscription_routes.ROUTES,
-        *authenticator_routes.ROUTES,
-        *device_routes.ROUTES,
-        *exemption_routes.ROUTES,
-        *beneficiary_routes.ROUTES,
-        *alert_routes.ROUTES,
-        *analytics_routes.ROUTES,
-        *audit_routes.ROUTES,
-        *log_routes.ROUTES,
-        *audit_export_routes.ROUTES,
-        *evidence_routes.ROUTES,
-        *console_routes.ROUTES,
-        *receipt_routes.ROUTES,
-        *operation_routes.ROUTES,
-    ]
+    routes: list[Any] = [*_ROUTES]
     if mailbox and (folder := core.settings.sandbox_folder):
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]

@@ -1,7 +1,9 @@
 """The log is counted once, whatever is cut when; what is over goes and stays gone; a question finds its span."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -166,3 +168,19 @@ async def test_a_question_finds_its_span(pool: asyncpg.Pool) -> None:
             and asked.since_ms <= at < asked.until_ms
         )
         assert sum(line.counts[Figure.SENT] for line in answer.lines) == expected > 0
+
+
+async def test_figures_can_be_counted_anew(pool: asyncpg.Pool) -> None:
+    """As the page on analytics says, after somebody has changed the tables by hand."""
+    events = made_up_log(13, challenges=30, since_ms=BEGAN_MS)
+    await log(pool, events)
+    await count_all(pool)
+    await pool.execute("UPDATE analytics_figures SET numbers = array_fill(7, ARRAY[cardinality(bins)])")
+    assert await rolled_up(pool, Span.DAY) != by_span(recount(members(events)), Span.DAY)
+    page = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text("utf-8")
+    (statements,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(statements)
+    await count_all(pool)
+    for span in Span:
+        assert await rolled_up(pool, span) == by_span(recount(members(events)), span)
