@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from sca_service.kernel import telemetry
 
-_DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana" / "sca-service.json"
+_DASHBOARD = Path(__file__).parents[2] / "k8s" / "components" / "monitoring" / "dashboard.json"
 _ENDINGS = {Counter: ("_total",), Histogram: ("_bucket", "_sum", "_count")}
 
 
