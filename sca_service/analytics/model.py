@@ -55,8 +55,8 @@ _LENGTHS_MS: Mapping[Span, int] = MappingProxyType(
 class Key(NamedTuple):
     """Everything that figures can be told apart by; "" where it does not apply or nobody knows.
 
-    `purpose` is the challenge's, `alert` for an alert's delivery, and of an alert its kind. `country` is an ISO 3166
-    code, `network` an MCC with or without MNC. A route is channel, supplier, network, sender and price.
+    `purpose` is the challenge's, `alert` for an alert's delivery, and of an alert its topic or its kind. `country` is
+    an ISO 3166 code, `network` an MCC with or without MNC. A route is channel, supplier, network, sender and price.
     """
 
     subject: Subject

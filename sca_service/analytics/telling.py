@@ -192,7 +192,7 @@ def _challenge(story: Story, members: Members) -> ChallengeStory:
 
 def _alert(story: Story, members: Members) -> AlertStory:
     known = story.alert or AlertStory(members.get("client", ""), members["at_ms"])
-    return replace(known, kind=members.get("kind", known.kind))
+    return replace(known, kind=members.get("topic") or known.kind or members.get("kind", ""))
 
 
 def _ended(challenge: ChallengeStory, status: Figure) -> ChallengeStory:

@@ -282,7 +282,7 @@ async def get_challenge_figures(  # noqa: PLR0913, PLR0917 - one parameter for e
     tags=_TAGS,
     operation_id="get_alert_figures",
     summary="What became of alerts",
-    description="Queued, sent, delivered, suppressed, clicked; `purpose` is an alert's kind.",
+    description="Queued, sent, delivered, suppressed, clicked; `purpose` is an alert's topic, or else its kind.",
     operation_class=FiguresOperation,
     responses=problems(422),
 )

@@ -102,7 +102,7 @@ class AlertLatencyBody(Struct, frozen=True):
 
 
 class AlertFiguresBody(Struct, frozen=True):
-    """What became of alerts of a group that were queued in a piece of time; `purpose` is their kind."""
+    """What became of alerts of a group that were queued in a piece of time; `purpose` is their topic or kind."""
 
     group: _Group
     at: _At
