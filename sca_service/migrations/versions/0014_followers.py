@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0014"
-down_revision = "0009"
+down_revision = "0010"
 
 _UP = (
     # Updated for every portion: the row stays on its page (HOT).
