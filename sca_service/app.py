@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 from sca_service.alerts.cards.watch import CardWatch
 from sca_service.alerts.lane import LANE, Rounds
 from sca_service.alerts.pruning.postgres_store import AlertPruning
+from sca_service.analytics import counting as analytics
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
@@ -54,7 +55,7 @@ from sca_service.webhooks.outbox.sender import WebhookSender
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
-"""The log role's statements work on thousands of rows; nobody waits for an answer from it."""
+"""The log role's statements work on thousands of rows, and so do followers'; nobody waits for an answer from them."""
 
 Run = Callable[[asyncio.Event], Coroutine[None, None, None]]
 """A loop that runs until the event is set."""
@@ -133,6 +134,7 @@ async def run_worker(settings: Settings) -> None:
         resealer = Resealer(
             store=SealedStore(core.postgres), writer=core.writer, keyring=settings.keyring, clock=core.clock
         )
+        counting = await _counting(core, stack)
         announcer = core.announcer("worker")
         await announcer.announce(core.policy.digest, core.settings.keyring)
         gc.freeze()  # what start-up made stays: no collection has to look through it again
@@ -149,6 +151,7 @@ async def run_worker(settings: Settings) -> None:
             tasks.create_task(core.allow_list_keeper().run(stop))
             tasks.create_task(resealer.run(stop))
             tasks.create_task(Copier(MarkStore(core.postgres), core.risk_store()).run(stop))
+            tasks.create_task(counting.run(stop))
 
 
 @asynccontextmanager
@@ -212,6 +215,20 @@ async def run_log(settings: Settings) -> None:
     finally:
         await http.close()
         await postgres.close()
+
+
+async def _counting(core: Core, stack: AsyncExitStack) -> LogFollower:
+    """What counts the log, over a connection of its own. Raises StoreUnavailable."""
+    pool = await connect_postgres(
+        core.settings.postgres_url,
+        most_connections=1,
+        statement_deadline_seconds=_LOG_STATEMENT_DEADLINE_SECONDS,
+    )
+    stack.push_async_callback(pool.close)
+    work = analytics.Counting(core.policy.analytics).work
+    return LogFollower(
+        pool, analytics.FOLLOWER, work, from_beginning=True, most_at_once=analytics.MOST_AT_ONCE
+    )
 
 
 def _serve_metrics(settings: Settings) -> None:

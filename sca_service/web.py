@@ -9,9 +9,12 @@ from litestar.openapi.config import OpenAPIConfig
 
 from sca_service import __version__
 from sca_service.alerts.deliveries import Deliveries
+from sca_service.analytics.reading.answer import Analytics
+from sca_service.analytics.reading.postgres_store import FigureStore
 from sca_service.api import alert_consents as alert_consent_routes
 from sca_service.api import alert_links as alert_link_routes
 from sca_service.api import alerts as alert_routes
+from sca_service.api import analytics as analytics_routes
 from sca_service.api import audit as audit_routes
 from sca_service.api import audit_export as audit_export_routes
 from sca_service.api import authenticators as authenticator_routes
@@ -62,9 +65,11 @@ from sca_service.console import routes as console_routes
 from sca_service.console.bank import routes as bank_routes
 from sca_service.console.bank.keys import SandboxKeys
 from sca_service.console.desk import Desk
+from sca_service.console.door import Door
 from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
+from sca_service.console.traffic.desk import TrafficDesk
 from sca_service.core import Core, readiness
 from sca_service.desks import pumping_desk, told_and_heard
 from sca_service.exemptions.analysis import RiskAnalysis
@@ -241,6 +246,7 @@ def _routes() -> list[Any]:
         *beneficiary_routes.ROUTES,
         *risk_listing_routes.ROUTES,
         *_ALERT_ROUTES,
+        *analytics_routes.ROUTES,
         *webhook_routes.ROUTES,
         *audit_routes.ROUTES,
         *log_routes.ROUTES,
@@ -270,6 +276,9 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
         ),
         **told_and_heard(core),
+        "analytics": analytics_routes.AnalyticsOperations(
+            Analytics(FigureStore(core.reader), core.policy.analytics), core.clock
+        ),
         "audit": audit_routes.AuditOperations(
             EventReader(core.reader), keyring, core.log_reader, core.readings()
         ),
@@ -293,8 +302,11 @@ def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
     keyring = core.settings.keyring
     sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
     return {
-        "door": console_routes.Door(
-            sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)
+        "door": Door(sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)),
+        "traffic": TrafficDesk(
+            analytics=Analytics(FigureStore(core.reader), core.policy.analytics),
+            blocks=pumping_desk(core),
+            clock=core.clock,
         ),
         "desk": Desk(
             log=core.log_reader,

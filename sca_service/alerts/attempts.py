@@ -20,12 +20,14 @@ _NO_ROUTE = {
 def attempt_of(plan: Plan, choice: RouteChoice) -> Attempt:
     """How a plan would go out by this choice; without a route, why not and whether that passes."""
     channel, route = plan.message.channel, choice.route
+    country = {"country": plan.number.country} if plan.number else {}
     if route is None:
         why = {_NO_ROUTE.get(reason, FailureReason.SUPPLIER_DOWN) for _, reason in choice.passed_over}
         return Attempt(
             channel,
             reason=why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN,
             may_pass=any(reason is RouteReason.BREAKER_OPEN for _, reason in choice.passed_over),
+            told=country,
         )
     record = RouteRecord(
         supplier=route.supplier,
@@ -35,7 +37,8 @@ def attempt_of(plan: Plan, choice: RouteChoice) -> Attempt:
         reasons=route.reasons,
         passed_over=dict(choice.passed_over),
     )
-    return Attempt(channel, route.supplier, msgspec.json.encode(record).decode())
+    told = {**msgspec.to_builtins(record), **country}
+    return Attempt(channel, route.supplier, msgspec.json.encode(record).decode(), told=told)
 
 
 def count_settled(change: Change) -> None:

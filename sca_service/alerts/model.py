@@ -172,13 +172,17 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How what is due would go out. Without a supplier `reason` says why, and `may_pass` whether that changes soon."""
+    """How what is due would go out. Without a supplier `reason` says why, and `may_pass` whether that changes soon.
+
+    `told` are the members by which events tell the route and the country.
+    """
 
     channel: Channel
     supplier: str = ""
     route: str = ""
     reason: str = ""
     may_pass: bool = False
+    told: Mapping[str, object] = field(default_factory=dict)
 
 
 Said = tuple[tuple[str, Mapping[str, object]], ...]
@@ -300,7 +304,7 @@ def _attempted(alert: Alert, attempt: Attempt, now_ms: int, said: Said) -> Chang
     if leased_until < now_ms + SEND_LEASE_MS:
         leased_until = now_ms + CLAIM_LEASE_MS
     alert = replace(_with(alert, len(alert.deliveries) - 1, tried), due_at=leased_until)
-    members = {**_named(tried), "try": tried.tries}
+    members = {**_named(tried), **attempt.told, "try": tried.tries}
     return Change(alert, (*said, ("alert.attempted", members)), sends=True)
 
 
@@ -310,7 +314,8 @@ def _without_route(alert: Alert, attempt: Attempt, now_ms: int, said: Said) -> C
     if attempt.may_pass and begun.next_channel is None:
         return Change(replace(alert, due_at=now_ms + POSTPONED_MS), said)
     failed = _failed(begun, len(begun.deliveries) - 1, DeliveryStatus.FAILED, attempt.reason, now_ms)
-    return replace(failed, events=(*said, *failed.events))
+    ((kind, members),) = failed.events
+    return replace(failed, events=(*said, (kind, {**attempt.told, **members})))
 
 
 def _sent(alert: Alert, at: int, settlement: Settlement, now_ms: int) -> Change:

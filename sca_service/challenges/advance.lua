@@ -4,7 +4,7 @@
 -- ARGV  1 event id  2 head  3 lease of a send in ms  4 most tries of one delivery  5 challenge id
 --       6 the channel for which the caller chose a route, from the state as it was claimed ('' when nothing was due)
 --       7 supplier ('' when there is no route)  8 why there is none  9 the route as text, kept and not looked into
---       10 its members of the attempt's event  11 its price  12 its parts
+--       10 members of the attempt's event, or of the one that says that there is no route  11 its price  12 its parts
 --       13 until when the caller leased it (0: nobody asks)  14 '1' when there is no route now but may be in a while
 -- Returns {'send', state, event…} with the current delivery to be sent over that route, {'changed', state, event…} or
 -- {'idle'}
@@ -18,11 +18,11 @@ local leased_until, may_pass = tonumber(ARGV[13]), ARGV[14] == '1'
 -- The lease went to another worker, or somebody else has set the timer: nobody sends twice.
 if leased_until > 0 and tonumber(redis.call('ZSCORE', due_key, ARGV[5]) or 0) ~= leased_until then return {'idle'} end
 
-local function settle_as_failed(state, delivery, reason)
+local function settle_as_failed(state, delivery, reason, members)
   delivery.status, delivery.reason, delivery.final_at = 'failed', reason, now
   emit(event_id, head, 'delivery.settled', state,
     member('delivery', delivery.id) .. member('channel', delivery.channel) .. member('status', 'failed')
-    .. member('reason', reason))
+    .. member('reason', reason) .. (members or ''))
 end
 
 local state = load_state(challenge_key)
@@ -69,7 +69,7 @@ if is_due and delivery.channel == channel and supplier == '' and may_pass and no
   -- Nothing follows: better late than never. The longer it has waited, the longer it waits again.
   wait_for_delivery(state, now + math.min(math.max(now - delivery.queued_at, 2000), 10000))
 elseif is_due and delivery.channel == channel and supplier == '' then
-  settle_as_failed(state, delivery, is_in_hand(delivery) and 'worker_lost' or no_route)
+  settle_as_failed(state, delivery, is_in_hand(delivery) and 'worker_lost' or no_route, ARGV[10])
   step_on(state, failure_of(delivery))
   tell_if_undeliverable(event_id, head, state)
 elseif is_due and delivery.channel == channel then

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class AttemptRoute:
     """The route of an attempt, as `advance.lua` keeps it.
 
-    No `supplier`: there is no route, for this `reason`, which `may_pass` within seconds or not.
+    No `supplier`: there is no route, for this `reason`, which `may_pass` within seconds or not. `members` are what the
+    event of the attempt, or of its failure, says beside what every one does.
     """
 
     channel: str = ""

@@ -39,6 +39,13 @@ POSTPONED_MS = 1_000
 """Before a delivery whose attempt could not be put on record is taken up again."""
 
 
+class _PlanMembers(msgspec.Struct, omit_defaults=True):
+    """What events say of a delivery beside its route: for what, and into which country."""
+
+    purpose: str
+    country: str = ""
+
+
 class _SettledMembers(msgspec.Struct):
     channel: str
     status: str
@@ -223,7 +230,7 @@ def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:
         why = {_NO_ROUTE.get(reason, FailureReason.SUPPLIER_DOWN) for _, reason in choice.passed_over}
         is_left_alone = any(reason is RouteReason.BREAKER_OPEN for _, reason in choice.passed_over)
         why_none = why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN
-        return AttemptRoute(channel, reason=why_none, may_pass=is_left_alone)
+        return AttemptRoute(channel, reason=why_none, members=_members(plan), may_pass=is_left_alone)
     price = f"{route.price.currency} {route.price.text}" if route.price else ""
     record = RouteRecord(
         supplier=route.supplier,
@@ -238,10 +245,16 @@ def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:
         channel=channel,
         supplier=route.supplier,
         record=encoded,
-        members=b"," + encoded[1:-1],
+        members=b"," + encoded[1:-1] + _members(plan),
         cost=price,
         segments=plan.segments,
     )
+
+
+def _members(plan: Plan) -> bytes:
+    """Members of an event, to be put behind others."""
+    told = _PlanMembers(plan.purpose or "", plan.number.country if plan.number else "")
+    return b"," + msgspec.json.encode(told)[1:-1]
 
 
 def _settled(delivery: DeliveryState, *, is_news: bool) -> SettledDelivery:

@@ -16,7 +16,7 @@ def columns(*, title: str, days: Sequence[date], series: Sequence[Series]) -> st
     """Stacked columns, one for each day; series without any number are told in the table only."""
     shown = [one for one in series if one.total]
     most = max((sum(one.numbers[at] for one in shown) for at in range(len(days))), default=0)
-    top = _round_up(most)
+    top = round_up(most)
     bars = "".join(_column(at, day, shown, top) for at, day in enumerate(days))
     grid = "".join(
         f'<line class="grid" x1="0" x2="{_STEP * len(days)}" y1="{y}" y2="{y}"/>'
@@ -98,7 +98,7 @@ def _share(value: int, most: int) -> str:
     return f"{100 * value / most:.2f}"
 
 
-def _round_up(value: int) -> int:
+def round_up(value: int) -> int:
     """The next of 1, 2, 4, 5, 10, 20 … that a scale may end at."""
     step = 1
     while True:

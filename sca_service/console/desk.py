@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sca_service.api.clients import Scope
 from sca_service.api.postgres_store import EventReader
 from sca_service.audit.log.proof import encode_proof
 from sca_service.audit.postgres_store import StoryReader, StoryRow
@@ -19,7 +20,7 @@ from sca_service.console.events_page import EventList, Listed, events_page
 from sca_service.console.figures import DAYS, Figures, figures_of
 from sca_service.console.filters import Filters
 from sca_service.console.log import Log, Published
-from sca_service.console.markup import Reader
+from sca_service.console.markup import AUDIT_PAGES, TRAFFIC_PAGES, Reader
 from sca_service.console.overview_page import Overview, overview_page
 from sca_service.console.postgres_store import Count, DeskStore
 from sca_service.console.session import Session
@@ -56,7 +57,11 @@ class Visit:
     @property
     def reader(self) -> Reader:
         """Whose page it is."""
-        return Reader(self.session.client.id, self.session.form_value)
+        client = self.session.client
+        pages = AUDIT_PAGES if Scope.AUDIT in client.scopes else ()
+        if Scope.ANALYTICS in client.scopes:
+            pages = (*pages, *TRAFFIC_PAGES)
+        return Reader(client.id, self.session.form_value, pages)
 
 
 class Desk:

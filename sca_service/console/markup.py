@@ -16,20 +16,25 @@ _MARK = (
     '<svg class="mark" viewBox="0 0 32 32" width="26" height="26" fill="none" stroke="currentColor" stroke-width="2.5" '
     'aria-hidden="true" focusable="false"><circle cx="12" cy="16" r="8.5"/><circle cx="20" cy="16" r="8.5"/></svg>'
 )
-_PAGES = (("/desk", "Overview"), ("/desk/events", "Events"))
+AUDIT_PAGES = (("/desk", "Overview"), ("/desk/events", "Events"))
+TRAFFIC_PAGES = (("/desk/traffic", "Traffic"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whose page it is: the client's id, and what proves that its forms come from it."""
+    """Whose page it is: the client's id, what proves that its forms come from it, and the pages it may see."""
 
     client: str
     form_value: str
+    pages: tuple[tuple[str, str], ...] = AUDIT_PAGES
 
 
 def frame(*, title: str, main: str, here: str = "", reader: Reader | None = None, kind: str = "") -> str:
     """A whole page. `main` is markup already; `here` is the path of the page in the navigation."""
-    links = "".join(f'<li><a href="{href}"{_current(href == here)}>{name}</a></li>' for href, name in _PAGES)
+    links = "".join(
+        f'<li><a href="{href}"{_current(href == here)}>{name}</a></li>'
+        for href, name in (reader.pages if reader else ())
+    )
     navigation = f'<nav aria-label="Desk"><ul>{links}</ul></nav>{_sign_out(reader)}' if reader else ""
     return f"""<!doctype html>
 <html lang="en">

@@ -1,28 +1,37 @@
 """The desk over HTTP: `/desk`. It serves people with browsers, so that a fault is a page too."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.response import Redirect, Stream
 
 from sca_service.api.audit_export import AuditExports, ExportOrder
 from sca_service.api.call import REQUEST_ID_KEY, Call
+from sca_service.api.clients import Scope
 from sca_service.api.evidence import EvidenceFormat, EvidenceOperations
 from sca_service.api.problems import ProblemBody, as_sca_error, is_ours, problem
 from sca_service.api.routes import StrictRequest, respond
 from sca_service.audit.export.exporter import ExportedBy
 from sca_service.audit.export.model import ExportFormat
-from sca_service.console.desk import Desk, Visit
+from sca_service.console.desk import Desk
+from sca_service.console.door import (
+    PAGE_HEADERS,
+    Door,
+    page_answer,
+    pairs_of,
+    parameters_of,
+    take_no_parameters,
+)
 from sca_service.console.filters import Filters
-from sca_service.console.session import COOKIE, SESSION_SECONDS, Sessions, check_form
+from sca_service.console.session import COOKIE, SESSION_SECONDS, check_form
 from sca_service.console.sign_in_page import fault_page, sign_in_page
-from sca_service.kernel.addresses import Proxies, site_of
+from sca_service.console.traffic import routes as traffic_routes
 from sca_service.kernel.errors import (
     Forbidden,
     InvalidInput,
@@ -32,81 +41,38 @@ from sca_service.kernel.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.telemetry import log_failure
-from sca_service.limits.model import Limit
-from sca_service.limits.redis_store import LimitStore
 
 _STATIC = Path(__file__).parent / "static"
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _HOME = "/desk"
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "same-origin",  # with none at all a browser would not say where a form comes from
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_MOST_PARAMETERS = 40
 _MOST_FIELDS = 10
-"""Several times what any page or form of the desk sends."""
-
-_SIGN_IN_SECONDS = 6
-_SIGN_IN_BURST = 10
-"""Failed sign-ins from one address: ten at once, then one in six seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What signing in needs: the sessions, and what slows down whoever tries keys."""
-
-    sessions: Sessions
-    limits: LimitStore
-    keyring: Keyring
-    proxies: Proxies
-
-    async def visit(self, request: Request[Any, Any, Any]) -> Visit:
-        """The auditor whose request it is. Raises Unauthorized, StoreUnavailable."""
-        session = await self.sessions.read(request.cookies.get(COOKIE))
-        return Visit(session, cast("dict[str, str]", request.scope)[REQUEST_ID_KEY])
-
-    async def slow_down(self, request: Request[Any, Any, Any]) -> None:
-        """Count a failed sign-in. Raises TooEarly when there were too many from that address.
-
-        Behind proxies of ours it is the address that they heard; what else a header says counts for nothing. Only
-        failures count, so that nobody's noise keeps an auditor out; 256 bits are not guessed either way.
-        """
-        peer = request.client.host if request.client else ""
-        address = self.proxies.sender_behind(peer, request.headers.getall("x-forwarded-for", []))
-        subject = self.keyring.pseudonym("desk address", site_of(address) or "")
-        await self.limits.spend([Limit("desk_sign_in", subject, _SIGN_IN_SECONDS * 1000, _SIGN_IN_BURST)])
+"""Several times what any form of the desk sends."""
 
 
 @get("/")
-async def overview(request: Request[Any, Any, Any], door: Door, desk: Desk) -> Response[str]:
-    """How the log stands, and what the last thirty days were."""
-    visit = await door.visit(request)
-    _take_no_parameters(request)
-    return _page(await desk.overview(visit))
+async def overview(request: Request[Any, Any, Any], door: Door, desk: Desk) -> Response[Any]:
+    """How the log stands, and what the last thirty days were; an operator is led to the traffic."""
+    visit = await door.visit(request, None)
+    if Scope.AUDIT not in visit.session.client.scopes:
+        return _redirect("/desk/traffic")
+    take_no_parameters(request)
+    return page_answer(await desk.overview(visit))
 
 
 @get("/events")
 async def events(request: Request[Any, Any, Any], door: Door, desk: Desk) -> Response[str]:
     """Events by the filters in the URL."""
     visit = await door.visit(request)
-    return _page(await desk.events(visit, Filters.parse(_parameters(request))))
+    return page_answer(await desk.events(visit, Filters.parse(parameters_of(request))))
 
 
 @get("/challenges")
 async def find_challenge(request: Request[Any, Any, Any], door: Door) -> Response[Any]:
     """The story of the challenge that the form names."""
     await door.visit(request)
-    named = dict(_parameters(request))
+    named = dict(parameters_of(request))
     if named.keys() != {"id"}:
         raise InvalidInput.at("/id", "must be given, and nothing else")
     wanted = Filters.parse([("challenge", named["id"])]).challenge
@@ -119,8 +85,8 @@ async def find_challenge(request: Request[Any, Any, Any], door: Door) -> Respons
 async def story(request: Request[Any, Any, Any], door: Door, desk: Desk, challenge: str) -> Response[str]:
     """One challenge from its issue to its end."""
     visit = await door.visit(request)
-    _take_no_parameters(request)
-    return _page(await desk.story(visit, challenge))
+    take_no_parameters(request)
+    return page_answer(await desk.story(visit, challenge))
 
 
 @get("/challenges/{challenge:str}/evidence")
@@ -129,7 +95,7 @@ async def evidence_file(
 ) -> Response[Any]:
     """What proves a challenge, as a page to print or as the file that `sca audit check-evidence` reads."""
     visit = await door.visit(request)
-    named = dict(_parameters(request)) or {"format": "html"}
+    named = dict(parameters_of(request)) or {"format": "html"}
     if named.keys() != {"format"} or named["format"] not in list(EvidenceFormat):
         raise InvalidInput.at("/format", f"must be one of {', '.join(EvidenceFormat)}")
     call = Call(visit.session.client, visit.request_id, request.scope["path"], b"", None)
@@ -137,7 +103,7 @@ async def evidence_file(
     answer = await evidence.evidence(call, challenge, wanted)
     if wanted is EvidenceFormat.JSON:
         attached = ("Content-Disposition", f'attachment; filename="evidence-{challenge}.json"')
-        answer = replace(answer, headers=(*answer.headers, *_HEADERS.items(), attached))
+        answer = replace(answer, headers=(*answer.headers, *PAGE_HEADERS.items(), attached))
     return respond(answer)
 
 
@@ -145,7 +111,7 @@ async def evidence_file(
 async def export(request: Request[Any, Any, Any], door: Door, exports: AuditExports) -> Stream:
     """The events that fit as a file."""
     visit = await door.visit(request)
-    parameters = _parameters(request)
+    parameters = parameters_of(request)
     named = [value for name, value in parameters if name == "format"]
     if len(named) != 1 or named[0] not in list(ExportFormat):
         raise InvalidInput.at("/format", f"must be one of {', '.join(ExportFormat)}")
@@ -167,15 +133,15 @@ async def export(request: Request[Any, Any, Any], door: Door, exports: AuditExpo
     return Stream(
         exports.exporter.chunks(opened),
         media_type=opened.format.media_type,
-        headers=_HEADERS | {"Content-Disposition": f'attachment; filename="{opened.file_name}"'},
+        headers=PAGE_HEADERS | {"Content-Disposition": f'attachment; filename="{opened.file_name}"'},
     )
 
 
 @get("/sign-in", sync_to_thread=False)
 def sign_in_form(request: Request[Any, Any, Any]) -> Response[str]:
     """The form to sign in."""
-    wanted = [value for name, value in _parameters(request) if name == "next"]
-    return _page(sign_in_page(wanted=_within(wanted[0] if wanted else _HOME)))
+    wanted = [value for name, value in parameters_of(request) if name == "next"]
+    return page_answer(sign_in_page(wanted=_within(wanted[0] if wanted else _HOME)))
 
 
 @post("/sign-in")
@@ -192,8 +158,10 @@ async def sign_in(request: StrictRequest, door: Door) -> Response[Any]:
         except TooEarly as wait:
             headers = {"Retry-After": str(wait.retry_after_seconds)}
             told = f"Too many attempts. Wait {wait.retry_after_seconds} seconds, then try again."
-            return _page(sign_in_page(wanted=wanted, failed=told), status=429, headers=headers)
-        return _page(sign_in_page(wanted=wanted, failed="You cannot sign in with this key."), status=401)
+            return page_answer(sign_in_page(wanted=wanted, failed=told), status=429, headers=headers)
+        return page_answer(
+            sign_in_page(wanted=wanted, failed="You cannot sign in with this key."), status=401
+        )
     response = _redirect(wanted)
     response.set_cookie(_cookie(request, cookie, SESSION_SECONDS))
     return response
@@ -203,7 +171,7 @@ async def sign_in(request: StrictRequest, door: Door) -> Response[Any]:
 async def sign_out(request: StrictRequest, door: Door) -> Response[Any]:
     """End the session."""
     _check_origin(request)
-    visit = await door.visit(request)
+    visit = await door.visit(request, None)
     check_form(visit.session, (await _form(request)).get("form", ""))
     await door.sessions.end(visit.session)
     response = _redirect("/desk/sign-in")
@@ -217,7 +185,7 @@ def static_file(name: str) -> Response[bytes]:
     path = _STATIC / Path(name).name
     if path.suffix not in _MEDIA_TYPES or not path.is_file():
         raise NotFound
-    headers = _HEADERS | {"Cache-Control": "max-age=300"}
+    headers = PAGE_HEADERS | {"Cache-Control": "max-age=300"}
     return Response(path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix], headers=headers)
 
 
@@ -248,7 +216,7 @@ def on_desk_exception(request: Request[Any, Any, Any], error: Exception) -> Resp
         meaning=_MEANINGS.get(told.code, told.detail),
         mistakes=[Mistake(one.pointer, one.detail) for one in told.errors],
     )
-    return _page(page, status=told.status, headers=dict(answer.headers))
+    return page_answer(page, status=told.status, headers=dict(answer.headers))
 
 
 _MEANINGS: Mapping[str, str] = {
@@ -266,6 +234,7 @@ ROUTES = (
         _HOME,
         route_handlers=[
             *(overview, events, find_challenge, story, evidence_file, export),
+            *traffic_routes.HANDLERS,
             *(sign_in_form, sign_in, sign_out, static_file, not_there),
         ],
         exception_handlers={Exception: on_desk_exception},
@@ -274,40 +243,15 @@ ROUTES = (
 )
 
 
-def _page(html: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
-    return Response(
-        html, status_code=status, media_type=MediaType.HTML, headers={**_HEADERS, **(headers or {})}
-    )
-
-
 def _redirect(path: str) -> Redirect:
-    return Redirect(path, status_code=303, headers=_HEADERS)
-
-
-def _parameters(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
-    return _pairs(request.scope["query_string"], most=_MOST_PARAMETERS)
-
-
-def _pairs(encoded: bytes, *, most: int) -> list[tuple[str, str]]:
-    """What a query string or a form holds. Raises InvalidInput when there are more than `most`."""
-    try:
-        return parse_qsl(encoded.decode("latin-1"), keep_blank_values=True, max_num_fields=most)
-    except ValueError as error:
-        raise InvalidInput.at("", f"must not have more than {most} fields") from error
-
-
-def _take_no_parameters(request: Request[Any, Any, Any]) -> None:
-    """No parameter is ignored."""
-    mistakes = [Mistake(f"/{name[:40]}", "is not a filter of this page") for name, _ in _parameters(request)]
-    if mistakes:
-        raise InvalidInput(*mistakes)
+    return Redirect(path, status_code=303, headers=PAGE_HEADERS)
 
 
 async def _form(request: StrictRequest) -> dict[str, str]:
     """The fields of a form. Raises UnsupportedMediaType for anything else, InvalidInput for too many."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("a form is expected")
-    return dict(_pairs(await request.raw_body(), most=_MOST_FIELDS))
+    return dict(pairs_of(await request.raw_body(), most=_MOST_FIELDS))
 
 
 def _check_origin(request: Request[Any, Any, Any]) -> None:

@@ -32,7 +32,7 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An auditor at the desk. `form_value` stands in each form of theirs, and in nobody else's."""
+    """An auditor or an operator at the desk. `form_value` stands in each form of theirs, and in nobody else's."""
 
     id: str
     client: Client
@@ -52,9 +52,9 @@ class Sessions:
         self._ended = ended
 
     def begin(self, api_key: str) -> str:
-        """The cookie of a new session. Raises Unauthorized, Forbidden without the scope audit, StoreUnavailable."""
+        """The cookie of a new session. Raises Unauthorized, Forbidden, StoreUnavailable."""
         client = self._directory.authenticate(f"Bearer {api_key}")
-        client.needs(Scope.AUDIT)
+        _check_may_enter(client)
         sealed = _Sealed(
             new_id("dsk"),
             client.id,
@@ -64,14 +64,14 @@ class Sessions:
         return self._keyring.seal(msgspec.json.encode(sealed), _RECORD)
 
     async def read(self, cookie: str | None) -> Session:
-        """The session of a cookie, as long as its key is valid for audits.
+        """The session of a cookie, as long as its key is valid for the desk.
 
         Raises Unauthorized, StoreUnavailable.
         """
         try:
             sealed = msgspec.json.decode(self._keyring.open(cookie or "", _RECORD), type=_Sealed)
             client = self._directory.client_of(sealed.key_hash)
-            client.needs(Scope.AUDIT)
+            _check_may_enter(client)
         except (SealBroken, msgspec.DecodeError, Forbidden) as error:
             raise Unauthorized("nobody is signed in") from error
         is_over = sealed.expires_at_ms <= self._clock.now_ms() or client.id != sealed.client
@@ -85,6 +85,13 @@ class Sessions:
 
     def _form_value(self, session_id: str) -> str:
         return hmac.digest(self._keyring.channel_key("desk form"), session_id.encode(), "sha256").hex()
+
+
+def _check_may_enter(client: Client) -> None:
+    """Raises Forbidden for who is neither an auditor nor an operator who may see figures: no bank's key signs in."""
+    client.needs(Scope.AUDIT, Scope.ADMIN)
+    if Scope.AUDIT not in client.scopes:
+        client.needs(Scope.ANALYTICS)
 
 
 def check_form(session: Session, sent: str) -> None:

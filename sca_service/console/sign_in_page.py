@@ -17,7 +17,8 @@ def sign_in_page(*, wanted: str, failed: str = "") -> str:
 in this browser.</p>
 {told}<form method="post" action="/desk/sign-in">
 <input type="hidden" name="next" value="{escape(wanted)}">
-<label for="key">API key with the scope <code>audit</code></label>
+<label for="key">API key with the scope <code>audit</code>, or for operators
+<code>admin</code> and <code>analytics</code></label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus spellcheck="false"
  maxlength="200"{described}>
 <button type="submit">Sign in</button>

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sca_service.policy.alert_bounds import ALERT_BOUNDS
+from sca_service.policy.analytics import ANALYTICS_BOUNDS
 from sca_service.policy.bound import Bound
 from sca_service.policy.exemption_bounds import EXEMPTION_BOUNDS
 from sca_service.policy.model import Channel, LimitedAction, LimitScope, Occasion
@@ -22,6 +23,7 @@ RENDERINGS = (SHOWN, Channel.SMS.value, Channel.VOICE.value, Channel.PUSH.value)
 BOUNDS = (
     *ALERT_BOUNDS,
     *NOTICE_BOUNDS,
+    *ANALYTICS_BOUNDS,
     Bound(
         "authenticators.toml", "issuer_name characters", 1, 40, "it stands beside every code of a generator"
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.policy.alerts_reader import read_alerts
+from sca_service.policy.analytics import AnalyticsPolicy
 from sca_service.policy.bounds import REFUSED_CHANNELS
 from sca_service.policy.elements_reader import read_elements
 from sca_service.policy.exemptions_reader import read_exemptions
@@ -39,6 +40,7 @@ from sca_service.policy.webhooks_reader import read_webhooks
 
 FILES = (
     "alerts.toml",
+    "analytics.toml",
     "authenticators.toml",
     "code.toml",
     "elements.toml",
@@ -117,6 +119,7 @@ def _read(folder: Path) -> Policy | list[str]:
     limits, most_pending = read_limits(tables["limits.toml"])
     lockout = _lockout(tables["lockout.toml"])
     retention = _retention(tables["retention.toml"])
+    analytics = _analytics(tables["analytics.toml"])
     authenticators = _authenticators(tables["authenticators.toml"])
     elements = read_elements(tables["elements.toml"])
     exemptions = read_exemptions(tables["exemptions.toml"])
@@ -138,6 +141,7 @@ def _read(folder: Path) -> Policy | list[str]:
         most_pending=most_pending,
         retention=retention,
         alerts=alerts,
+        analytics=analytics,
         authenticators=authenticators,
         elements=elements,
         exemptions=exemptions,
@@ -175,6 +179,21 @@ def _retention(table: Table) -> RetentionPolicy:
     retention = RetentionPolicy(years=table.integer("years"))
     table.close()
     return retention
+
+
+def _analytics(table: Table) -> AnalyticsPolicy:
+    analytics = AnalyticsPolicy(
+        minute_days=table.integer("minute_days"),
+        hour_days=table.integer("hour_days"),
+        day_days=table.integer("day_days"),
+        delivery_days=table.integer("delivery_days"),
+    )
+    table.close()
+    if table.is_sound("minute_days", "hour_days", "day_days") and not (
+        analytics.minute_days <= analytics.hour_days <= analytics.day_days
+    ):
+        table.note("hour_days", "is out of order; allowed: at least minute_days, at most day_days")
+    return analytics
 
 
 def _authenticators(table: Table) -> AuthenticatorPolicy:

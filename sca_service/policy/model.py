@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sca_service.policy.alerts import AlertPolicy
+from sca_service.policy.analytics import AnalyticsPolicy
 from sca_service.policy.exemptions import ExemptionPolicy
 from sca_service.policy.notices import Notice
 from sca_service.policy.pumping import PumpingPolicy
@@ -343,6 +344,7 @@ class Policy:
     most_pending: int
     retention: RetentionPolicy
     alerts: AlertPolicy
+    analytics: AnalyticsPolicy
     authenticators: AuthenticatorPolicy
     elements: ElementsPolicy
     exemptions: ExemptionPolicy

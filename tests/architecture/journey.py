@@ -437,6 +437,9 @@ async def _read_everything(deployment: Deployment, bank: Bank, left: Leftovers) 
         await bank.http.get(path)
     for challenge in sorted(left.challenges):
         await bank.http.get(f"/v1/challenges/{challenge}")
+    for query in ("", "/list", "?group_by=route,country,network,purpose", "?interval=minute&format=csv"):
+        counted = await bank.http.get(f"/v1/analytics/deliveries{query}")
+        assert counted.status_code == 200, counted.text
     left.metrics.append((await bank.http.get("/metrics")).content)
     async with deployment.bank(client="auditor") as auditor:
         cursor: dict[str, str] = {}

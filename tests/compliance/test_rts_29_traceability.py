@@ -97,14 +97,14 @@ _OWN = {
     "challenge.expired": set(),
     "challenge.undeliverable": {"reason"},
     "challenge.declined": {"reason", "delivery", "channel"},
-    "delivery.attempted": {"delivery", "channel", "try", "supplier", "price", "reasons"},
+    "delivery.attempted": {"delivery", "channel", "try", "supplier", "price", "reasons", "purpose"},
     "delivery.settled": {"delivery", "channel", "status"},
     "delivery.retried": {"delivery", "channel", "reason", "supplier"},
     "payer.blocked": {"until_ms"},
     "payer.unblocked": {"reason"},
 }
-"""What each type of event says besides what every event says; a settled delivery may name a reason and a supplier, a
-route its network, its sender and those passed over."""
+"""What each type of event says besides what every event says; a settled delivery may name a reason and a supplier, or
+for what and where to it found none; a route its country, its network, its sender and those passed over."""
 _WHILE_THE_LOG_IS_AWAY = {"delivery.postponed"}
 """Written in an outage only: tests/faults looks at these."""
 
@@ -178,9 +178,9 @@ async def test_29_2_every_type_of_event_says_all_that_is_relevant(bank: Bank, se
         if event["actor"] != "worker":
             expected |= {"request"}
         if event["type"] == "delivery.settled":
-            expected |= set(event) & {"reason", "supplier"}
+            expected |= set(event) & {"reason", "supplier", "purpose", "country"}
         if event["type"] == "delivery.attempted":
-            expected |= set(event) & {"network", "sender", "passed_over"}
+            expected |= set(event) & {"network", "sender", "passed_over", "country"}
         if event["actor"] == "api":
             expected -= {"request"}
         assert set(event) == expected, event["type"]

@@ -49,6 +49,7 @@ HOLDERS = {
     "exemptions": "bank",
     "alerts": "issuer",
     "admin": "operator",
+    "analytics": "operator",
     "audit": "auditor",
 }
 OPERATIONS = (
@@ -67,6 +68,7 @@ OPERATIONS = (
     "add_upcoming_charge", "list_upcoming_charges", "cancel_upcoming_charge",
     "create_alert", "create_alerts", "list_alerts", "get_alert", "follow_link",
     "get_alert_consent", "put_alert_consent",
+    "get_delivery_figures", "list_figure_deliveries", "get_challenge_figures", "get_alert_figures",
     "prove_audit_event", "log_checkpoint", "log_tile",
     "list_blocks", "lift_block", "list_allowed", "allow", "disallow",
     "get_payer", "unblock_payer", "list_audit_events", "export_audit_log", "take_receipt", "take_receipt_by_query",

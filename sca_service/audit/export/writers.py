@@ -9,7 +9,7 @@ import msgspec
 from sca_service.audit.export.model import COLUMNS, LeafRow
 from sca_service.kernel.clock import timestamp
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV injection)."""
 
 _is_plain = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/ -]*").fullmatch
@@ -86,7 +86,7 @@ def cell(text: str | None) -> str:
     """A cell of RFC 4180; with an apostrophe in front where a spreadsheet would take it for a formula."""
     if not text or _is_plain(text):
         return text or ""
-    if text.startswith(_FORMULA_STARTS):
+    if text.startswith(FORMULA_STARTS):
         text = f"'{text}"
     return _quoted(text) if _needs_quotes(text) else text
 

@@ -1,0 +1,1 @@
+"""What messages, challenges and alerts come to: counted from the audit log, and from nothing else."""
