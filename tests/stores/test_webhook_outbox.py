@@ -109,7 +109,13 @@ async def test_a_slow_endpoint_delays_no_other(room: PostRoom, receiver: RudeSer
                 await sender.begin()
                 return await room.statuses(swift) == ["delivered"] * 20
 
+            async def all_are_held() -> bool:
+                await sender.begin()
+                return len(slow.requests) >= POLICY.most_at_once
+
             await eventually(all_arrived)
+            await eventually(all_are_held)
+            await sender.begin()
             assert len(slow.requests) == POLICY.most_at_once
             assert await room.statuses(held) == ["waiting"] * 20
         await sender.finish()
