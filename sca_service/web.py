@@ -80,6 +80,7 @@ from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
+from sca_service.limits.leases import Leases
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
 from sca_service.risk.listings import Listings
@@ -130,7 +131,7 @@ def verifier(core: Core, assessor: Assessor) -> Verifier:
         ),
         uses=core.generators(),
         assessor=assessor,
-        limits=LimitStore(core.redis),
+        limits=Leases(LimitStore(core.redis)),
         guard=core.pumping_guard(),
         clock=core.clock,
     )
