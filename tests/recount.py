@@ -91,7 +91,7 @@ def _alert(events: Sequence[Event]) -> Recount:
     first = events[0]
 
     def note(figure: str, index: int = 0) -> None:
-        told_apart = str(first["kind"])
+        told_apart = str(first.get("topic") or first["kind"])
         numbers["alerts", first["client"], _minute(first["at_ms"]), told_apart, figure, index] += 1
 
     if "queued" in kinds:

@@ -52,13 +52,13 @@ class CallEar:
 def sip_supplier(port: int, ear: CallEar, *, password: str = "", **options: Any) -> Supplier:
     """A supplier of kind `sip`; skips the test without espeak-ng. Call with a running event loop."""
     program("espeak-ng")
-    first = free_ports(60)
+    first = free_ports(100)
     own = {
         "trunk_host": "127.0.0.1",
         "trunk_port": port,
         "caller": "+4930000000",
         "rtp_port_first": first,
-        "rtp_port_last": first + 59,
+        "rtp_port_last": first + 99,
         "words_per_minute": 240,
     }
     bare = adapter_context("sip", own | options, {"password": password} if password else {})

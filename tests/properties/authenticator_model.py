@@ -165,6 +165,7 @@ class Book:
             return "authorisation-required"
         if one.kind is DEVICE:
             if shown.key in self.keys:
+                self._failed("not_activated", one, "key_already_enrolled")
                 return "key-already-enrolled"
             self.keys.add(shown.key)
         left = MOST_TRIES - one.tries
@@ -268,8 +269,8 @@ class Book:
         one.state, one.withdrawn_for_seconds = REVOKED, 0
         self.tell("revoked", one, reason)
 
-    def _failed(self, kind: str, one: Kept) -> tuple[str, int]:
-        self.tell(kind, one, "incorrect")
+    def _failed(self, kind: str, one: Kept, reason: str = "incorrect") -> tuple[str, int]:
+        self.tell(kind, one, reason)
         if one.tries == MOST_TRIES:
             self.revoke(one.payer, one.id, "tries_used_up")
         return "incorrect", MOST_TRIES - one.tries

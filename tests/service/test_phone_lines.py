@@ -303,7 +303,8 @@ async def test_what_was_sent_to_a_line_that_is_put_out_is_void(bank: Bank, verb:
     else:
         await enrolled(bank, psu, unique_psu()["phone"], authorisation=authorisation)
     read = await bank.get(sent["id"])
-    assert (read["status"], read["reason"]) == ("cancelled", "authenticator_revoked")
+    reason = "authenticator_suspended" if verb == "suspend" else "authenticator_revoked"
+    assert (read["status"], read["reason"]) == ("cancelled", reason)
     assert (await bank.verify(sent["id"], code))["outcome"] == "cancelled"
     assert (await bank.get(elsewhere["id"]))["status"] == "pending"
 
