@@ -124,7 +124,7 @@ async def run_worker(settings: Settings) -> None:
             limits=core.sending_limits(),
             notes=core.sent_texts(),
         )
-        dispatcher = send(book=book, signal=due, partitions=partitions)
+        dispatcher = send(book=book, signal=due, partitions=partitions, traces=core.traces)
         alert_pool = await connect_postgres(settings.postgres_url, most_connections=_ALERT_CONNECTIONS)
         stack.push_async_callback(alert_pool.close)
         alert_book = core.alert_book("worker", alert_pool)

@@ -56,6 +56,7 @@ from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.kernel.tracing.traces import Traces, open_traces
 from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.pumping.standing import StandingBlocks
 from sca_service.limits.redis_store import LimitStore
@@ -92,6 +93,7 @@ class Core:
     clock: SystemClock
     http: HttpClient
     router: Router
+    traces: Traces | None
 
     def book(self, actor: str) -> ChallengeBook:
         """The deliveries of challenges, kept by a role (`worker`, `api`)."""
@@ -138,7 +140,7 @@ class Core:
 
     def receipts(self, book: DeliveryBook) -> Receipts:
         """Where suppliers' words are put into."""
-        return Receipts(book=book, inbox=self.inbox(book), scores=self.router)
+        return Receipts(book=book, inbox=self.inbox(book), scores=self.router, traces=self.traces)
 
     def surroundings(self, receipts: Receipts) -> Surroundings:
         """What suppliers are built with; `receipts` hears those that tell without HTTP."""
@@ -329,6 +331,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
     policy = load(settings.policies)
     supply = working_supply(policy, sandbox=settings.sandbox_folder is not None)
     async with AsyncExitStack() as stack:
+        traces = await stack.enter_async_context(open_traces(settings.tracing))
         redis = RedisConnection(settings.redis_url)
         stack.push_async_callback(redis.close)
         await redis.ready()
@@ -367,6 +370,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             clock=SystemClock(),
             http=http,
             router=router,
+            traces=traces,
         )
 
 

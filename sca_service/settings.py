@@ -34,6 +34,8 @@ A file (`--config`, TOML)::
     [passkeys]                          # left out: none are taken
     rp_id = "bank.example"              # the domain that they are bound to
     origins = ["https://pay.bank.example"]  # of the pages that may ask for them
+    [tracing]                           # left out: there are no traces
+    endpoint = "https://…/v1/traces"    # a collector's (OTLP over HTTP); ratio = 0.1 traces a tenth of the challenges
     [sandbox]                           # refused in production
     folder = "…"
 
@@ -59,6 +61,7 @@ from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.site import Site, read_site
+from sca_service.kernel.tracing.settings import TRACING_SETTINGS, TracingSettings, read_tracing
 
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -75,6 +78,7 @@ _KNOWN: dict[str, frozenset[str]] = {
             "log",
             "custody",
             "passkeys",
+            "tracing",
             "sandbox",
         }
     ),
@@ -85,6 +89,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "log": frozenset({"origin", "witnesses"}),
     "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
     "passkeys": frozenset({"rp_id", "origins"}),
+    "tracing": TRACING_SETTINGS,
     "sandbox": frozenset({"folder"}),
 }
 _SECRETS_OF_SUPPLIERS = "SCA_SUPPLIER_"
@@ -140,6 +145,7 @@ class Settings:
     camara_client_secret: Secret[str] | None = field(default=None, repr=False)
     site: Site | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    tracing: TracingSettings | None = None
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -173,8 +179,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     """
     environ = os.environ if environ is None else environ
     content = _content(path)
-    mistakes = _unknown(content)
-    sections = {name: _section(content, name) for name in _KNOWN if name}
+    mistakes, sections = _unknown(content), {name: _section(content, name) for name in _KNOWN if name}
     sandbox = sections["sandbox"].get("folder")
     redis_url = environ.get("SCA_REDIS_URL") or sections["redis"].get("url", "")
     postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
@@ -192,7 +197,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
     witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
     proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
-    site = read_site(sections["passkeys"], mistakes)
+    site, tracing = read_site(sections["passkeys"], mistakes), read_tracing(sections["tracing"], mistakes)
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
@@ -215,6 +220,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         **_given_secretly(environ),
         site=site,
         trusted_proxies=proxies,
+        tracing=tracing,
     )
 
 

@@ -108,6 +108,7 @@ def issuer(core: Core, assessor: Assessor) -> Issuer:
         asker=core.asker(),
         assessor=assessor,
         guard=core.pumping_guard(),
+        traces=core.traces,
     )
 
 
@@ -133,6 +134,7 @@ def verifier(core: Core, assessor: Assessor) -> Verifier:
         assessor=assessor,
         limits=Leases(LimitStore(core.redis)),
         guard=core.pumping_guard(),
+        traces=core.traces,
         clock=core.clock,
     )
 
@@ -186,6 +188,7 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
             recorder=core.recorder,
             devices=core.signing_devices(),
             assessor=assessor,
+            traces=core.traces,
             clock=core.clock,
         ),
         door=DeviceDoor(

@@ -17,18 +17,22 @@ REQUEST_ID_KEY = "sca_request_id"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request of a known client. `body` is as it was sent; `idempotency_key` None when there is none."""
+    """A request of a known client. `body` is as it was sent; `idempotency_key` None when there is none.
+
+    `traceparent` is where it stands in the caller's own trace (W3C Trace Context), as it was sent; empty without it.
+    """
 
     client: Client
     request_id: str
     path: str
     body: bytes
     idempotency_key: str | None
+    traceparent: str = ""
 
     @property
     def caller(self) -> Caller:
         """Whose request it is, and which, for those behind the API."""
-        return Caller(self.client.id, self.request_id)
+        return Caller(self.client.id, self.request_id, self.traceparent)
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -49,4 +53,5 @@ async def call_of(request: Request[Client, Any, Any]) -> Call:
         path=request.scope["path"],
         body=await request.body(),
         idempotency_key=request.headers.get("idempotency-key"),
+        traceparent=request.headers.get("traceparent", ""),
     )

@@ -125,7 +125,14 @@ class Front:
         client = self._directory.authenticate(arriving.header(b"authorization") or "")
         client.needs(ClientScope.CHALLENGES)
         body = await _body(arriving)
-        return Call(client, arriving.request_id, arriving.path, body, arriving.header(b"idempotency-key"))
+        return Call(
+            client,
+            arriving.request_id,
+            arriving.path,
+            body,
+            arriving.header(b"idempotency-key"),
+            arriving.header(b"traceparent") or "",
+        )
 
 
 def _has_two_proofs(headers: Iterable[tuple[bytes, bytes]]) -> bool:

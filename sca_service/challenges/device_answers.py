@@ -27,6 +27,7 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
 from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.signed import SignedAnswer, signed_answer
+from sca_service.challenges.spans import note_answer
 from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
@@ -34,6 +35,7 @@ from sca_service.kernel.errors import InvalidInput, InvalidProof, NotFound
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.telemetry import CHALLENGES_DECLINED
+from sca_service.kernel.tracing.traces import Traces
 from sca_service.policy.model import Policy
 
 _NOT_AN_ANSWER = {
@@ -71,7 +73,9 @@ class DeviceAnswers:
         devices: Active,
         assessor: Assessor,
         clock: Clock,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._assessor = assessor
         self._policy = policy
         self._keyring = keyring
@@ -102,6 +106,15 @@ class DeviceAnswers:
         Raises InvalidInput for what is no answer of this device to this challenge, which counts as none; NotFound for a
         challenge that this device is not asked, InvalidProof when it was revoked meanwhile, StoreUnavailable.
         """
+        began_ns = self._traces.now_ns() if self._traces else 0
+        decided = await self._decide(device, request, challenge, signed)
+        if self._traces:
+            note_answer(self._traces, began_ns, challenge.text, decided.outcome)
+        return decided
+
+    async def _decide(
+        self, device: Device, request: str, challenge: ChallengeId, signed: str
+    ) -> DeviceOutcome:
         state = await self._state(device, challenge)
         approval = _read(signed, device)
         verdict = self._judged(approval, state)

@@ -29,6 +29,7 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers
 from sca_service.challenges.risk import Assessor, RiskVerdict, order_at_issue, verdict_of
 from sca_service.challenges.script_input import NewChallenge
+from sca_service.challenges.spans import note_issue, note_risk
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
 from sca_service.delivery.render import message_shown
@@ -36,21 +37,23 @@ from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.telemetry import CHALLENGES_ISSUED
+from sca_service.kernel.tracing.traces import Traces
 from sca_service.limits.model import Limit, Spent, allowances
 from sca_service.limits.pumping.model import Passed
 from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import Subjects, limits_on
 from sca_service.policy.model import LadderStep, LimitedAction, Policy, Reach
-from sca_service.risk.facts import Marks
+from sca_service.risk.facts import Marks, RiskOrder
 from sca_service.risk.record import RiskMembers
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request it is, and which."""
+    """Whose request it is, and which. `traceparent` is where it stands in the caller's own trace, empty without one."""
 
     client: str
     request: str
+    traceparent: str = ""
 
     def event_members(self, policy: Policy) -> EventMembers:
         """What every event of this request says of it."""
@@ -93,8 +96,10 @@ class Issuer:
         asker: Asker,
         assessor: Assessor,
         guard: PumpingGuard | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        """`guard` is None where no message is worth pumping."""
+        """`guard` is None where no message is worth pumping, `traces` where nobody wants them."""
+        self._traces = traces
         self._guard = guard
         self._asker = asker
         self._assessor = assessor
@@ -113,6 +118,7 @@ class Issuer:
         payer's challenge has the status `refused` and nothing is sent. Raises InvalidInput when the order does not
         fit the policy, TooEarly at a limit, StoreUnavailable.
         """
+        began_ns = self._traces.now_ns() if self._traces else 0
         payer = self._keyring.pseudonym("payer", caller.client, order.psu_id)
         known_line = await self._asker.line(payer, order)
         line = known_line.number if known_line else None
@@ -120,10 +126,9 @@ class Issuer:
         lifetime_seconds = self._lifetime(order)
         request = order_at_issue(caller.client, payer, order, known_line)
         asks_pin = await self._asker.asks_pin(payer, order)
-        assessed = await self._assessor.assess(request)
-        risk = verdict_of(assessed, order.method, wanted)
-        steps = risk.steps
         challenge = self._id(payer, order, asks_pin=asks_pin, unique=unique)
+        risk = await self._judged(challenge, request, order, wanted)
+        steps = risk.steps
         if unique and (known := await self._issued_otherwise(challenge)):
             return known
         question = await self._asker.question(payer, order, challenge.text, asks_pin=asks_pin)
@@ -177,7 +182,24 @@ class Issuer:
         await self._recorder.commit(challenge.partition, reply, private=(kept,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         stands = await self._unless_withdrawn(caller, order, line, reply.state)
-        return ChallengeView(stands, fixed, private, told)
+        view = ChallengeView(stands, fixed, private, told)
+        if self._traces:
+            note_issue(self._traces, began_ns, view, caller.traceparent)
+        return view
+
+    async def _judged(
+        self,
+        challenge: ChallengeId,
+        request: RiskOrder,
+        order: ChallengeOrder,
+        wanted: Sequence[LadderStep],
+    ) -> RiskVerdict:
+        """What risk has to say of the request. Raises StoreUnavailable."""
+        began_ns = self._traces.now_ns() if self._traces else 0
+        verdict = verdict_of(await self._assessor.assess(request), order.method, wanted)
+        if self._traces:
+            note_risk(self._traces, began_ns, challenge.text, verdict)
+        return verdict
 
     async def _unless_withdrawn(
         self, caller: Caller, order: ChallengeOrder, line: PhoneNumber | None, state: ChallengeState

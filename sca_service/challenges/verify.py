@@ -18,6 +18,7 @@ from sca_service.challenges.pumping import PumpingGuard
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.risk import Assessor, learn
+from sca_service.challenges.spans import note_answer
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable
@@ -25,6 +26,7 @@ from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.quota import Allowance
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
+from sca_service.kernel.tracing.traces import Traces
 from sca_service.limits.leases import Limits
 from sca_service.limits.model import Limit
 from sca_service.limits.subjects import Subjects, limits_on
@@ -94,7 +96,9 @@ class Verifier:
         limits: Limits,
         clock: Clock,
         guard: PumpingGuard | None = None,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._limits = limits
         self._guard = guard
         self._assessor = assessor
@@ -117,6 +121,7 @@ class Verifier:
         transaction is missing or not wanted, NotFound for an unknown or another client's challenge, TooEarly at a
         limit, StoreUnavailable.
         """
+        began_ns = self._traces.now_ns() if self._traces else 0
         limits, known = await self._limits_on(caller, challenge)
         spent = await self._limits.spend(limits)
         try:
@@ -124,6 +129,8 @@ class Verifier:
         except ScaError:  # nothing was told
             self._limits.give_back(spent.limits)
             raise
+        if self._traces:
+            note_answer(self._traces, began_ns, challenge.text, verified.outcome, caller.traceparent)
         if verified.outcome is Outcome.INCORRECT:
             return replace(verified, allowances=spent.allowances)
         self._limits.give_back(spent.limits, times=2 if verified.is_news else 1)

@@ -13,9 +13,11 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from sca_service.delivery.model import DeliveryStatus, SettledDelivery, Settlement
+from sca_service.delivery.spans import note_attempt
 from sca_service.delivery.supplier import Accepted, FailureReason, Message, Supplier, SupplierFailure
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.tracing.traces import Traces
 from sca_service.policy.model import Channel, Occasion, Purpose
 from sca_service.routing.model import Route, RouteChoice, RouteReason, SendOutcome
 
@@ -131,7 +133,7 @@ class DueSignal(Protocol):
 class Dispatcher(Generic[Due, Taken]):
     """Sends what is due. A class because it holds what is under way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the loop holds all that it works with
         self,
         *,
         book: Book[Due],
@@ -141,8 +143,10 @@ class Dispatcher(Generic[Due, Taken]):
         notes: SentNote,
         signal: DueSignal,
         partitions: Iterable[int],
+        traces: Traces | None = None,
     ) -> None:
-        """`suppliers` by name, as routes name them."""
+        """`suppliers` by name, as routes name them; `traces` where challenges' messages are to be traced."""
+        self._traces = traces
         self._book = book
         self._suppliers = suppliers
         self._routes = routes
@@ -305,9 +309,12 @@ class Dispatcher(Generic[Due, Taken]):
 
     async def _send(self, plan: Plan, outbound: Outbound) -> Settlement:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, began_ns = loop.time(), self._traces.now_ns() if self._traces else 0
         settlement, outcome = await self._hand_over(outbound)
         self._routes.observe(outbound.route, outcome, int((loop.time() - began) * 1000))
+        if self._traces:
+            country = plan.number.country if plan.number else ""
+            note_attempt(self._traces, began_ns, outbound.message, country, settlement)
         if settlement.transient:
             return await self._again(plan, outbound, settlement)
         return settlement

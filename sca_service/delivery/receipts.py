@@ -3,7 +3,9 @@
 from typing import Protocol
 
 from sca_service.delivery.model import DeclinedBy, DeliveryStatus, SettledDelivery, Settlement
+from sca_service.delivery.spans import note_receipt
 from sca_service.delivery.supplier import Receipt, Reply, Word
+from sca_service.kernel.tracing.traces import Traces
 
 
 class DeliveryBook(Protocol):
@@ -36,7 +38,16 @@ class RouteScores(Protocol):
 class Receipts:
     """Applies suppliers' words. A class because it holds what they are put into."""
 
-    def __init__(self, *, book: DeliveryBook, inbox: ReplyInbox, scores: RouteScores) -> None:
+    def __init__(
+        self,
+        *,
+        book: DeliveryBook,
+        inbox: ReplyInbox,
+        scores: RouteScores,
+        traces: Traces | None = None,
+    ) -> None:
+        """`traces` is None where nobody wants them."""
+        self._traces = traces
         self._book = book
         self._inbox = inbox
         self._scores = scores
@@ -56,7 +67,10 @@ class Receipts:
     async def _settle(self, supplier: str, receipt: Receipt) -> bool:
         cost = f"{receipt.cost.currency} {receipt.cost.text}" if receipt.cost else ""
         settlement = Settlement(DeliveryStatus(receipt.status), supplier, cost=cost)
+        began_ns = self._traces.now_ns() if self._traces else 0
         settled = await self._book.settle(receipt.delivery_id, settlement)
+        if self._traces and settled and settled.is_news:
+            note_receipt(self._traces, began_ns, settled)
         if settled and settled.is_news and settled.status.is_final:
             arrived = settled.status in (DeliveryStatus.DELIVERED, DeliveryStatus.ANSWERED)
             self._scores.received(

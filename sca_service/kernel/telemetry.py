@@ -52,6 +52,8 @@ WEBHOOK_LAG = Gauge(
     "sca_webhook_lag_seconds", "How long the oldest message to an endpoint that answers has been due."
 )
 
+SPANS_DROPPED = Counter("sca_spans_dropped", "Spans of traces that did not reach the collector.", ["why"])
+
 
 def configure_logging(level: str) -> None:
     """JSON lines on standard error, from `level` (a name of the logging module) up."""

@@ -1,0 +1,1 @@
+"""The traces of challenges, for a collector of the operator's (OpenTelemetry)."""
