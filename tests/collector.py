@@ -8,6 +8,7 @@ Held (`hold`), it reads requests and answers none of them until `let_go`.
 """
 
 import gzip
+import importlib.util
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,12 @@ class Collector:
     def endpoint(self) -> str:
         """Where it takes traces."""
         return f"http://127.0.0.1:{self._server.server_port}/v1/traces"
+
+    def settings(self) -> tuple[str, ...]:
+        """The lines of a configuration that send traces here; none where the extra `otlp` is not installed."""
+        if importlib.util.find_spec("opentelemetry") is None:
+            return ()
+        return (f'tracing.endpoint = "{self.endpoint}"',)
 
     def hold(self) -> None:
         """Answer nobody from now on."""

@@ -59,6 +59,7 @@ class Leftovers:
     metrics: list[bytes] = field(default_factory=list)
     dumps: list[bytes] = field(default_factory=list)
     webhooks: list[bytes] = field(default_factory=list)
+    traces: list[bytes] = field(default_factory=list)
 
     @property
     def canaries(self) -> Canaries:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.architecture.journey import CODES, IBAN, LINE, PAYEE, Leftovers, leave_everything
 from tests.architecture.leaks import Canaries
+from tests.collector import Collector
 from tests.harness import Deployment
 
 pytestmark = pytest.mark.long
@@ -27,14 +28,15 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leftovers]:
     """The service after all that can happen to it, stopped in order."""
-    deployment = Deployment(tmp_path_factory.mktemp("canary"))
-    deployment.start_stores()
-    left = Leftovers(deployment.folder, api_keys=set(deployment.keys.values()))
-    try:
-        deployment.start_all()
-        asyncio.run(leave_everything(deployment, left))
-    finally:
-        deployment.stop()
+    with Collector() as collector:
+        deployment = Deployment(tmp_path_factory.mktemp("canary"), more_settings=collector.settings())
+        deployment.start_stores()
+        left = Leftovers(deployment.folder, api_keys=set(deployment.keys.values()), traces=collector.bodies)
+        try:
+            deployment.start_all()
+            asyncio.run(leave_everything(deployment, left))
+        finally:
+            deployment.stop()
     yield left
 
 
@@ -77,6 +79,14 @@ def test_no_webhook_holds_any(leftovers: Leftovers) -> None:
     """What banks' endpoints were sent: bodies and headers."""
     assert any(b"challenge.approved" in sent for sent in leftovers.webhooks)
     contents = {f"webhook {number}": sent for number, sent in enumerate(leftovers.webhooks)}
+    assert _leaks(leftovers.canaries, contents) == []
+
+
+def test_no_trace_holds_any(leftovers: Leftovers) -> None:
+    """What the collector was sent: spans of every challenge that was issued, delivered and answered."""
+    pytest.importorskip("opentelemetry", reason="the extra `otlp` is not installed")
+    assert all(name in b"".join(leftovers.traces) for name in (b"challenge.issue", b"delivery.attempt"))
+    contents = {f"batch {number}": sent for number, sent in enumerate(leftovers.traces)}
     assert _leaks(leftovers.canaries, contents) == []
 
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
+import requests
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -89,7 +90,11 @@ class _Exporter(SpanExporter):
     """The library's exporter, and a count of what left the queue (`done`), by the one thread that empties it."""
 
     def __init__(self, endpoint: str, export_seconds: float) -> None:
-        self._otlp = OTLPSpanExporter(endpoint=endpoint, timeout=export_seconds, compression=Compression.Gzip)
+        session = requests.Session()
+        session.trust_env = False  # no proxy and no .netrc of the environment, as for suppliers
+        self._otlp = OTLPSpanExporter(
+            endpoint=endpoint, timeout=export_seconds, compression=Compression.Gzip, session=session
+        )
         self.done = 0
         self.ends_at = float("inf")
 
