@@ -9,6 +9,7 @@ import pytest
 
 from tests.architecture.leaks import Canaries
 from tests.collector import Collector, SpanSeen
+from tests.device import asked, enrolled
 from tests.harness import TRANSACTION, Deployment, code_in, unique_psu, wrong
 from tests.ports import free_port
 
@@ -29,6 +30,7 @@ class Told:
     spans: list[SpanSeen] = field(default_factory=list)
     approved: str = ""
     stepped: str = ""
+    signed: str = ""
     phones: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
 
@@ -43,7 +45,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """Two challenges through an api and a worker; what waits is sent when they are stopped."""
+    """Three challenges through an api and a worker; what waits is sent when they are stopped."""
     told = Told()
     with Collector() as collector:
         deployment = Deployment(tmp_path_factory.mktemp("traced"), more_settings=collector.settings())
@@ -54,6 +56,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             deployment.start("api", port=port)
             asyncio.run(_approve(deployment, told))
             asyncio.run(_step(deployment, told))
+            asyncio.run(_sign(deployment, told))
         finally:
             deployment.stop()
         told.bodies, told.spans = collector.bodies, collector.spans()
@@ -85,6 +88,17 @@ async def _step(deployment: Deployment, told: Told) -> None:
         challenge = await bank.issue(psu=psu, channels=[{"channel": "sms"}, {"channel": "voice"}])
         await bank.settled(challenge["id"], status="answered")
     told.stepped = challenge["id"]
+    told.phones.append(psu["phone"])
+
+
+async def _sign(deployment: Deployment, told: Told) -> None:
+    """A challenge that the payer's device approves."""
+    psu = unique_psu()
+    async with deployment.bank() as bank:
+        device = await enrolled(bank, psu)
+        issued = await asked(bank, psu)
+        assert await device.approve(issued) == "approved"
+    told.signed = issued["id"]
     told.phones.append(psu["phone"])
 
 
@@ -144,6 +158,14 @@ def test_an_attempt_that_failed_says_so(told: Told) -> None:
     assert by_channel["sms"].attributes["sca.reason"] == "rejected"
     assert not by_channel["voice"].has_failed
     assert by_channel["voice"].attributes["sca.outcome"] == "sent"
+
+
+def test_an_answer_of_a_device_is_in_the_trace(told: Told) -> None:
+    """It came from the payer's phone: no bank's trace is linked."""
+    spans = told.of(told.signed)
+    (issue,), (verify,) = spans["challenge.issue"], spans["challenge.verify"]
+    assert (verify.trace, verify.parent) == (issue.trace, issue.span)
+    assert (verify.attributes["sca.outcome"], verify.cause) == ("approved", ("", ""))
 
 
 def test_no_span_holds_anything_of_a_person(told: Told) -> None:
