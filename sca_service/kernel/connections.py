@@ -246,9 +246,10 @@ POSTGRES_AWAY = (
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # a deadlock: nothing of it was done
     asyncpg.InternalClientError,  # a COPY whose connection was cut
 )
-"""What asyncpg raises when the server is not there, is shutting down or is full."""
+"""What asyncpg raises when the server is not there, is shutting down or is full, or breaks off what two wait for."""
 
 _ending: "set[asyncio.Task[Any]]" = set()
 

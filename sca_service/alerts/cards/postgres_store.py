@@ -205,9 +205,8 @@ class CardStore:
             held = await _locked(connection, key)
             if held is None:
                 return False
-            for alert in (held.card.alert, *(charge.alert for charge in held.card.charges)):
-                if alert:
-                    await withdraw(connection, alert, origin, bare=self._writer.bare)
+            about = (held.card.alert, *(charge.alert for charge in held.card.charges))
+            await self._taken_back(connection, [alert for alert in about if alert], origin)
             await connection.execute(_FORGET, held.id)
             return True
 
@@ -244,11 +243,8 @@ class CardStore:
         said = {**origin, "card": held.key}
         if event.is_new_holder:
             await connection.execute(_FORGET_PAST, held.id)
-        taken_back = [
-            alert
-            for alert in (*event.applied.lost, *decision.take_back.values())
-            if await withdraw(connection, alert, said, bare=self._writer.bare)
-        ]
+        lost = (*event.applied.lost, *decision.take_back.values())
+        taken_back = await self._taken_back(connection, lost, said)
         queued = await self._queued(connection, after, decision, now, said)
         card = decision.carried_out(queued=queued, taken_back=taken_back)
         after = replace(after, card=card, next_check_at=decision.next_check_at)
@@ -260,6 +256,17 @@ class CardStore:
             queued=tuple(alert for alert in queued.values() if alert),
             taken_back=tuple(taken_back),
         )
+
+    async def _taken_back(self, connection: Connection, alerts: Sequence[str], origin: Origin) -> list[str]:
+        """Those of the alerts of which nothing was sent, or will be.
+
+        In the order in which workers change several of them, so that neither waits for the other for good.
+        """
+        return [
+            alert
+            for alert in sorted(alerts)
+            if await withdraw(connection, alert, origin, bare=self._writer.bare)
+        ]
 
     async def _queued(
         self, connection: Connection, held: HeldCard, decision: Decision, now: datetime, origin: Origin
