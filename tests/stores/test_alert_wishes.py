@@ -13,12 +13,12 @@ from sca_service.alerts.consent.consents import Consents
 from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.lane import LANE
 from sca_service.alerts.links.model import link_id
-from sca_service.alerts.links.postgres_store import LinkStore
+from sca_service.alerts.links.postgres_store import MOST_CLICKS, LinkStore
 from sca_service.alerts.model import Alert
 from sca_service.alerts.postgres_store import AlertStore
 from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.errors import InvalidInput, StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.load import load
@@ -180,6 +180,26 @@ async def test_clicks_are_counted_and_told_once(
     assert events.count("alert.clicked") == 1
     await pool.execute("UPDATE alert_links SET expires_at = clock_timestamp() WHERE id = $1", link)
     assert await links.follow(link, counts=True) is await links.follow(link, counts=False) is None
+
+
+async def test_whoever_hammers_one_link_leaves_connections_to_others(
+    pool: asyncpg.Pool, alerts: AlertStore, keyring: Keyring
+) -> None:
+    """Taps on one link wait for each other at its row; as many as there are connections would keep codes waiting."""
+    links, new = LinkStore(pool), new_alert(keyring, url="https://bank.example/top-up")
+    await alerts.add(new, BY)
+    assert new.link is not None
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+    async with pool.acquire() as first, first.transaction():
+        await first.execute("SELECT FROM alert_links WHERE id = $1 FOR UPDATE", new.link.id)
+        taps = [asyncio.create_task(links.follow(new.link.id, counts=True)) for _ in range(20)]
+        most = 0
+        while not all(tap.done() for tap in taps):
+            most = max(most, await first.fetchval(waiting))
+            await asyncio.sleep(0.01)
+    assert 1 <= most <= MOST_CLICKS
+    ended = await asyncio.gather(*taps, return_exceptions=True)
+    assert all(isinstance(one, StoreUnavailable) for one in ended)
 
 
 async def test_an_erased_payer_leaves_neither_link_nor_consent(

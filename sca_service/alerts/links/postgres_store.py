@@ -1,8 +1,10 @@
 """Links of alerts in PostgreSQL: one statement finds where one leads and counts that somebody went there."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
@@ -11,6 +13,9 @@ from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
 from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+
+MOST_CLICKS: Final = 2
+"""That are counted at once in one process: taps on one link wait for each other, and nobody else for them."""
 
 _CLICK = """
     UPDATE alert_links SET clicks = clicks + 1, clicked_at = COALESCE(clicked_at, clock_timestamp())
@@ -38,10 +43,11 @@ class Led:
 
 
 class LinkStore:
-    """The table `alert_links`. A class because it holds the pool."""
+    """The table `alert_links`. A class because it holds the pool, and bounds how many clicks are counted at once."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._turns = asyncio.Semaphore(MOST_CLICKS)
 
     async def follow(self, link: str, *, counts: bool) -> Led | None:
         """Where a link leads, None when it is over or unknown; it `counts` where somebody goes there.
@@ -62,7 +68,7 @@ class LinkStore:
         }
 
     async def _click(self, link: str) -> Led | None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._turns, self._pool.acquire() as connection, connection.transaction():
             found = await connection.fetchrow(_CLICK, link)
             if found is None:
                 return None
