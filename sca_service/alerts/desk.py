@@ -93,7 +93,7 @@ class AlertDesk:
 
     async def get(self, client: str, alert_id: str) -> SeenAlert:
         """One of a client's alerts. Raises NotFound, StoreUnavailable."""
-        found = await self._store.get(alert_id, client) if _ID.fullmatch(alert_id) else None
+        found = await self._store.get(alert_id, client) if is_alert_id(alert_id) else None
         if found is None:
             raise NotFound
         return await self._seen(found)
@@ -115,3 +115,8 @@ class AlertDesk:
 
     def _content(self, alert: Alert) -> Content | None:
         return opened(self._keyring, alert.sealed, alert.id) if alert.sealed else None
+
+
+def is_alert_id(text: str) -> bool:
+    """Whether an alert may be called that."""
+    return _ID.fullmatch(text) is not None

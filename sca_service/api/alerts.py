@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import Parameter, QueryParameter
 
-from sca_service.alerts.desk import AlertDesk, SeenAlert
+from sca_service.alerts.desk import AlertDesk, SeenAlert, is_alert_id
 from sca_service.alerts.model import AlertStatus
 from sca_service.alerts.postgres_store import AlertFilter
 from sca_service.api.alert_forms import (
@@ -106,7 +106,7 @@ def _place(cursor: str) -> tuple[int, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         at_ms, alert_id = base64.urlsafe_b64decode(padded.encode()).decode().split(" ")
-        if not 0 <= int(at_ms) < 2**42 or not alert_id.startswith("alt_") or len(alert_id) != 36:
+        if not 0 <= int(at_ms) < 2**42 or not is_alert_id(alert_id):
             raise InvalidInput.at("/cursor", "is not a cursor of this list")
         return int(at_ms), alert_id
     except (ValueError, binascii.Error) as error:

@@ -33,7 +33,9 @@ class CardBody(Struct, frozen=True):
 class PutBalanceBody(CardBody, frozen=True):
     """A card after a call: whether it changed anything, and the alerts it led to."""
 
-    applied: Annotated[bool, Meta(description="False for a balance that was older than the known one.")]
+    applied: Annotated[
+        bool, Meta(description="False where something else is known of that moment or a later one.")
+    ]
     alerts: Annotated[tuple[str, ...], Meta(description="Alerts that were queued by this call.")]
     suppressed: Annotated[
         tuple[str, ...], Meta(description="Alerts that were not sent, because the balance is enough again.")

@@ -1,6 +1,7 @@
 """Alerts by the batch over HTTP, from the order to the handset: each by itself, sent once, wanted, when it may be."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -140,7 +141,8 @@ async def test_alerts_are_listed_the_newest_first(issuer: Bank) -> None:
     assert listed == made[::-1]
     found = (await issuer.http.get("/v1/alerts", params={"psu": psu["id"], "status": "queued"})).json()
     assert found["data"] == []
-    for wrong in ({"status": "unheard_of"}, {"cursor": "nonsense"}, {"limit": "0"}):
+    unsaid = base64.urlsafe_b64encode(b"1 alt_" + bytes(32)).decode()  # what no text of a database holds
+    for wrong in ({"status": "unheard_of"}, {"cursor": "nonsense"}, {"cursor": unsaid}, {"limit": "0"}):
         assert (await issuer.http.get("/v1/alerts", params=wrong)).status_code == 422
 
 

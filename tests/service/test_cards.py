@@ -195,9 +195,15 @@ async def test_an_older_balance_is_said_to_change_nothing(issuer: Bank) -> None:
     body = balance(psu, "50.00", back_s=5)
     assert (await put(issuer, card, body))["applied"]
     assert (await put(issuer, card, body))["applied"]
-    for late in (body | {"balance": euro("1.00")}, balance(psu, "1.00", back_s=60)):
+    other = {
+        "threshold": {"threshold": euro("70.00")},
+        "number": {"psu": body["psu"] | {"phone": unique_psu()["phone"]}},
+        "holder": {"psu": unique_psu()},
+        "balance": {"balance": euro("1.00")},
+    }
+    for late in (*(body | members for members in other.values()), balance(psu, "1.00", back_s=60)):
         told = await put(issuer, card, late)
-        assert (told["applied"], told["balance"]) == (False, euro("50.00"))
+        assert (told["applied"], told["balance"], told["threshold"]) == (False, euro("50.00"), None)
 
 
 async def test_a_card_belongs_to_the_client_that_told_of_it(issuer: Bank, service: Deployment) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sca_service.alerts.cards.content import Holder, holder_of, merchant_of, sealed_holder, sealed_merchant
 from sca_service.alerts.cards.history import learn
-from sca_service.alerts.cards.model import Applied, ChargeSource, Upcoming, drop, expect
+from sca_service.alerts.cards.model import Applied, Balance, ChargeSource, Upcoming, drop, expect
 from sca_service.alerts.cards.orders import (
     BalanceOrder,
     Learned,
@@ -55,14 +55,9 @@ class CardDesk:
         holder = Holder(order.psu_id, order.phone.e164, order.locale)
         put = Put(balance, psu, sealed_holder(self._keyring, holder, key))
         outcome = await self._store.put(key, client, put, now=now, origin=origin)
-        card = outcome.held.card
-        is_known = (card.as_of, card.balance_minor, card.currency) == (
-            balance.as_of,
-            balance.minor,
-            balance.currency,
-        )
+        applies = outcome.is_news or self._says_the_same(outcome.held, put, holder)
         seen = self._seen(outcome, psu_id=order.psu_id if outcome.held.psu == psu else None)
-        return replace(seen, is_applied=outcome.is_news or is_known)
+        return replace(seen, is_applied=applies)
 
     async def expect(
         self, client: str, card_ref: str, order: UpcomingOrder, origin: Origin, *, unique: str | None = None
@@ -207,6 +202,14 @@ class CardDesk:
             for charge in applied.card.charges
             if charge.id not in held.merchants
         }
+
+    def _says_the_same(self, held: HeldCard, put: Put, holder: Holder) -> bool:
+        """Whether what a client tells is how the card stands already: a request that is repeated."""
+        card = held.card
+        known = Balance(card.currency, card.balance_minor, card.as_of, card.threshold_minor)
+        return (held.psu, known) == (put.psu, put.balance) and holder_of(
+            self._keyring, held.sealed, held.key
+        ) == holder
 
     def _seen(self, outcome: Outcome, *, psu_id: str | None = None) -> SeenCard:
         seen = self._seen_card(outcome.held, psu_id)
