@@ -30,6 +30,7 @@ from sca_service.delivery.dispatch import Outbound, Plan
 from sca_service.delivery.model import DeclinedBy, DeliveryStatus, SettledDelivery, Settlement
 from sca_service.delivery.render import sms_segments
 from sca_service.delivery.supplier import FailureReason, Message
+from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.secret import Secret
@@ -119,7 +120,7 @@ class AlertBook:
     def plan(self, due: Due) -> Plan | None:
         """What would be sent now; None when nothing would. Raises SealBroken."""
         channel = due.alert.channel_due(due.now_ms)
-        if channel is None or due.is_held_back:
+        if channel is None or due.is_held_back or not due.alert.sealed:
             return None
         if due.content is None:
             raise SealBroken("an alert's text does not open")
@@ -140,6 +141,9 @@ class AlertBook:
 
         Nothing is given out to a worker whose lease is over.
         """
+        if not due.alert.sealed:  # its receipt came after the erasure
+            await self._change(due, lambda alert, _: suppress(alert, Suppression.ERASED))
+            return None
         if due.unwanted:
             await self._change(due, lambda alert, _: suppress(alert, Suppression.OPTED_OUT))
             return None
@@ -198,9 +202,13 @@ class AlertBook:
         alert = due.alert
         try:
             content = opened(self._keyring, alert.sealed, alert.id)
-        except SealBroken:
+            until = self._quiet_until(alert, content, due.now_ms)
+        except (
+            SealBroken,
+            InvalidInput,
+        ):  # of a number that no plan has any more: one never holds up the others
             return Due(alert, due.now_ms)
-        return Due(alert, due.now_ms, content, quiet_until=self._quiet_until(alert, content, due.now_ms))
+        return Due(alert, due.now_ms, content, quiet_until=until)
 
     def _quiet_until(self, alert: Alert, content: Content, now_ms: int) -> int | None:
         topic = self._rules.topic(alert.topic)

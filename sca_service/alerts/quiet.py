@@ -34,8 +34,11 @@ def quiet_until(hours: QuietHours, zone_name: str, now_ms: int) -> int | None:
 
 
 def zone_of(rules: NoticeRules, named: str, country: str) -> str:
-    """The zone of a payer: the one that the order names, their country's, or the policy's."""
-    return named or zone_of_country(country) or rules.default_time_zone
+    """The zone of a payer: the one that the order names, their country's, or the policy's.
+
+    A name that this machine does not know, other than the one that took the order, counts for nothing.
+    """
+    return (named if is_zone(named) else "") or zone_of_country(country) or rules.default_time_zone
 
 
 @lru_cache(maxsize=512)
