@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace as changed
 
+from sca_service.alerts.tries import LIMITED_MS, is_limited, is_spent, turned_down, wait_ms
 from sca_service.delivery.model import DeliveryState, DeliveryStatus, Settlement
 from sca_service.delivery.supplier import FailureReason
 from sca_service.policy.model import Channel
@@ -28,8 +29,6 @@ CLAIM_LEASE_MS = 30_000
 """For how long a worker leases an alert: mostly it need not lease it anew before it sends."""
 POSTPONED_MS = 5_000
 """Before a message is taken up again whose only suppliers are being left alone."""
-MOST_TRIES = 3
-"""How often one delivery is handed over, with those that a worker did not live to tell of."""
 
 _DELIVERY = re.compile(r"dlv_alt([0-9a-f]{32})[0-9a-f]{2}", re.ASCII)
 _UNKNOWN_FATE = (FailureReason.TIMEOUT, FailureReason.WORKER_LOST)
@@ -160,9 +159,18 @@ class Alert:
         if self.status.is_final or self.due_at is None or now_ms >= self.expires_at:
             return None
         current = self.current
-        if current and current.status is DeliveryStatus.QUEUED and current.tries < MOST_TRIES:
+        if (
+            current
+            and current.status is DeliveryStatus.QUEUED
+            and not is_spent(current, insists=self.insists)
+        ):
             return current.channel
         return self.next_channel
+
+    @property
+    def insists(self) -> bool:
+        """Whether it waits for what passes, rather than be given up: a warning, behind its last channel."""
+        return not self.kind.heeds_wishes and len(self.deliveries) >= len(self.channels)
 
     @property
     def next_channel(self) -> Channel | None:
@@ -217,7 +225,7 @@ def advance(alert: Alert, attempt: Attempt | None, now_ms: int) -> Change:
         return _expired(alert)
     said: Said = ()
     current = alert.current
-    if current and current.status is DeliveryStatus.QUEUED and current.tries >= MOST_TRIES:
+    if current and current.status is DeliveryStatus.QUEUED and is_spent(current, insists=alert.insists):
         at = len(alert.deliveries) - 1
         lost = _failed(alert, at, DeliveryStatus.FAILED, FailureReason.WORKER_LOST, now_ms)
         alert, said = lost.alert, lost.events
@@ -239,8 +247,12 @@ def suppress(alert: Alert, reason: Suppression) -> Change:
 
 
 def take_back(alert: Alert) -> Change:
-    """End an alert whose reason is gone; nothing changes once a delivery of it has begun."""
-    return Change(alert) if alert.deliveries else suppress(alert, Suppression.RECOVERED)
+    """End an alert whose reason is gone; nothing changes once a supplier may have been handed a message of it."""
+    return (
+        Change(alert)
+        if any(one.tries for one in alert.deliveries)
+        else suppress(alert, Suppression.RECOVERED)
+    )
 
 
 def defer(alert: Alert, until_ms: int) -> Change:
@@ -279,7 +291,7 @@ def settle(alert: Alert, delivery: str, settlement: Settlement, now_ms: int) -> 
         return Change(alert)
     if settlement.transient and known.reason:  # of this try it is known already
         return Change(alert)
-    if settlement.transient and known.tries < MOST_TRIES:
+    if settlement.transient and not is_spent(turned_down(known, settlement.supplier), insists=alert.insists):
         return _retried(alert, at, settlement, now_ms)
     return _failed(alert, at, settlement.status, settlement.reason or settlement.status, now_ms)
 
@@ -311,6 +323,8 @@ def _attempted(alert: Alert, attempt: Attempt, now_ms: int, said: Said) -> Chang
 def _without_route(alert: Alert, attempt: Attempt, now_ms: int, said: Said) -> Change:
     """No supplier may carry it: the next channel, or later where suppliers are only being left alone."""
     begun = _begun(alert, attempt.channel, now_ms)
+    if begun.insists and is_limited(attempt.reason):
+        return Change(replace(alert, due_at=now_ms + LIMITED_MS), said)
     if attempt.may_pass and begun.next_channel is None:
         return Change(replace(alert, due_at=now_ms + POSTPONED_MS), said)
     failed = _failed(begun, len(begun.deliveries) - 1, DeliveryStatus.FAILED, attempt.reason, now_ms)
@@ -349,10 +363,8 @@ def _arrived(alert: Alert, at: int, settlement: Settlement, now_ms: int) -> Chan
 
 
 def _retried(alert: Alert, at: int, settlement: Settlement, now_ms: int) -> Change:
-    known = alert.deliveries[at]
-    tried = " ".join((*known.suppliers_tried, settlement.supplier))
-    again = changed(known, tried=tried, reason=settlement.reason)
-    alert = replace(_with(alert, at, again), due_at=now_ms + settlement.retry_ms)
+    again = changed(turned_down(alert.deliveries[at], settlement.supplier), reason=settlement.reason)
+    alert = replace(_with(alert, at, again), due_at=now_ms + wait_ms(again, settlement.retry_ms))
     members = {**_named(again), "supplier": settlement.supplier, "reason": settlement.reason}
     return Change(alert, (("alert.retried", members),))
 

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sca_service.alerts.model import (
-    MOST_TRIES,
     Alert,
     AlertKind,
     AlertStatus,
@@ -27,6 +26,7 @@ from sca_service.alerts.model import (
     settle,
 )
 from sca_service.alerts.postgres_store import AlertStore
+from sca_service.alerts.tries import MOST_TRIES
 from sca_service.challenges.model import ChallengeId
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.delivery.model import delivery_id as delivery_of_challenge

@@ -17,7 +17,6 @@ from sca_service.alerts.book import AlertBook, Due, Guard
 from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.lane import LANE
 from sca_service.alerts.model import (
-    MOST_TRIES,
     Alert,
     AlertKind,
     AlertStatus,
@@ -28,6 +27,7 @@ from sca_service.alerts.model import (
 )
 from sca_service.alerts.postgres_store import AlertStore, DueAlert, Origin, queue
 from sca_service.alerts.replaced_lines import ReplacedLines
+from sca_service.alerts.tries import MOST_TRIES
 from sca_service.authenticators.enrolment.postgres_store import EnrolmentStore, Occurrence, Proven
 from sca_service.authenticators.model import AuthenticatorType
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore

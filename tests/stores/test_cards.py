@@ -107,7 +107,7 @@ async def test_what_is_being_sent_is_not_taken_back(
     await desk.put_balance(CLIENT, ref, balance(100), BY)
     charge, _ = await desk.expect(CLIENT, ref, upcoming(200, TODAY + timedelta(1)), BY)
     await pool.execute(
-        """UPDATE alerts SET deliveries = '[{"id":"dlv_1","channel":"sms","status":"queued","queued_at":1}]'
+        """UPDATE alerts SET deliveries = '[{"id":"dlv_1","channel":"sms","status":"queued","queued_at":1,"tries":1}]'
         WHERE id = $1""",
         charge.charge.alert,
     )

@@ -21,7 +21,7 @@ from tests.cards import BY, CLIENT, NOON, POLICY, SetClock, a_card, card_desk
 TODAY = NOON.date()
 SEEDS = (0, 1, 2, 5)
 PHONE = PhoneNumber.parse("+4915112345678")
-SENT = """UPDATE alerts SET deliveries = '[{"id":"dlv_1","channel":"sms","status":"queued","queued_at":1}]'"""
+SENT = """UPDATE alerts SET deliveries = '[{"id":"dlv_1","channel":"sms","status":"queued","queued_at":1,"tries":1}]'"""
 
 
 def story(seed: int, ref: str) -> list[Told]:
