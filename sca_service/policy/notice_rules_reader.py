@@ -11,6 +11,8 @@ from sca_service.policy.notices import LINE_REPLACED, is_notice_name
 from sca_service.policy.reader import Table
 from sca_service.policy.replies import LONGEST_REPLY, Meaning, bare_word
 
+_MOST_DAYS_IN_WAIT = 7
+"""How long an alert may wait to be sent once its time has come (`expires_in_s`)."""
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}", re.ASCII)
@@ -27,15 +29,24 @@ def read_notice_rules(
     zone = table.text("default_time_zone", "a time zone such as Europe/Berlin")
     if table.is_sound("default_time_zone") and zone not in zoneinfo.available_timezones():
         table.note("default_time_zone", "is no time zone of this machine; allowed: one such as Europe/Berlin")
+    links = table.table("links")
     rules = NoticeRules(
         keep_days=table.integer("keep_days"),
         most_per_second=table.integer("most_per_second"),
         most_days_ahead=table.integer("most_days_ahead"),
         default_time_zone=zone,
         quiet_hours=_quiet_hours(table.table("quiet_hours")),
-        links=_links(table.table("links")),
+        links=_links(links),
         topics=_topics(table, notices, replies),
     )
+    least = rules.most_days_ahead + _MOST_DAYS_IN_WAIT + rules.links.keep_days
+    are_sound = table.is_sound("keep_days", "most_days_ahead") and links.is_sound("keep_days")
+    if are_sound and rules.keep_days < least:
+        table.note(
+            "keep_days",
+            f"is less than an alert lives, counted from its order; allowed: {least} and more, or a smaller "
+            "most_days_ahead or links.keep_days",
+        )
     table.close()
     return rules
 
