@@ -343,3 +343,12 @@ async def test_a_charge_is_told_of_where_it_is_told_wrongly(desk: CardDesk) -> N
             await desk.expect(CLIENT, ref, order, BY)
     with pytest.raises(InvalidInput):
         await desk.record(CLIENT, ref, [past(1, TODAY + timedelta(2))], BY)
+
+
+async def test_charges_that_are_too_old_are_not_kept_and_not_new(desk: CardDesk) -> None:
+    """However often they are told: what the policy keeps counts once, what it does not counts never."""
+    ref = a_card()
+    await desk.put_balance(CLIENT, ref, balance(9_000), BY)
+    old = TODAY - timedelta(POLICY.alerts.recognition.history_days + 1)
+    orders = [past(500, old), past(500, TODAY)]
+    assert [(await desk.record(CLIENT, ref, orders, BY)).new for _ in range(2)] == [1, 0]

@@ -197,8 +197,9 @@ class CardStore:
             await connection.execute(_PRUNE_PAST, held.id, oldest, kept.most_charges)
             merchants = sorted({row.charge.merchant for row in rows})
             past = [past_of(row) for row in await connection.fetch(_PAST_OF, held.id, merchants)]
-            done = event(held, past, added)
-            return await self._conclude(connection, held, done, now, origin), len(added)
+            kept_new = added & {row.id for row in past}
+            done = event(held, past, kept_new)
+            return await self._conclude(connection, held, done, now, origin), len(kept_new)
 
     async def _forget(self, key: str, origin: Origin) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
