@@ -30,7 +30,7 @@ def test_the_shipped_policy_disturbs_nobody_at_night(shipped: Path) -> None:
     ("old", "new", "key"),
     [
         ("keep_days = 400", "keep_days = 29", "notices.keep_days"),
-        ("keep_days = 400", "keep_days = 126", "notices.keep_days"),  # gone before it is sent, or its link ends
+        ("keep_days = 400", "keep_days = 126", "notices.keep_days"),  # its link still leads on
         ("most_per_second = 2500", "most_per_second = 0", "notices.most_per_second"),
         ("most_days_ahead = 90", "most_days_ahead = 367", "notices.most_days_ahead"),
         ('"Europe/Berlin"\n\n', '"Europe/Bärlin"\n\n', "notices.default_time_zone"),
