@@ -30,6 +30,7 @@ class WhyDisabled(StrEnum):
     CLIENT = "client"  # the client wants it so
     GONE = "gone"  # it answered 410
     FAILING = "failing"  # nothing arrived for as long as the policy says
+    DELETED = "deleted"  # it is gone for its client, and for good once its messages are
 
 
 class MessageStatus(StrEnum):

@@ -33,14 +33,25 @@ _ADD = """
 
 _COLUMNS = "id, client_id, url, description, types, scheme, sealed, status, reason, created_at, failing_since"
 
-_ONE = f"SELECT {_COLUMNS} FROM webhook_endpoints WHERE id = $1 AND client_id = $2"  # noqa: S608 - a constant
-
-_ALL = f"""
-    SELECT {_COLUMNS} FROM webhook_endpoints WHERE client_id = $1 ORDER BY created_at, id
+# One that is deleted is there only until the worker has deleted its messages.
+_ONE = f"""
+    SELECT {_COLUMNS} FROM webhook_endpoints WHERE id = $1 AND client_id = $2 AND reason <> 'deleted'
 """  # noqa: S608 - a constant
 
+_ALL = f"""
+    SELECT {_COLUMNS} FROM webhook_endpoints WHERE client_id = $1 AND reason <> 'deleted' ORDER BY created_at, id
+"""  # noqa: S608 - a constant
+
+# Of another URL nothing is known yet.
 _CHANGE = """
-    UPDATE webhook_endpoints SET url = $2, description = $3, types = $4, sealed = $5 WHERE id = $1
+    UPDATE webhook_endpoints SET url = $2, description = $3, types = $4, sealed = $5,
+        failing_since = CASE WHEN url = $2 THEN failing_since END
+    WHERE id = $1
+"""
+
+_DELETE = """
+    UPDATE webhook_endpoints SET status = 'disabled', reason = $3, failing_since = NULL
+    WHERE id = $1 AND client_id = $2 AND reason <> $3
 """
 
 _ENABLE = """
@@ -116,7 +127,10 @@ class EndpointStore:
         return await in_time(self._change(endpoint, client, decide))
 
     async def delete(self, endpoint: str, client: str, event: AuditEvent) -> bool:
-        """Delete an endpoint with all that waits for it, on record; whether it was there."""
+        """Delete an endpoint with its messages, on record; whether it was there.
+
+        Nothing is sent to it from then on. Where it has many messages, a worker deletes the rest within seconds.
+        """
         return await in_time(self._delete(endpoint, client, event))
 
     async def messages(
@@ -172,7 +186,7 @@ class EndpointStore:
             known = await connection.fetchrow(_ONE, endpoint.id, endpoint.client)
             if known is not None:  # the same request once more
                 return _endpoint(known)
-            count = "SELECT count(*) FROM webhook_endpoints WHERE client_id = $1"
+            count = "SELECT count(*) FROM webhook_endpoints WHERE client_id = $1 AND reason <> 'deleted'"
             if await connection.fetchval(count, endpoint.client) >= most:
                 return None
             await connection.execute(
@@ -215,11 +229,10 @@ class EndpointStore:
 
     async def _delete(self, endpoint: str, client: str, event: AuditEvent) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
-            tag: str = await connection.execute(
-                "DELETE FROM webhook_endpoints WHERE id = $1 AND client_id = $2", endpoint, client
-            )
-            if tag == "DELETE 0":
+            tag: str = await connection.execute(_DELETE, endpoint, client, WhyDisabled.DELETED)
+            if tag == "UPDATE 0":
                 return False
+            await outbox.take_out(connection, endpoint)
             await insert_events(connection, [event])
             return True
 

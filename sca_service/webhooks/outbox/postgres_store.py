@@ -11,7 +11,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.webhooks.model import AttemptOutcome, CallResult, Claimed, Scheme, WhyDead
+from sca_service.webhooks.model import AttemptOutcome, CallResult, Claimed, Scheme, WhyDead, WhyDisabled
 
 Pool = asyncpg.Pool
 Connection = asyncpg.pool.PoolConnectionProxy
@@ -22,7 +22,7 @@ FOLLOWER = "webhooks"
 _SUBSCRIBERS = """
     SELECT endpoint.id, endpoint.client_id, endpoint.types, client.scopes
     FROM webhook_endpoints AS endpoint JOIN clients AS client ON client.id = endpoint.client_id
-    WHERE client.revoked_at IS NULL
+    WHERE client.revoked_at IS NULL AND endpoint.reason <> 'deleted'
 """
 
 # An endpoint that is deleted meanwhile gets none; what comes while it is disabled is dead, and may be replayed.
@@ -47,8 +47,9 @@ _CLAIM = """
     WITH slots AS MATERIALIZED (
         SELECT endpoint.id, COALESCE(busy.calls, 0) AS calls,
             CASE WHEN endpoint.failing_since IS NULL THEN $1::int ELSE 1 END - COALESCE(busy.calls, 0) AS free
-        FROM webhook_endpoints AS endpoint LEFT JOIN unnest($2::text[], $3::int[]) AS busy (id, calls) USING (id)
-        WHERE endpoint.status = 'active'
+        FROM webhook_endpoints AS endpoint JOIN clients AS client ON client.id = endpoint.client_id
+            LEFT JOIN unnest($2::text[], $3::int[]) AS busy (id, calls) ON busy.id = endpoint.id
+        WHERE endpoint.status = 'active' AND client.revoked_at IS NULL
         ORDER BY COALESCE(busy.calls, 0), endpoint.failing_since NULLS FIRST
     ),
     claimed AS MATERIALIZED (
@@ -74,17 +75,19 @@ _CLAIM = """
         endpoint.url, endpoint.scheme, endpoint.sealed
 """
 
-_RECOVERED = "UPDATE webhook_endpoints SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL"
+_RECOVERED = """
+    UPDATE webhook_endpoints SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL AND url = $2
+"""
 
 _LOCK_ENDPOINT = (
-    "SELECT client_id, status, failing_since FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE"
+    "SELECT client_id, url, status, failing_since FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE"
 )
 
 _FAILING = "UPDATE webhook_endpoints SET failing_since = now() WHERE id = $1 AND failing_since IS NULL"
 
 _DELIVERED = """
     UPDATE webhook_messages SET status = 'delivered', reason = '', due_at = NULL, settled_at = now()
-    WHERE id = $1 AND status = 'waiting' RETURNING id
+    WHERE id = $1 AND status <> 'delivered' RETURNING id
 """
 
 # Only by whoever holds the lease: another call of the message counts for itself.
@@ -112,13 +115,42 @@ _ATTEMPT = """
 
 _DISABLE = """
     UPDATE webhook_endpoints SET status = 'disabled', reason = $2, failing_since = NULL
-    WHERE id = $1 AND status = 'active' RETURNING client_id
+    WHERE id = $1 AND status = 'active' AND ($3::text IS NULL OR url = $3) RETURNING client_id
 """
 
-_ALL_DEAD = """
+_DEAD_AT_ONCE = """
     UPDATE webhook_messages SET status = 'dead', reason = 'endpoint_disabled', due_at = NULL, settled_at = now()
-    WHERE endpoint_id = $1 AND due_at IS NOT NULL
+    WHERE id IN (
+        SELECT id FROM webhook_messages WHERE endpoint_id = $1 AND due_at IS NOT NULL ORDER BY due_at, place LIMIT $2
+    )
 """
+
+_GONE_AT_ONCE = """
+    DELETE FROM webhook_messages WHERE id IN (
+        SELECT id FROM webhook_messages WHERE endpoint_id = $1 ORDER BY place LIMIT $2
+    )
+"""
+
+_EMPTY = """
+    DELETE FROM webhook_endpoints AS endpoint WHERE id = $1 AND reason = 'deleted'
+      AND NOT EXISTS (SELECT FROM webhook_messages AS message WHERE message.endpoint_id = endpoint.id)
+"""
+
+# One for which something is left to do; a client that is revoked is called no more either.
+_UNCLEARED = """
+    SELECT endpoint.id, endpoint.reason
+    FROM webhook_endpoints AS endpoint JOIN clients AS client ON client.id = endpoint.client_id
+    WHERE (endpoint.status = 'disabled' OR client.revoked_at IS NOT NULL) AND (
+        endpoint.reason = 'deleted' OR EXISTS (
+            SELECT FROM webhook_messages AS message
+            WHERE message.endpoint_id = endpoint.id AND message.due_at IS NOT NULL
+        )
+    )
+    LIMIT 1 FOR NO KEY UPDATE OF endpoint SKIP LOCKED
+"""
+
+AT_ONCE = 500
+"""Messages that one transaction brings to an end: an endpoint may have millions, a request has no time for these."""
 
 _PRUNE = """
     DELETE FROM webhook_messages WHERE id IN (
@@ -192,12 +224,21 @@ async def add(connection: Connection, messages: Sequence[NewMessage]) -> None:
         await connection.execute(_ADD, *zip(*map(_row, messages), strict=True))
 
 
-async def disable(connection: Connection, endpoint: str, why: str) -> str | None:
-    """Call an endpoint no more: what waits for it is dead. Returns its client, None when it was disabled or is gone."""
-    client: str | None = await connection.fetchval(_DISABLE, endpoint, why)
+async def disable(connection: Connection, endpoint: str, why: str, *, url: str | None = None) -> str | None:
+    """Call an endpoint no more: what waits for it is dead; where that is much, the rest within seconds (`clear`).
+
+    With `url`, only where it still has that URL. Returns its client, None when it was disabled or is gone.
+    """
+    client: str | None = await connection.fetchval(_DISABLE, endpoint, why, url)
     if client is not None:
-        await connection.execute(_ALL_DEAD, endpoint)
+        await connection.execute(_DEAD_AT_ONCE, endpoint, AT_ONCE)
     return client
+
+
+async def take_out(connection: Connection, endpoint: str) -> None:
+    """Delete a part of the messages to an endpoint that is marked as deleted, and with the last of them itself."""
+    await connection.execute(_GONE_AT_ONCE, endpoint, AT_ONCE)
+    await connection.execute(_EMPTY, endpoint)
 
 
 class OutboxStore:
@@ -228,7 +269,7 @@ class OutboxStore:
     async def delivered(self, claimed: Claimed, result: CallResult) -> None:
         """Put down that a message arrived."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_RECOVERED, claimed.endpoint)
+            await connection.execute(_RECOVERED, claimed.endpoint, claimed.url)
             await connection.execute(_DELIVERED, claimed.id)
             await _note(connection, claimed, result)
 
@@ -237,13 +278,16 @@ class OutboxStore:
     ) -> datetime | None:
         """Put down that a call failed; without a wait the message is dead.
 
-        Returns since when nothing has arrived at the endpoint, None when it is gone or disabled.
+        Returns since when nothing has arrived at the endpoint, None when it is gone, disabled, or elsewhere by now:
+        a URL that was left behind says nothing of the one that is called instead.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             endpoint = await connection.fetchrow(_LOCK_ENDPOINT, claimed.endpoint)
             if endpoint is None:
                 return None
-            await connection.execute(_FAILING, claimed.endpoint)
+            is_there = endpoint["url"] == claimed.url
+            if is_there:
+                await connection.execute(_FAILING, claimed.endpoint)
             if wait_seconds is None:
                 await connection.execute(_DEAD, claimed.id, claimed.number, WhyDead.EXHAUSTED)
             else:
@@ -253,17 +297,29 @@ class OutboxStore:
                         _BEHIND, again["endpoint_id"], again["subject"], again["place"], again["due_at"]
                     )
             await _note(connection, claimed, result)
-            if endpoint["status"] != "active":
+            if endpoint["status"] != "active" or not is_there:
                 return None
             since: datetime = endpoint["failing_since"] or datetime.now(UTC)
             return since
 
-    async def disable(self, endpoint: str, why: str, event: AuditEvent) -> bool:
-        """Disable an endpoint, on record; whether it was active until now."""
+    async def disable(self, endpoint: str, url: str, why: str, event: AuditEvent) -> bool:
+        """Disable an endpoint that still has this URL, on record; whether it was active until now."""
         async with self._pool.acquire() as connection, connection.transaction():
-            if await disable(connection, endpoint, why) is None:
+            if await disable(connection, endpoint, why, url=url) is None:
                 return False
             await insert_events(connection, [event])
+            return True
+
+    async def clear(self) -> bool:
+        """Bring to an end a part of what is left of an endpoint that is called no more; whether there was one."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await connection.fetchrow(_UNCLEARED)
+            if found is None:
+                return False
+            if found["reason"] == WhyDisabled.DELETED:
+                await take_out(connection, found["id"])
+            else:
+                await connection.execute(_DEAD_AT_ONCE, found["id"], AT_ONCE)
             return True
 
     async def client_of(self, endpoint: str) -> str | None:

@@ -95,7 +95,7 @@ class WebhookSender:
         )
         for one in claimed:
             self._busy[one.endpoint] += 1
-            task = asyncio.get_running_loop().create_task(self._send(one))
+            task = asyncio.get_running_loop().create_task(self._run(one))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         return len(claimed)
@@ -106,12 +106,14 @@ class WebhookSender:
             await asyncio.wait(self._under_way, timeout=self._policy.answer_seconds + _SETTLED_SECONDS)
 
     async def tend(self, stop: asyncio.Event) -> None:
-        """Tell of checkpoints, measure the lag and prune what is over, until `stop` is set."""
+        """Tell of checkpoints, clear up and prune what is over, and measure the lag, until `stop` is set."""
         prune_at = 0.0
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             try:
                 await self.tell_checkpoint()
+                while await self._store.clear() and not stop.is_set():
+                    continue
                 WEBHOOK_LAG.set(await self._store.lag_seconds())
                 if loop.time() >= prune_at:
                     gone = await self._store.prune(days=self._policy.kept_days, most=_PRUNED_AT_ONCE)
@@ -137,11 +139,15 @@ class WebhookSender:
         every_seconds = self._policy.checkpoint_seconds
         return await self._store.tell_checkpoint(newest.size, messages, every_seconds=every_seconds)
 
-    async def _send(self, claimed: Claimed) -> None:
+    async def send(self, claimed: Claimed) -> None:
+        """Call once, and put down what came of it. Raises asyncpg errors; then the lease ends by itself."""
+        result = await self._call(claimed)
+        WEBHOOK_ATTEMPTS.labels(result.outcome).inc()
+        await self._settle(claimed, result)
+
+    async def _run(self, claimed: Claimed) -> None:
         try:
-            result = await self._call(claimed)
-            WEBHOOK_ATTEMPTS.labels(result.outcome).inc()
-            await self._settle(claimed, result)
+            await self.send(claimed)
         except POSTGRES_AWAY as error:  # the lease ends, and it is sent again
             log.warning("webhooks.unsettled", reason=type(error).__name__)
         except Exception as error:  # as above: one message holds up no other
@@ -181,11 +187,12 @@ class WebhookSender:
         if since is None:
             return
         if result.outcome is AttemptOutcome.GONE:
-            await self._disable(claimed.endpoint, WhyDisabled.GONE)
+            await self._disable(claimed, WhyDisabled.GONE)
         elif self._clock.now_ms() - since.timestamp() * 1000 > self._policy.disable_after_days * 86_400_000:
-            await self._disable(claimed.endpoint, WhyDisabled.FAILING)
+            await self._disable(claimed, WhyDisabled.FAILING)
 
-    async def _disable(self, endpoint: str, why: WhyDisabled) -> None:
+    async def _disable(self, claimed: Claimed, why: WhyDisabled) -> None:
+        endpoint = claimed.endpoint
         client = await self._store.client_of(endpoint)
         event = AuditEvent.create(
             event_id=new_id("evt"),
@@ -193,7 +200,7 @@ class WebhookSender:
             at_ms=self._clock.now_ms(),
             members={"client": client, "actor": "worker", "webhook": endpoint, "reason": why},
         )
-        if await self._store.disable(endpoint, why, event):
+        if await self._store.disable(endpoint, claimed.url, why, event):
             log.warning("webhook.disabled", endpoint=endpoint, reason=why)
 
     async def _wait(self, stop: asyncio.Event) -> None:
