@@ -37,6 +37,8 @@ _TAGS = ["analytics"]
 _HOUR_MS = Span.HOUR.length_ms
 _DAY_MS = Span.DAY.length_ms
 _MOST_TEXT = 128
+_YEARS = range(1971, 2971)
+"""Ends are moved out to whole days, and a year or a week is taken off: all of that has to be a date still."""
 
 
 class FigureFormat(StrEnum):
@@ -163,8 +165,8 @@ class AnalyticsOperations:
 
     def _period(self, since: str | None, until: str | None) -> tuple[int, int]:
         """From and to when; the last day, in whole hours, where nothing is said."""
-        until_ms = -(-self._clock.now_ms() // _HOUR_MS) * _HOUR_MS if until is None else _ms(until, "/to")
-        return (until_ms - _DAY_MS if since is None else _ms(since, "/from")), until_ms
+        until_ms = -(-self._clock.now_ms() // _HOUR_MS) * _HOUR_MS if until is None else ms_of(until, "/to")
+        return (until_ms - _DAY_MS if since is None else ms_of(since, "/from")), until_ms
 
 
 @get(
@@ -335,8 +337,12 @@ def _dimensions(subject: Subject, text: str | None) -> tuple[Dimension, ...]:
     return found
 
 
-def _ms(text: str, pointer: str) -> int:
-    return int(moment_of(text, pointer).timestamp() * 1000)
+def ms_of(text: str, pointer: str) -> int:
+    """An RFC 3339 time in ms since the epoch. Raises InvalidInput, also for a year of which there can be no figures."""
+    moment = moment_of(text, pointer)
+    if moment.year not in _YEARS:
+        raise InvalidInput.at(pointer, f"must lie in the years {_YEARS[0]} to {_YEARS[-1]}")
+    return int(moment.timestamp() * 1000)
 
 
 def cursor_of(last: Listed) -> str:

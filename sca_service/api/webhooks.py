@@ -41,6 +41,7 @@ from sca_service.webhooks.postgres_store import MessageFilter
 
 _TAGS = ["webhooks"]
 _EVERY_SCOPE = tuple(Scope)
+_TYPE = r"^[a-z_.]+\Z"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -294,7 +295,7 @@ async def list_webhook_messages(  # noqa: PLR0913, PLR0917 - the filters of the 
     webhooks: WebhookOperations,
     webhook_id: WebhookId,
     status: Literal["waiting", "delivered", "dead"] | None = None,
-    kind: Annotated[str | None, QueryParameter(name="type", max_length=64)] = None,
+    kind: Annotated[str | None, QueryParameter(name="type", max_length=64, pattern=_TYPE)] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 50,

@@ -112,6 +112,7 @@ class WebhookDesk:
     async def change(self, client: str, endpoint: str, wanted: Wanted, origin: Origin) -> Opened:
         """Change an endpoint, on record. Raises InvalidInput, NotFound, StoreUnavailable."""
         url = self._checked(wanted.url) if wanted.url is not None else None
+        name = _name(endpoint)
 
         def decide(before: Endpoint) -> tuple[Endpoint, AuditEvent | None]:
             after = replace(
@@ -129,18 +130,18 @@ class WebhookDesk:
             reason = {"reason": "client"} if kind == "webhook.disabled" else {}
             return after, self._event(kind, after, origin, host=urlsplit(after.url).hostname or "", **reason)
 
-        return self._opened(_there(await self._store.change(endpoint, client, decide)))
+        return self._opened(_there(await self._store.change(name, client, decide)))
 
     async def rotate(self, client: str, endpoint: str, origin: Origin) -> Opened:
         """A new key; the one before signs beside it for the policy's hours. Raises NotFound, StoreUnavailable."""
-        ends_at_ms = self._clock.now_ms() + self._policy.overlap_hours * 3_600_000
+        name, ends_at_ms = _name(endpoint), self._clock.now_ms() + self._policy.overlap_hours * 3_600_000
 
         def decide(before: Endpoint) -> tuple[Endpoint, AuditEvent | None]:
             keys = self._opened(before).keys.rotated(before_ends_at_ms=ends_at_ms)
             after = replace(before, sealed=keys.sealed(self._keyring, before.id))
             return after, self._event("webhook.rotated", after, origin)
 
-        return self._opened(_there(await self._store.change(endpoint, client, decide)))
+        return self._opened(_there(await self._store.change(name, client, decide)))
 
     async def delete(self, client: str, endpoint: str, origin: Origin) -> None:
         """Delete an endpoint with what waits for it. Raises NotFound, StoreUnavailable."""
@@ -166,7 +167,7 @@ class WebhookDesk:
     async def message(self, client: str, endpoint: str, message: str) -> tuple[Message, Sequence[Attempt]]:
         """A message with every call of it. Raises NotFound, StoreUnavailable."""
         await self._endpoint(client, endpoint)
-        found = _there(await self._store.message(message, endpoint))
+        found = _there(await self._store.message(_name(message), endpoint))
         return found, await self._store.attempts(message)
 
     async def replay(self, client: str, endpoint: str, message: str) -> int:
@@ -175,7 +176,7 @@ class WebhookDesk:
         Raises NotFound, WebhookDisabled, StoreUnavailable.
         """
         await self._active(client, endpoint)
-        _there(await self._store.message(message, endpoint))
+        _there(await self._store.message(_name(message), endpoint))
         return await self._store.replay([message])
 
     async def replay_range(
@@ -194,7 +195,7 @@ class WebhookDesk:
         return await self._store.replay(found)
 
     async def _endpoint(self, client: str, endpoint: str) -> Endpoint:
-        return _there(await self._store.get(endpoint, client))
+        return _there(await self._store.get(_name(endpoint), client))
 
     async def _active(self, client: str, endpoint: str) -> None:
         if (await self._endpoint(client, endpoint)).status is not EndpointStatus.ACTIVE:
@@ -216,6 +217,13 @@ class WebhookDesk:
         return AuditEvent.create(
             event_id=new_id("evt"), kind=kind, at_ms=self._clock.now_ms(), members=members
         )
+
+
+def _name(text: str) -> str:
+    """An id as it was asked for. Raises NotFound for a text that cannot be one: PostgreSQL takes no NUL."""
+    if "\0" in text:
+        raise NotFound
+    return text
 
 
 def _there(found: Found | None) -> Found:

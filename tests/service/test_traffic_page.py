@@ -73,6 +73,7 @@ async def test_an_auditor_sees_no_traffic(service: Deployment) -> None:
         "/desk/traffic?window=day&window=day",
         "/desk/traffic?client=bank",
         "/desk/traffic/messages",
+        "/desk/traffic/messages?from=2026-11-28T00:00:00Z&to=0001-01-01T00:00:00Z",
         "/desk/traffic/messages?from=2026-11-28T00:00:00Z&to=2026-11-29T00:00:00Z&psu=1",
         "/desk/traffic/messages?from=2026-11-28T00:00:00Z&to=2026-11-29T00:00:00Z&counted=lost",
         "/desk/traffic/messages?from=2026-11-28T00:00:00Z&to=2026-11-29T00:00:00Z&cursor=x",

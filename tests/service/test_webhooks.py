@@ -172,6 +172,23 @@ async def test_another_clients_endpoint_is_unknown(
     assert (await got(bank, place))["status"] == "active"
 
 
+async def test_what_no_id_holds_is_unknown(bank: Bank, pool: asyncpg.Pool) -> None:
+    """A NUL in an id is a 404 for each call, and in a type a 422: it never comes to PostgreSQL."""
+    place = f"/v1/webhooks/{(await added(bank, 'https://bank.example/webhooks'))['id']}"
+    for method, path, body in (
+        ("GET", f"{place}%00", None),
+        ("PATCH", f"{place}%00", {"status": "disabled"}),
+        ("DELETE", f"{place}%00", None),
+        ("POST", f"{place}%00/rotate", None),
+        ("POST", f"{place}%00/test", None),
+        ("GET", f"{place}/messages/msg_%00", None),
+        ("POST", f"{place}/replay", {"message": "msg_\0"}),
+    ):
+        response = await bank.http.request(method, path, json=body)
+        assert response.status_code == 404, path
+    assert (await bank.http.get(f"{place}/messages?type=challenge.%00")).status_code == 422
+
+
 async def test_a_test_message_a_change_and_an_end(
     bank: Bank, service: Deployment, pool: asyncpg.Pool, receiver: RudeServer
 ) -> None:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from sca_service.analytics.model import Dimension, Figure, Span, Subject
 from sca_service.analytics.reading.answer import Analytics, Answer, Line
 from sca_service.analytics.reading.asking import ListQuestion, filters_of
-from sca_service.api.analytics import Counted, cursor_of, place_of
+from sca_service.api.analytics import Counted, cursor_of, ms_of, place_of
 from sca_service.api.clients import Scope
-from sca_service.api.requests import moment_of
 from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.console.desk import Visit
 from sca_service.console.traffic.page import MessageList, messages_page, traffic_page
@@ -123,4 +122,4 @@ def _seen_by(visit: Visit) -> str | None:
 def _ms(given: Mapping[str, str], name: str) -> int:
     if name not in given:
         raise InvalidInput.at(f"/{name}", "is required")
-    return int(moment_of(given[name], f"/{name}").timestamp() * 1000)
+    return ms_of(given[name], f"/{name}")
