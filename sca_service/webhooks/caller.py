@@ -11,7 +11,9 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +32,10 @@ LONGEST_URL = 2048
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Finds the addresses of a name. Raises OSError when there are none."""
+
+
+LookUp = Callable[..., Sequence[tuple[Any, ...]]]
+"""As `socket.getaddrinfo`: blocks, and raises OSError."""
 
 
 class ForbiddenAddress(Exception):
@@ -55,7 +61,7 @@ class EndpointCaller:
             max_connections=MOST_CONNECTIONS,
             max_keepalive_connections=MOST_CONNECTIONS // 4,
             keepalive_expiry=_KEEP_ALIVE_SECONDS,
-            network_backend=_GuardedNetwork(resolve or resolve_by_system, sandbox=sandbox),
+            network_backend=_GuardedNetwork(resolve or system_resolver(), sandbox=sandbox),
         )
 
     async def call(self, url: str, *, headers: Mapping[str, str], body: str) -> CallResult:
@@ -166,10 +172,20 @@ def may_be_called(address: str, *, sandbox: bool) -> bool:
     return is_public(address) or (sandbox and is_loopback(address))
 
 
-async def resolve_by_system(host: str, port: int) -> Sequence[str]:
-    """The addresses that the system's resolver finds. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+def system_resolver(look_up: LookUp = socket.getaddrinfo) -> Resolve:
+    """What asks the system's resolver, in threads of its own: as many as there are calls at once, and as many again.
+
+    A look-up blocks its thread, for longer than the call that wants it, when a name's servers do not answer. Anybody
+    may name such a name; the few threads that asyncio has would soon look up nothing else.
+    """
+    threads = ThreadPoolExecutor(2 * MOST_CONNECTIONS, thread_name_prefix="names")
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        ask = partial(look_up, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+        return [str(entry[4][0]) for entry in found]
+
+    return resolve
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):

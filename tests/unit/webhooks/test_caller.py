@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,14 @@ import pytest
 
 from sca_service.kernel.addresses import is_public
 from sca_service.webhooks import caller as module
-from sca_service.webhooks.caller import MOST_ANSWER_BYTES, EndpointCaller, Resolve, url_mistake
+from sca_service.webhooks.caller import (
+    MOST_ANSWER_BYTES,
+    MOST_CONNECTIONS,
+    EndpointCaller,
+    Resolve,
+    system_resolver,
+    url_mistake,
+)
 from sca_service.webhooks.model import AttemptOutcome, CallResult
 from tests.certificates import make_certificate
 from tests.dns_server import DnsServer
@@ -179,6 +187,28 @@ async def test_a_name_that_leads_inside_is_not_called(address: str) -> None:
     for sandbox in (False, True):
         async with calling(sandbox=sandbox, resolve=resolve) as call:
             assert (await call("https://bank.example/")).outcome is AttemptOutcome.FORBIDDEN_ADDRESS
+
+
+async def test_names_that_nobody_answers_for_delay_no_other() -> None:
+    """As many as there are calls at once hang, each for longer than its call: a name that is answered for is called."""
+    is_over = threading.Event()
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host != "127.0.0.1":
+            is_over.wait()
+            raise OSError
+        return [(0, 0, 0, "", (host, port))]
+
+    try:
+        resolve = system_resolver(look_up)
+        async with RudeServer() as server, calling(resolve=resolve, seconds=5) as call:
+            hanging = [asyncio.ensure_future(resolve(f"{at}.example", 443)) for at in range(MOST_CONNECTIONS)]
+            await asyncio.sleep(0)
+            assert (await call(server.url)).outcome is AttemptOutcome.DELIVERED
+            assert not any(one.done() for one in hanging)
+    finally:
+        is_over.set()
+    assert {type(one) for one in await asyncio.gather(*hanging, return_exceptions=True)} == {OSError}
 
 
 @asynccontextmanager
