@@ -94,8 +94,15 @@ class WebhookOperations:
         return HttpAnswer(200, _encode(webhook_body(changed)))
 
     async def rotate(self, call: Call, webhook_id: str) -> HttpAnswer:
-        """A new secret: 200, told once. Raises NotFound, StoreUnavailable."""
-        return HttpAnswer(200, _told(await self._desk.rotate(call.client.id, webhook_id, self._origin(call))))
+        """A new secret: 200, told once. Raises NotFound, StoreUnavailable, and for the key."""
+
+        async def rotate(_: str | None) -> HttpAnswer:
+            return HttpAnswer(
+                200, _told(await self._desk.rotate(call.client.id, webhook_id, self._origin(call)))
+            )
+
+        request = call.path.encode() + b"\0"
+        return await self._idempotency.once(call.caller, call.idempotency_key, request, rotate)
 
     async def delete(self, call: Call, webhook_id: str) -> HttpAnswer:
         """Delete an endpoint: 204. Raises NotFound, StoreUnavailable."""
@@ -251,9 +258,12 @@ async def delete_webhook(
     tags=_TAGS,
     operation_id="rotate_webhook",
     summary="Give a webhook endpoint a new secret",
-    description="Until `before_ends_at` each message has two signatures: by the new secret and by the one before.",
+    description=(
+        "Until `before_ends_at` each message has two signatures: by the new secret and by the one before. Accepts an "
+        "`Idempotency-Key`: send one, or a second call for an answer that was lost ends the secret that you know."
+    ),
     status_code=200,
-    responses=problems(404, 422),
+    responses=problems(404, 409, 422),
 )
 async def rotate_webhook(
     request: Request[Any, Any, Any], webhooks: WebhookOperations, webhook_id: WebhookId
