@@ -105,7 +105,8 @@ def _alert(events: Sequence[Event]) -> Recount:
         note(ends[-1])
     arrived = _first(events, "alert.delivered")
     if arrived:
-        note("delivered_ms", bin_of(arrived["at_ms"] - first["at_ms"]))
+        began_ms = max(first["at_ms"], first.get("send_at_ms", 0))
+        note("delivered_ms", bin_of(arrived["at_ms"] - began_ms))
     return numbers
 
 

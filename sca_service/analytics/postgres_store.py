@@ -136,7 +136,7 @@ async def save_stories(connection: Connection, changed: Mapping[str, Story]) -> 
     await connection.execute(
         _SAVE_STORIES,
         list(changed),
-        [_moment(one.began_at) for one in changed.values()],
+        [_moment(one.kept_from) for one in changed.values()],
         [_encode(one).decode() for one in changed.values()],
     )
 

@@ -144,7 +144,10 @@ class ChallengeStory(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AlertStory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One alert. `status` is the figure of how it ended: delivered, failed or suppressed, "" while it is open."""
+    """One alert. `status` is the figure of how it ended: delivered, failed or suppressed, "" while it is open.
+
+    `send_at` is when it was ordered for, 0 for at once: it is no delay that it waited until then.
+    """
 
     client: str
     began_at: int
@@ -154,6 +157,7 @@ class AlertStory(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str = ""
     delivered_at: int = 0
     clicked: bool = False
+    send_at: int = 0
 
     @property
     def key(self) -> Key:
@@ -172,7 +176,7 @@ class AlertStory(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.status:
             told[self.status, 0] = 1
         if self.delivered_at:
-            told[Figure.DELIVERED_MS, bin_of(self.delivered_at - self.began_at)] = 1
+            told[Figure.DELIVERED_MS, bin_of(self.delivered_at - max(self.began_at, self.send_at))] = 1
         return told
 
 
@@ -194,9 +198,10 @@ class Story(msgspec.Struct, frozen=True, omit_defaults=True):
         return (*whole, *self.tries)
 
     @property
-    def began_at(self) -> int:
-        """When the oldest of it began."""
-        return min((one.began_at for one in self.parts), default=0)
+    def kept_from(self) -> int:
+        """The moment from which its time to be remembered runs: when the oldest of it began, or an alert is sent."""
+        began_at = min((one.began_at for one in self.parts), default=0)
+        return max(began_at, self.alert.send_at) if self.alert else began_at
 
 
 def _price(text: str) -> tuple[str, int]:

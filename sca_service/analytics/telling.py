@@ -141,7 +141,8 @@ def _heard(story: Story, members: Members, status: DeliveryStatus) -> Story:
 
 
 def _alert_queued(story: Story, members: Members) -> Story:
-    known = replace(_alert(story, members), began_at=members["at_ms"], was_queued=True)
+    send_at = members.get("send_at_ms", 0)
+    known = replace(_alert(story, members), began_at=members["at_ms"], was_queued=True, send_at=send_at)
     return replace(story, alert=known)
 
 

@@ -96,7 +96,7 @@ class ChallengeFiguresBody(Struct, frozen=True):
 
 
 class AlertLatencyBody(Struct, frozen=True):
-    """From when an alert was queued until it had arrived."""
+    """From when an alert was queued, or was to be sent, until it had arrived."""
 
     delivered: PercentilesBody | None
 

@@ -14,6 +14,7 @@ from sca_service.analytics.counting import FOLLOWER, Counting
 from sca_service.analytics.model import Dimension, Figure, Span, Subject
 from sca_service.analytics.reading.answer import Analytics
 from sca_service.analytics.reading.postgres_store import FigureStore
+from sca_service.analytics.sketch import bin_of
 from sca_service.audit.following.follower import LogFollower, Work
 from sca_service.audit.following.model import LoggedEvent
 from sca_service.audit.log.note import NoteSigner
@@ -147,6 +148,32 @@ async def test_what_is_over_goes_and_does_not_come_back(pool: asyncpg.Pool) -> N
     assert await moments(pool, Span.MINUTE) == await moments(pool, Span.HOUR) == {BEGAN_MS + 12 * DAY_MS}
     assert await moments(pool, Span.DAY) == {BEGAN_MS, third, BEGAN_MS + 12 * DAY_MS}
     assert await pool.fetchval("SELECT count(*) FROM analytics_deliveries") == 0
+
+
+async def test_an_alert_for_later_is_remembered_until_then(pool: asyncpg.Pool) -> None:
+    """However soon others are forgotten: it is one alert of its topic, and has not been late by the days it waited."""
+    sent_at = BEGAN_MS + 30 * DAY_MS
+    about = {"client": "bank", "alert": "alt_a"}
+    named = {**about, "delivery": "alt_a01", "channel": "sms"}
+    told = (
+        ("alert.queued", BEGAN_MS, {**about, "kind": "notice", "topic": "charge", "send_at_ms": sent_at}),
+        ("challenge.issued", BEGAN_MS + 20 * DAY_MS, {"client": "bank", "challenge": "chl_a"}),
+        ("alert.attempted", sent_at + 5, {**named, "supplier": "north", "try": 1}),
+        ("alert.sent", sent_at + 40, named),
+        ("alert.delivered", sent_at + 700, named),
+    )
+    events = [
+        AuditEvent.create(event_id=new_id("evt"), kind=kind, at_ms=at_ms, members=said)
+        for kind, at_ms, said in told
+    ]
+    for one in events:
+        await log(pool, [one])
+        await count_all(pool)
+    alerts = {at: number for at, number in (await rolled_up(pool, Span.DAY)).items() if at[0] == "alerts"}
+    assert alerts == {
+        ("alerts", "bank", BEGAN_MS, "charge", figure, index): 1
+        for figure, index in (("queued", 0), ("sent", 0), ("delivered", 0), ("delivered_ms", bin_of(700)))
+    }
 
 
 async def test_a_question_finds_its_span(pool: asyncpg.Pool) -> None:
