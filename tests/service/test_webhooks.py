@@ -129,6 +129,15 @@ async def test_the_same_request_makes_one_endpoint(bank: Bank, pool: asyncpg.Poo
     assert len((await got(bank, "/v1/webhooks"))["data"]) == 1
 
 
+async def test_a_rotation_whose_answer_was_lost_is_asked_for_again(bank: Bank, pool: asyncpg.Pool) -> None:
+    """With its Idempotency-Key it tells the same secret, so the one that the bank knows goes on signing."""
+    place = f"/v1/webhooks/{(await added(bank, 'https://bank.example/webhooks'))['id']}"
+    key = {"Idempotency-Key": secrets.token_hex(8)}
+    first, second = [await bank.http.post(f"{place}/rotate", headers=key) for _ in range(2)]
+    assert (first.status_code, second.json()) == (200, first.json())
+    assert second.headers["idempotency-replayed"] == "true"
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
