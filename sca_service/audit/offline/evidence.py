@@ -27,6 +27,7 @@ from sca_service.audit.offline.signed_answer import SignedAnswer, check_signed_a
 MOST_EVIDENCE_BYTES = 64 * 1024 * 1024
 MOST_EVENTS = 10_000
 FORMAT: Literal["sca-evidence/1"] = "sca-evidence/1"
+_ISSUED = "challenge.issued"
 _COMMITMENT = re.compile(r"sha256:[0-9a-f]{64}")
 _SALT_BYTES = 32
 
@@ -147,9 +148,9 @@ def _check_event(event: ProvenEvent, challenge: str, checkpoint: Checkpoint) -> 
 
 
 def _signed(events: Iterable[CheckedEvent]) -> tuple[CheckedEvent, ...]:
-    """The events, with what devices and passkeys signed checked too: over the transaction that the first one has."""
+    """The events, with what devices and passkeys signed checked too: over the transaction of the challenge."""
     checked = tuple(events)
-    digest = _digest_of(checked[0])
+    digest = _digest_of(checked)
     for event in checked:
         try:
             signed = check_signed_answer(event.members, event.disclosed, digest)
@@ -160,8 +161,14 @@ def _signed(events: Iterable[CheckedEvent]) -> tuple[CheckedEvent, ...]:
     return checked
 
 
-def _digest_of(issued: CheckedEvent) -> str | None:
-    """Of the transaction that was to be approved: "" when there is none, None when it stays closed."""
+def _digest_of(events: Sequence[CheckedEvent]) -> str | None:
+    """Of the transaction that was to be approved: "" when there is none, None when the evidence does not show it.
+
+    Only the event of the issue tells. It may be missing, pruned or left out: then nothing follows from what is there.
+    """
+    issued = next((event for event in events if event.members["type"] == _ISSUED), None)
+    if issued is None:
+        return None
     if "transaction" not in issued.disclosed:
         return None if "transaction" in issued.closed else ""
     canonical = issued.disclosed["transaction"].encode("utf-8", "surrogatepass")

@@ -34,6 +34,7 @@ from sca_service.audit.offline.findings import Refused
 _TYPE = "sca-approval+jwt"
 _ALGORITHMS = {"EC": "ES256", "OKP": "EdDSA"}
 _DECISIONS = {"challenge.answered": "approve", "challenge.declined": "decline"}
+_BY_PASSKEY = "approve"
 _PASSKEY_DOMAIN = b"sca-service/passkey/challenge/1"
 _KINDS = ("webauthn.get", "payment.get")
 _FLAGS_AT = 32
@@ -42,11 +43,16 @@ _PRESENT_AND_VERIFIED = 0x05
 
 @dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """An answer that a key signed: whether that of a `device` or `passkey`, yes or no, the key's thumbprint."""
+    """An answer that a key signed: whether that of a `device` or `passkey`, yes or no, the key's thumbprint.
+
+    `is_bound` claims that it was seen to be over the transaction of the challenge. A device's is at least over the
+    challenge; of a passkey's nothing is known without the transaction.
+    """
 
     by: str
     decision: str
     thumbprint: str
+    is_bound: bool = True
 
 
 def check_signed_answer(
@@ -54,28 +60,30 @@ def check_signed_answer(
 ) -> SignedAnswer | None:
     """Check the signed answer of an event; None where the event opens none.
 
-    `digest` is that of the transaction as the evidence opens it, "" when there is none, None when it stays closed.
+    `digest` is that of the transaction as the evidence opens it, "" when there is none, None when it is not shown.
     Raises Refused when the key did not sign this answer, to this challenge, over this transaction.
     """
     decision = _DECISIONS.get(members["type"], "")
     if "device_answer" in disclosed and "device_key" in disclosed:
         key = _key(disclosed["device_key"])
         _check_device(disclosed["device_answer"], key, members.get("challenge"), decision, digest)
-        return SignedAnswer("device", decision, key.thumbprint())
+        return SignedAnswer("device", decision, key.thumbprint(), is_bound=digest is not None)
     if {"passkey_answer", "passkey_key", "passkey_nonce"} <= disclosed.keys():
         key = _key(disclosed["passkey_key"])
+        if decision != _BY_PASSKEY:
+            raise Refused("a passkey signs no other answer than an approval")
         signed = _signed_by_passkey(disclosed["passkey_answer"], key)
         nonce = disclosed["passkey_nonce"]
         if digest is not None and signed != _passkey_challenge(str(members.get("challenge")), digest, nonce):
             raise Refused("what the passkey signed is about another challenge or transaction")
-        return SignedAnswer("passkey", decision, key.thumbprint())
+        return SignedAnswer("passkey", decision, key.thumbprint(), is_bound=digest is not None)
     return None
 
 
 def _key(text: str) -> jwk.Key:
     try:
         key = jwk.import_key(json.loads(text))
-    except (ValueError, TypeError, AttributeError, JoseError):
+    except (ValueError, TypeError, AttributeError, RecursionError, JoseError):
         raise Refused("the key of what was signed cannot be read") from None
     if key.is_private or key.key_type not in _ALGORITHMS:
         raise Refused("the key of what was signed is none that signs answers")
@@ -90,7 +98,7 @@ def _check_device(text: str, key: jwk.Key, challenge: Any, decision: str, digest
             )  # EdDSA is the name of RFC 8037, which devices write
             signed = jws.deserialize_compact(text.encode(), key, algorithms=[_ALGORITHMS[key.key_type]])
         claims = json.loads(signed.payload)
-    except (ValueError, JoseError):
+    except (ValueError, RecursionError, JoseError):
         raise Refused("the device's signature does not hold") from None
     if signed.protected.get("typ") != _TYPE or not isinstance(claims, dict):
         raise Refused("what the device signed is no answer to a challenge")
@@ -113,7 +121,7 @@ def _signed_by_passkey(text: str, key: jwk.Key) -> bytes:
         kind, challenge = said["type"], _base64url(said["challenge"])
         flags = authenticator[_FLAGS_AT]
         _verify(key, signature, authenticator + hashlib.sha256(client).digest())
-    except (ValueError, TypeError, LookupError, InvalidSignature):
+    except (ValueError, TypeError, LookupError, RecursionError, InvalidSignature):
         raise Refused("the passkey's signature does not hold") from None
     if kind not in _KINDS or flags & _PRESENT_AND_VERIFIED != _PRESENT_AND_VERIFIED:
         raise Refused("what the passkey signed is no answer of a payer who was verified")

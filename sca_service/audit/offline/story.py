@@ -7,6 +7,7 @@ from typing import Any
 
 from sca_service.audit.offline.evidence import Checked, CheckedEvent
 from sca_service.audit.offline.findings import printable
+from sca_service.audit.offline.signed_answer import SignedAnswer
 
 _TITLES = {
     "challenge.issued": "The challenge was issued",
@@ -67,8 +68,7 @@ def _event(event: CheckedEvent) -> Iterator[str]:
     yield f"{_time(members['at_ms'])}  {title or printable(members['type'])}"
     yield f"  leaf {event.index}, {printable(members['id'])}, {printable(members['type'])}"
     if event.signed:
-        by, decision = event.signed.by, event.signed.decision
-        yield f"  The payer's {by} signed it: {decision}. The signature holds, by the key {event.signed.thumbprint}"
+        yield f"  {_signature(event.signed)} The signature holds, by the key {event.signed.thumbprint}"
     for name, value in event.disclosed.items():
         yield f"  {printable(name)}: {printable(value)}"
     for name in event.closed:
@@ -76,6 +76,17 @@ def _event(event: CheckedEvent) -> Iterator[str]:
     for name, value in members.items():
         if name not in _ELSEWHERE:
             yield f"  {printable(name)}: {printable(_plain(value))}"
+
+
+def _signature(signed: SignedAnswer) -> str:
+    """What follows from a signature that holds; without the transaction it is less."""
+    if signed.is_bound:
+        return f"The payer's {signed.by} signed it: {signed.decision}."
+    if signed.by == "device":
+        return f"The payer's device signed it: {signed.decision}, over WHICH TRANSACTION IS NOT SHOWN here."
+    return (
+        "A passkey signed something, over WHICH CHALLENGE IS NOT SHOWN: the transaction is not opened here."
+    )
 
 
 def _time(at_ms: int) -> str:
