@@ -144,7 +144,7 @@ class BoundFacts:
     """Facts as every condition of one language takes them; made once for all of them.
 
     `are_typed` claims that each has the type that the language gives it, that whole numbers have 64 bits and that texts
-    are ASCII: then a comparison in Python is one in CEL.
+    are ASCII without NUL, at which cel-cpp is given no more of them: then a comparison in Python is one in CEL.
     """
 
     supplied: Mapping[str, Any] = field(repr=False)
@@ -204,8 +204,10 @@ def _is_sound(value: FactValue) -> bool:
     if isinstance(value, int):
         return -MOST_INTEGER <= value <= MOST_INTEGER
     if isinstance(value, str):
-        return value.isascii()
-    return not isinstance(value, tuple) or all(type(word) is str and word.isascii() for word in value)
+        return value.isascii() and "\0" not in value
+    return not isinstance(value, tuple) or all(
+        type(word) is str and word.isascii() and "\0" not in word for word in value
+    )
 
 
 def _condition_error(told: str) -> ConditionError:

@@ -113,6 +113,8 @@ def test_a_plain_condition_comes_to_what_cel_says(
         ("country != 'DE'", {"country": "\ud800"}),
         ("'DE' in marks", {"marks": ("\ud800",)}),
         ("'DE' in marks", {"marks": (1,)}),
+        ("country == 'DE'", {"country": "DE\0"}),
+        ("'' in marks", {"marks": ("\0",)}),
         ("malware", {"malware": "yes"}),
         ("malware", {"malware": None}),
         ("count > 1 || malware", {"count": None, "malware": False}),
