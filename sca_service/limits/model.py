@@ -34,8 +34,11 @@ class Limit:
 
     @classmethod
     def of(cls, rule: LimitRule, subject: str, *, cost_micros: int = 1_000_000, slot: str = "") -> "Limit":
-        """A rule of the policy applied to one subject (by pseudonym); an action costs millionths of what it counts."""
-        interval_ms = max(rule.per_seconds * 1000 // rule.count, 1)
+        """A rule of the policy applied to one subject (by pseudonym); an action costs millionths of what it counts.
+
+        The interval is rounded up to a millisecond: fewer pass than the rule says, never more.
+        """
+        interval_ms = -(-rule.per_seconds * 1000 // rule.count)
         cost_ms = -(-cost_micros * interval_ms // 1_000_000)
         return cls(
             rule.name,

@@ -25,13 +25,14 @@ def rule(*, count: int, per_seconds: int, burst: int = 1, at_limit: AtLimit = At
         (1, 1, 1_000),
         (30, 600, 20_000),
         (10, 600, 60_000),
-        (3, 10, 3_333),
+        (3, 10, 3_334),
+        (600, 1, 2),
         (1_000_000, 1, 1),
         (1, 86_400, 86_400_000),
     ],
 )
 def test_a_rule_is_spread_evenly(count: int, per_seconds: int, interval_ms: int) -> None:
-    """So many in so much time is one in each part of it."""
+    """So many in so much time is one in each part of it: rounded to fewer, since 600 a second are not 1000."""
     limit = Limit.of(rule(count=count, per_seconds=per_seconds, burst=count), "subject")
     assert (limit.name, limit.subject, limit.interval_ms, limit.burst) == (
         "calls",
