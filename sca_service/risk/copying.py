@@ -49,13 +49,13 @@ class Copier:
         Raises StoreUnavailable.
         """
         if not self._is_refilling and not await self._memory.has_copies():
+            await self._memory.copying_begins()
             self._after, self._is_refilling = "", True
         rows = await self._store.standings(after=self._after, most=_AT_ONCE)
         await asyncio.gather(*(self._memory.copy(row.standing) for row in rows))
         if len(rows) == _AT_ONCE:
             self._after = rows[-1].id
             return 0.0 if self._is_refilling else _PAUSE_SECONDS
-        if self._is_refilling:
-            await self._memory.all_copied()
+        is_lost_again = self._is_refilling and not await self._memory.all_copied()
         self._after, self._is_refilling = "", False
-        return _BETWEEN_PASSES_SECONDS
+        return 0.0 if is_lost_again else _BETWEEN_PASSES_SECONDS

@@ -36,6 +36,7 @@ _MEET, _LEARN, _MARK, _COPY, _FORGET = (
     for name in ("meet", "learn", "mark", "copy", "forget")
 )
 _COPIED: Final = "{risk}:copied"
+_COPYING: Final = "{risk}:copying"
 _DAY_SECONDS: Final = 86_400
 _PARTITIONS: Final = 64
 _PAYER: Final = 1
@@ -197,9 +198,16 @@ class RiskStore:
         """Whether all standings were copied since Redis began to remember. Raises StoreUnavailable."""
         return bool(await self._redis.command("EXISTS", _COPIED))
 
-    async def all_copied(self) -> None:
-        """Put down that all standings were copied; who forgets them forgets this too. Raises StoreUnavailable."""
-        await self._redis.command("SET", _COPIED, 1)
+    async def copying_begins(self) -> None:
+        """Put down that all standings are about to be copied. Raises StoreUnavailable."""
+        await self._redis.command("SET", _COPYING, 1)
+
+    async def all_copied(self) -> bool:
+        """Put down that all standings were copied, unless Redis began anew since copying did; whether it did not.
+
+        Who forgets standings forgets this too. Raises StoreUnavailable.
+        """
+        return bool(await self._redis.command("COPY", _COPYING, _COPIED, "REPLACE"))
 
     async def forget(self, payer: str) -> None:
         """Erase what was learned of a payer (GDPR Art. 17). Raises StoreUnavailable."""

@@ -22,7 +22,7 @@ from sca_service.risk.redis_store import RiskStore, SubjectKind, Subjects
 from tests.exemption_office import IBAN, ORIGIN, POLICY, ExemptionOffice
 from tests.storeroom import new_payer
 
-COPIED = "{risk}:copied"
+COPIED, COPYING = "{risk}:copied", "{risk}:copying"
 
 
 class Desk:
@@ -90,7 +90,7 @@ async def test_a_redis_lost_in_the_middle_of_a_pass_is_filled_from_the_beginning
     """What was copied before the loss is copied again before it is called whole."""
     monkeypatch.setattr(copying, "_AT_ONCE", 1)
     listings = sorted([await desk.put(secrets.token_hex(8)) for _ in range(3)], key=lambda one: one.id)
-    await desk.memory.all_copied()
+    await desk.copy_all()
     copier = Copier(desk.store, desk.memory)
     for _ in range(2):
         assert await copier.step() > 0
@@ -100,6 +100,25 @@ async def test_a_redis_lost_in_the_middle_of_a_pass_is_filled_from_the_beginning
     while await copier.step() == 0.0:
         pass
     assert await desk.redis.command("HGET", key, "l") is not None
+    assert await desk.memory.has_copies()
+
+
+async def test_a_redis_lost_again_while_it_is_filled_is_not_called_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is killed over and over: what was copied before the second loss is copied without a pause too."""
+    monkeypatch.setattr(copying, "_AT_ONCE", 1)
+    first, *_ = sorted([await desk.put(secrets.token_hex(8)) for _ in range(3)], key=lambda one: one.id)
+    key = f"{{risk:device:{first.id.removeprefix('lst_')}}}"
+    await desk.redis.command("DEL", COPIED, COPYING)
+    copier = Copier(desk.store, desk.memory)
+    while copier._after < first.id:
+        assert await copier.step() == 0.0
+    await desk.redis.command("DEL", COPYING)
+    await desk.redis.command("DEL", key)
+    while await copier.step() == 0.0:
+        pass
+    assert await desk.redis.command("EXISTS", key)
     assert await desk.memory.has_copies()
 
 
