@@ -14,6 +14,9 @@ from sca_service.audit.offline.findings import Refused
 from sca_service.audit.offline.note import VerifierKey
 from sca_service.audit.offline.signed_answer import check_signed_answer
 from sca_service.audit.offline.story import story_of
+from sca_service.authenticators.device_key.approval import parse_approval
+from sca_service.authenticators.device_key.jwk import DeviceKey
+from sca_service.authenticators.passkey.response import read_client
 from tests.device import Device
 from tests.rfc6962 import Tree
 from tests.unit.audit.offline.made_log import LOG, checkpoint, leaf
@@ -118,6 +121,37 @@ def test_a_passkey_is_not_said_to_have_declined() -> None:
     declined = {"type": "challenge.declined", "challenge": CHALLENGE}
     with pytest.raises(Refused, match="no other answer"):
         check_signed_answer(declined, by_passkey(), DIGEST)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"ES256","typ":"sca-approval+jwt"' + b" " * 5_000 + b"}",
+        json.dumps({"alg": "ES256", "typ": "sca-approval+jwt", "kid": "\N{KEY}" * 128}).encode(),
+    ],
+    ids=["spaces", "kid"],
+)
+def test_whatever_header_the_service_takes_holds(header: bytes) -> None:
+    """Or a payer could approve by a signature that no auditor believes, and deny it."""
+    challenge = f"chl_{'0' * 38}"
+    claims = {"challenge": challenge, "decision": "approve", "iat": 1, "digits": "42", "transaction": DIGEST}
+    signed = f"{base64url(header)}.{base64url(json.dumps(claims).encode())}"
+    answer = f"{signed}.{base64url(DEVICE._signature(signed.encode()))}"
+    key = DeviceKey.parse(DEVICE.jwk)
+    assert parse_approval(answer, key).challenge == challenge
+    members = {"type": "challenge.answered", "challenge": challenge}
+    disclosed = {"device_answer": answer, "device_key": key.canonical.decode()}
+    assert check_signed_answer(members, disclosed, DIGEST) is not None
+
+
+@pytest.mark.parametrize("more", [b"9" * 5_000, b'"\xff"'], ids=["digits", "no UTF-8"])
+def test_what_a_browser_says_beside_it_spoils_no_proof(more: bytes) -> None:
+    """What the service passes over when it decides: else a payer could approve so that it cannot be proven."""
+    answer = json.loads(by_passkey()["passkey_answer"])
+    plain = base64.urlsafe_b64decode(answer["response"]["clientDataJSON"] + "==")
+    said = plain[:-1] + b', "origin": "https://bank.example", "more": ' + more + b"}"
+    assert read_client(said).origin == "https://bank.example"
+    check(by_passkey(said=said))
 
 
 @pytest.mark.parametrize(
