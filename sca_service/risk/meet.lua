@@ -1,38 +1,132 @@
 -- What is remembered of one payer, device, payee or address, and the request that asks counted with it: one step, so
 -- that of many at once each sees the others.
 --
+-- What is counted lies in one string beside the hash, so that one command reads it and one writes it: when first seen;
+-- the hour's bucket under way and the requests of it and of those before; the day, and how many different others came on
+-- it; of a payer the day's bucket, requests and amounts; then the different others of this day, and those of the day
+-- before that did not come on this one, three bytes each. Where they are MANY, HyperLogLog counts them; then there stand
+-- how many they were when it was last asked, and how often it has changed since. Everything is written out and held in
+-- locals because tables and functions would take as long as all the commands.
+--
 -- KEYS  its hash; of a payer also the hash that holds the failures, where they are asked for
 -- ARGV  how the request is counted: '' not at all, 'first' (what is returned holds it), 'last' (it does not);
---       seconds it is kept; amount in minor units ('' for none); a pseudonym to count among the different others ('' for
---       none); '1' for a payer; the field that holds the failures in a row
--- Returns {seconds by Redis, how many different others in the last one to two days, failures, field, value, …}
+--       seconds the counts are kept; amount in minor units ('' for none); three bytes to count among the different others
+--       ('' for none); '1' for a payer; the field that holds the failures in a row
+-- Returns {requests of the hour, different others of the last one to two days, marks}; of a payer {the same two, requests
+--       of the day, their amounts, first seen (0 for never), seconds by Redis, failures, {field, value, …}}
 
-local key, when, ttl, amount, other = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]) or 0, ARGV[4]
+local HOUR_STEP, DAY_STEP = 600, 10800
+local ALL = '>I4I4I4I4I4I4I4I4I4I4B'
+local PAYER = '>I4I4I4I4I4I4I4I4I4I4I7I7I7I7I7I7I7I7I7'
+local UNITED = '>I4I4'
+local WIDTH, MOST_EXACT, MANY, LARGEST = 3, 40, 255, 2 ^ 53
 
-local function recalled()
-  local others = redis.call('PFCOUNT', day_key(key, 0), day_key(key, 1))
-  local failures = KEYS[2] and redis.call('HGET', KEYS[2], ARGV[6]) or 0
-  return {now, others, failures, unpack(redis.call('HGETALL', key))}
+local key, when, other, is_payer = KEYS[1], ARGV[1], ARGV[4], ARGV[5] == '1'
+local counts = key .. ':n'
+
+local first, hour, h1, h2, h3, h4, h5, h6, h7, today, fresh = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+local bucket, d1, d2, d3, d4, d5, d6, d7, d8, d9 = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+local a1, a2, a3, a4, a5, a6, a7, a8, a9 = 0, 0, 0, 0, 0, 0, 0, 0, 0
+local others, from = ''
+
+local packed = redis.call('GET', counts)
+if packed then
+  first, hour, h1, h2, h3, h4, h5, h6, h7, today, fresh, from = struct.unpack(ALL, packed)
+  if is_payer then
+    bucket, d1, d2, d3, d4, d5, d6, d7, d8, d9, a1, a2, a3, a4, a5, a6, a7, a8, a9, from =
+      struct.unpack(PAYER, packed, from)
+  end
+  others = string.sub(packed, from)
 end
 
-local function count(kept)
-  local hour, of_hour = ring(kept, 'h', HOUR_STEP, HOUR_SLOTS, amount)
-  if ARGV[5] == '1' then
-    local day, of_day = ring(kept, 'd', DAY_STEP, DAY_SLOTS, amount)
-    redis.call('HSET', key, hour, of_hour, day, of_day, 'f', kept['f'] or now)
-  else
-    redis.call('HSET', key, hour, of_hour)
-  end
-  if other ~= '' then
-    local others = day_key(key, 0)
-    if redis.call('PFADD', others, other) == 1 then redis.call('EXPIRE', others, 2 * DAY_SECONDS) end
-  end
-  live_for(key, ttl)
+-- How many steps have passed, and the one under way. A clock that goes back by one counts on where it was; by more, anew.
+local function passed(since, step)
+  local steps = math.floor(now / step) - since
+  if steps == -1 then return 0, since end
+  return steps < 0 and LARGEST or steps, since + steps
 end
 
-local found = recalled()
-if when == '' then return found end
-local kept = {}
-for at = 4, #found, 2 do kept[found[at]] = found[at + 1] end
-count(kept)
-return when == 'first' and recalled() or found
+local steps
+steps, hour = passed(hour, HOUR_STEP)
+for _ = 1, math.min(steps, 7) do h1, h2, h3, h4, h5, h6, h7 = 0, h1, h2, h3, h4, h5, h6 end
+if is_payer then
+  steps, bucket = passed(bucket, DAY_STEP)
+  for _ = 1, math.min(steps, 9) do
+    d1, d2, d3, d4, d5, d6, d7, d8, d9 = 0, d1, d2, d3, d4, d5, d6, d7, d8
+    a1, a2, a3, a4, a5, a6, a7, a8, a9 = 0, a1, a2, a3, a4, a5, a6, a7, a8
+  end
+end
+
+local is_next_day
+steps, today = passed(today, DAY_SECONDS)
+if steps > 1 then
+  fresh, others = 0, ''
+elseif steps == 1 and fresh ~= MANY then
+  fresh, others = 0, string.sub(others, 1, fresh * WIDTH)
+elseif steps == 1 then
+  is_next_day, others = true, struct.pack(UNITED, redis.call('PFCOUNT', two_days_key(key, today)), 0)
+end
+
+local function different()
+  if fresh ~= MANY then return #others / WIDTH end
+  local counted, since = struct.unpack(UNITED, others)
+  return counted + since
+end
+
+local seen_first, hours, come = first, h1 + h2 + h3 + h4 + h5 + h6 + h7, different()
+local days, amounts = d1 + d2 + d3 + d4 + d5 + d6 + d7 + d8 + d9, a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9
+
+if when ~= '' and other ~= '' and fresh ~= MANY then
+  local at = string.find(others, other, 1, true)
+  while at and at % WIDTH ~= 1 do at = string.find(others, other, at + 1, true) end
+  if not at or at > fresh * WIDTH then
+    if at then others = string.sub(others, 1, at - 1) .. string.sub(others, at + WIDTH) end
+    if #others < MOST_EXACT * WIDTH then
+      fresh, others = fresh + 1, other .. others
+    else
+      local this, following = two_days_key(key, today), two_days_key(key, today + 1)
+      for from = 1, #others, WIDTH do
+        local one = string.sub(others, from, from + WIDTH - 1)
+        redis.call('PFADD', this, one)
+        if from <= fresh * WIDTH then redis.call('PFADD', following, one) end
+      end
+      redis.call('EXPIRE', this, 2 * DAY_SECONDS)
+      fresh, is_next_day, others = MANY, true, struct.pack(UNITED, #others / WIDTH, 0)
+    end
+  end
+end
+if when ~= '' and is_next_day then
+  local following = two_days_key(key, today + 1)
+  redis.call('PFADD', following)
+  redis.call('EXPIRE', following, 2 * DAY_SECONDS)
+end
+if when ~= '' and other ~= '' and fresh == MANY then
+  local this = two_days_key(key, today)
+  redis.call('PFADD', two_days_key(key, today + 1), other)
+  if redis.call('PFADD', this, other) == 1 then
+    local counted, since = struct.unpack(UNITED, others)
+    since = since + 1
+    if since > math.max(16, counted / 64) then counted, since = redis.call('PFCOUNT', this), 0 end
+    others = struct.pack(UNITED, counted, since)
+  end
+end
+
+if when ~= '' then
+  local amount = tonumber(ARGV[3]) or 0
+  if first == 0 then first = now end
+  local kept = struct.pack(ALL, first, hour, h1 + 1, h2, h3, h4, h5, h6, h7, today, fresh)
+  if is_payer then
+    a1 = math.min(a1 + amount, LARGEST)
+    kept = kept .. struct.pack(
+      PAYER, bucket, d1 + 1, d2, d3, d4, d5, d6, d7, d8, d9, a1, a2, a3, a4, a5, a6, a7, a8, a9
+    )
+  end
+  redis.call('SET', counts, kept .. others, 'EX', ARGV[2])
+  if when == 'first' then
+    seen_first, hours, come, days, amounts = first, hours + 1, different(), days + 1, amounts + amount
+  end
+end
+
+if not is_payer then return {hours, come, redis.call('HMGET', key, 'r', 'u', 'b', 'z', 'l')} end
+local failures = KEYS[2] and redis.call('HGET', KEYS[2], ARGV[6]) or 0
+return {hours, come, days, amounts, seen_first, now, failures, redis.call('HGETALL', key)}

@@ -7,15 +7,6 @@ from typing import Final
 
 import msgspec
 
-HOUR_STEP_SECONDS: Final = 600
-HOUR_SLOTS: Final = 7
-DAY_STEP_SECONDS: Final = 10_800
-DAY_SLOTS: Final = 9
-"""Buckets of the two windows, the one under way included: 60 to 70 minutes, 24 to 27 hours; counters.lua too."""
-
-_HOUR_NAMES: Final = tuple(f"h{slot}" for slot in range(HOUR_SLOTS))
-_DAY_NAMES: Final = tuple(f"d{slot}" for slot in range(DAY_SLOTS))
-
 MARK_FIELDS: Final = ("r", "u", "b", "z", "l")
 """Reports by payers and until when they count, the same on payments, until when listed; mark.lua and copy.lua too."""
 
@@ -80,25 +71,38 @@ class PayerMemory(msgspec.Struct, frozen=True):
         return name in self.seen.get(prefix, ())
 
 
-def subject_memory(now: int, others: int, fields: Mapping[str, str]) -> SubjectMemory:
-    """What a hash says of anything but a payer."""
-    reports, is_listed = _marks(now, fields)
-    return SubjectMemory(_hour(now, fields)[0], others, reports, is_listed)
+class Counts(msgspec.Struct, frozen=True):
+    """How often a payer asked, and by how many addresses; as meet.lua counts it. Amounts are minor units."""
+
+    requests_hour: int = 0
+    ips: int = 0
+    requests_day: int = 0
+    amount_day_minor: int = 0
+    first_seen_at: int = 0
 
 
-def payer_memory(now: int, others: int, fields: Mapping[str, str]) -> PayerMemory:
-    """What a hash says of a payer; `others` are addresses."""
-    requests_day, amount_day = _window(now, fields, _DAY_NAMES, DAY_STEP_SECONDS)
+def subject_memory(
+    now: int, marks: Sequence[bytes | None], *, requests_hour: int = 0, payers: int = 0
+) -> SubjectMemory:
+    """What is known of anything but a payer; `marks` are the values of MARK_FIELDS."""
+    if not any(marks):
+        return SubjectMemory(requests_hour, payers)
+    return SubjectMemory(requests_hour, payers, *_marks(now, *(int(kept or 0) for kept in marks)))
+
+
+def payer_memory(now: int, counts: Counts, fields: Mapping[str, str]) -> PayerMemory:
+    """What was counted of a payer and what a hash says."""
     payments = int(fields.get("n", 0))
     variance = float(fields.get("q", 0)) / (payments - 1) if payments > 1 else 0.0
-    reports, is_listed = _marks(now, fields)
+    reports, is_listed = _marks(now, *(int(fields.get(name, 0)) for name in MARK_FIELDS))
+    seen_at = [at for at in (counts.first_seen_at, int(fields.get("f", 0))) if at]
     return PayerMemory(
         now=now,
-        first_seen_at=int(fields.get("f", 0)),
-        requests_hour=_hour(now, fields)[0],
-        requests_day=requests_day,
-        amount_day_minor=amount_day,
-        ips=others,
+        first_seen_at=min(seen_at, default=0),
+        requests_hour=counts.requests_hour,
+        requests_day=counts.requests_day,
+        amount_day_minor=counts.amount_day_minor,
+        ips=counts.ips,
         approvals=int(fields.get("a", 0)),
         payments=payments,
         mean_minor=float(fields.get("m", 0)),
@@ -112,22 +116,6 @@ def payer_memory(now: int, others: int, fields: Mapping[str, str]) -> PayerMemor
     )
 
 
-def _hour(now: int, fields: Mapping[str, str]) -> tuple[int, int]:
-    return _window(now, fields, _HOUR_NAMES, HOUR_STEP_SECONDS)
-
-
-def _window(now: int, fields: Mapping[str, str], names: Sequence[str], step: int) -> tuple[int, int]:
-    """Count and sum of the buckets that are still within the window, by the names of their fields."""
-    current, counted, added = now // step, 0, 0
-    for kept in map(fields.get, names):
-        if kept is not None:
-            bucket, count, total = map(int, kept.split(":"))
-            if current - len(names) < bucket <= current:
-                counted += count
-                added += total
-    return counted, added
-
-
 def _seen(fields: Mapping[str, str]) -> Mapping[str, Set[str]]:
     found: dict[str, set[str]] = {}
     for name in fields:
@@ -136,8 +124,6 @@ def _seen(fields: Mapping[str, str]) -> Mapping[str, Set[str]]:
     return found
 
 
-def _marks(now: int, fields: Mapping[str, str]) -> tuple[int, bool]:
+def _marks(now: int, by_payers: int, until: int, on_payments: int, end: int, listed: int) -> tuple[int, bool]:
     """Reports by payers ("not me") and on payments, as far as they count still; and whether it is on a list."""
-    by_payers = int(fields.get("r", 0)) if int(fields.get("u", 0)) > now else 0
-    on_payments = int(fields.get("b", 0)) if int(fields.get("z", 0)) > now else 0
-    return by_payers + on_payments, int(fields.get("l", 0)) > now
+    return (by_payers if until > now else 0) + (on_payments if end > now else 0), listed > now

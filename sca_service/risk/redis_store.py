@@ -22,6 +22,7 @@ from sca_service.risk.memory import (
     MARK_FIELDS,
     MOST_REMEMBERED,
     PAYEES,
+    Counts,
     Location,
     PayerMemory,
     SubjectMemory,
@@ -41,6 +42,10 @@ _DAY_SECONDS: Final = 86_400
 _PARTITIONS: Final = 64
 _PAYER: Final = 1
 """What meet.lua is told of a payer, who has a ring for the day and a first time seen."""
+_MOST_COUNT_DAYS: Final = 2
+"""No fact looks farther back at the requests of a device, payee or address."""
+_COUNTED_DIGITS: Final = 6
+"""Hexadecimal digits by which different others are told apart where they are only counted."""
 _SHORT: Final = 12
 """Hexadecimal digits by which one of a payer's few devices and payees is known among the others."""
 MOST_AMOUNT_MINOR: Final = 10**12
@@ -124,7 +129,7 @@ class RiskStore:
         self, subjects: Subjects, when: str, amount: str | int, failures: FailuresPlace | None
     ) -> Memory:
         at, field = ((failures.key,), (failures.field,)) if failures else ((), ())
-        ip = subjects.others.get(SubjectKind.IP, "")
+        ip, payer = _counted(subjects.others.get(SubjectKind.IP, "")), _counted(subjects.payer)
         seconds = self._rule.payer_days * _DAY_SECONDS
         told, *found = await self._redis.all(
             [
@@ -132,26 +137,25 @@ class RiskStore:
                     _MEET, (_payer_key(subjects.payer), *at), (when, seconds, amount, ip, _PAYER, *field)
                 ),
                 *(Command(("HGET", _key(*one), "l")) for one in subjects.around),
-                *(self._of(kind, name, when, subjects.payer) for kind, name in subjects.others.items()),
+                *(self._of(kind, name, when, payer) for kind, name in subjects.others.items()),
             ]
         )
-        now, ips, failed, *fields = told
+        *counts, now, failed, fields = told
         around, others = found[: len(subjects.around)], found[len(subjects.around) :]
         listed = zip(subjects.around, around, strict=True)
         return Memory(
-            payer_memory(now, ips, _by_name(fields)),
+            payer_memory(now, Counts(*counts), _by_name(fields)),
             {kind: _subject(kind, one, now) for kind, one in zip(subjects.others, others, strict=True)},
             int(failed or 0) if failures else None,
             frozenset(kind for (kind, _), until in listed if int(until or 0) > now),
         )
 
-    def _of(self, kind: SubjectKind, name: str, when: str, payer: str) -> Command:
+    def _of(self, kind: SubjectKind, name: str, when: str, payer: bytes) -> Command:
         """What recalls, and counts, one of the others; a phone line is not counted, since no fact speaks of it."""
         if kind is SubjectKind.PHONE:
             return Command(("HMGET", _key(kind, name), *MARK_FIELDS))
-        return Command.of(
-            _MEET, (_key(kind, name),), (when, self._rule.subject_days * _DAY_SECONDS, "", payer, "")
-        )
+        days = min(self._rule.subject_days, _MOST_COUNT_DAYS)
+        return Command.of(_MEET, (_key(kind, name),), (when, days * _DAY_SECONDS, "", payer, ""))
 
     async def approved(
         self, subjects: Subjects, *, amount_minor: int | None, location: Location | None
@@ -258,6 +262,11 @@ def short(pseudonym: str) -> str:
     return pseudonym[:_SHORT]
 
 
+def _counted(pseudonym: str) -> bytes:
+    """What of a pseudonym is counted: its end, since a payer's partition is its beginning."""
+    return bytes.fromhex(pseudonym[-_COUNTED_DIGITS:])
+
+
 def _payer_key(payer: str) -> str:
     return f"{{p{int(payer[:2], 16) % _PARTITIONS:02d}}}:risk:{payer}"
 
@@ -277,10 +286,9 @@ def _answer(kept: bytes) -> LineAnswer:
 
 def _subject(kind: SubjectKind, reply: Sequence[Any], now: int) -> SubjectMemory:
     if kind is SubjectKind.PHONE:
-        kept = zip(MARK_FIELDS, reply, strict=True)
-        return subject_memory(now, 0, {name: value.decode() for name, value in kept if value is not None})
-    _, payers, _, *fields = reply
-    return subject_memory(now, payers, _by_name(fields))
+        return subject_memory(now, reply)
+    requests, payers, marks = reply
+    return subject_memory(now, marks, requests_hour=requests, payers=payers)
 
 
 def _by_name(fields: Sequence[bytes]) -> dict[str, str]:

@@ -26,11 +26,9 @@ from sca_service.risk.facts import (
     subjects_of,
 )
 from sca_service.risk.memory import (
-    DAY_SLOTS,
-    DAY_STEP_SECONDS,
     DEVICES,
-    HOUR_SLOTS,
-    HOUR_STEP_SECONDS,
+    MARK_FIELDS,
+    Counts,
     Location,
     PayerMemory,
     SubjectMemory,
@@ -360,40 +358,21 @@ def test_marks_are_shown_nowhere() -> None:
     assert "52" not in repr(marks.location)
 
 
-def ring(name: str, step: int, slots: int, counts: dict[int, tuple[int, int]], now: int) -> dict[str, str]:
-    """The fields of a ring with these counts and sums, by the age of their bucket."""
-    current = now // step
-    return {
-        f"{name}{(current - age) % slots}": f"{current - age}:{count}:{total}"
-        for age, (count, total) in counts.items()
-    }
-
-
-def test_a_window_counts_the_buckets_that_are_within_it() -> None:
-    """The bucket under way and those before it; an old one that nobody overwrote counts no more."""
-    fields = ring("h", HOUR_STEP_SECONDS, HOUR_SLOTS, {0: (1, 0), 3: (10, 0), 6: (100, 0)}, NOW)
-    assert subject_memory(NOW, 5, fields) == SubjectMemory(requests_hour=111, payers=5)
-    later = NOW + HOUR_STEP_SECONDS
-    assert subject_memory(later, 0, fields).requests_hour == 11
-    assert subject_memory(NOW + HOUR_SLOTS * HOUR_STEP_SECONDS, 0, fields).requests_hour == 0
-    assert (HOUR_SLOTS - 1) * HOUR_STEP_SECONDS == 3_600
-    assert (DAY_SLOTS - 1) * DAY_STEP_SECONDS == 86_400
-
-
-def test_a_day_counts_requests_and_their_amounts() -> None:
-    """Amounts of the bank's own currency."""
-    fields = ring("d", DAY_STEP_SECONDS, DAY_SLOTS, {0: (1, 500), 8: (2, 700)}, NOW)
-    found = payer_memory(NOW, 0, fields)
-    assert (found.requests_day, found.amount_day_minor, found.requests_hour) == (3, 1_200, 0)
-
-
 def test_marks_end() -> None:
     """Reports and lists count until their time."""
-    fields = {"r": "3", "u": str(NOW), "l": str(NOW)}
-    assert payer_memory(NOW - 1, 0, fields).reports == 3
-    assert subject_memory(NOW - 1, 0, fields).is_listed
-    assert payer_memory(NOW, 0, fields).reports == 0
-    assert not subject_memory(NOW, 0, fields).is_listed
+    fields = {"r": "3", "u": str(NOW), "b": "2", "z": str(NOW), "l": str(NOW)}
+    marks = [fields[name].encode() for name in MARK_FIELDS]
+    for now, reports in ((NOW - 1, 5), (NOW, 0)):
+        assert payer_memory(now, Counts(), fields).reports == reports
+        assert payer_memory(now, Counts(), fields).is_listed is bool(reports)
+        assert subject_memory(now, marks) == SubjectMemory(reports=reports, is_listed=bool(reports))
+    assert subject_memory(NOW, [None] * len(marks), requests_hour=3, payers=2) == SubjectMemory(3, 2)
+
+
+def test_a_payer_was_first_seen_when_it_first_asked_or_was_first_approved() -> None:
+    """Whichever was earlier; an approval may come from a release that counted elsewhere."""
+    for counted, learned, expected in ((5, "3", 3), (3, "5", 3), (0, "5", 5), (5, "0", 5), (0, "0", 0)):
+        assert payer_memory(NOW, Counts(first_seen_at=counted), {"f": learned}).first_seen_at == expected
 
 
 def test_subjects_without_anything_are_only_a_payer() -> None:
