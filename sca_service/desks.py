@@ -19,6 +19,7 @@ from sca_service.api.redis_store import IdempotencyStore
 from sca_service.challenges.allow_list.postgres_store import AllowListStore
 from sca_service.challenges.pumping_desk import PumpingDesk
 from sca_service.core import Core
+from sca_service.kernel.turns import Turns
 from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.webhooks.desk import WebhookDesk
 from sca_service.webhooks.postgres_store import EndpointStore
@@ -54,7 +55,7 @@ def pumping_desk(core: Core) -> PumpingDesk:
     )
 
 
-def alert_desk(core: Core) -> AlertDesk:
+def alert_desk(core: Core, turns: Turns) -> AlertDesk:
     """What queues alerts and tells how they stand."""
     keyring = core.settings.keyring
     return AlertDesk(
@@ -62,16 +63,17 @@ def alert_desk(core: Core) -> AlertDesk:
         keyring=keyring,
         store=AlertStore(core.postgres),
         links=LinkStore(core.postgres),
+        turns=turns,
         clock=core.clock,
     )
 
 
-def told_and_heard(core: Core) -> dict[str, object]:
+def told_and_heard(core: Core, turns: Turns) -> dict[str, object]:
     """What the routes of alerts, cards, consent, links and webhooks ask for, by name."""
     keyring = core.settings.keyring
     return {
         "alerts": alert_routes.AlertOperations(
-            desk=alert_desk(core),
+            desk=alert_desk(core, turns),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

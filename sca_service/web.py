@@ -80,6 +80,7 @@ from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
+from sca_service.kernel.turns import Turns
 from sca_service.limits.leases import Leases
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
@@ -207,11 +208,12 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
     challenges, devices = challenge_operations(core, assessor), device_operations(core, assessor)
     book = core.deliveries("api")
+    turns = Turns()
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
         "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
-        **_dependencies(core, assessor, book),
+        **_dependencies(core, assessor, book, turns),
         **_desk(core, directory),
         **_exemptions(core, assessor),
     }
@@ -230,10 +232,10 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
         openapi_config=OpenAPIConfig(
             title="SCA service", version=__version__, path="/openapi", render_plugins=[], components=KEYED
         ),
-        state=State({"clients": directory}),
+        state=State({"clients": directory, "turns": turns}),
         logging_config=None,
     )
-    return Front(framework, directory, challenges, devices)
+    return Front(framework, directory, challenges, devices, turns)
 
 
 def _routes() -> list[Any]:
@@ -262,7 +264,7 @@ def _routes() -> list[Any]:
     ]
 
 
-def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str, object]:
+def _dependencies(core: Core, assessor: Assessor, book: Deliveries, turns: Turns) -> dict[str, object]:
     """What the framework's routes ask for, by name."""
     keyring = core.settings.keyring
     receipts = core.receipts(book)
@@ -279,7 +281,7 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries) -> dict[str,
             policy=core.policy,
             push_services=push_subscription_routes.push_services(core.supply.suppliers),
         ),
-        **told_and_heard(core),
+        **told_and_heard(core, turns),
         "analytics": analytics_routes.AnalyticsOperations(
             Analytics(FigureStore(core.reader), core.policy.analytics), core.clock
         ),

@@ -1,12 +1,13 @@
 """Take alerts in, and tell how they stand: the one place with the control flow."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sca_service.alerts.content import Content, opened
+from sca_service.alerts.intake.postgres_store import AT_ONCE
 from sca_service.alerts.links.postgres_store import Clicks, LinkStore
 from sca_service.alerts.model import Alert, NewAlert, TakenIn
 from sca_service.alerts.orders import AlertOrder, OrderBook
@@ -16,11 +17,14 @@ from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.turns import Turns
+
+Item = TypeVar("Item")
 
 MOST_IN_BATCH = 1_000
 _ID = re.compile(r"alt_[0-9a-f]{32}", re.ASCII)
 _AT_A_STRETCH = 10
-"""Orders that are read before somebody else gets a turn: a millisecond or two, in which nobody verifies a code."""
+"""Items of which alerts are made before somebody else gets a turn: a millisecond, in which nobody verifies a code."""
 _SHARED_DIGITS = 28
 """Alerts of one batch share the beginning of their ids: neighbours in the index, and in the stored answer."""
 
@@ -38,12 +42,20 @@ class AlertDesk:
     """Queues alerts. A class because it holds the stores, the texts and the keys."""
 
     def __init__(
-        self, *, orders: OrderBook, keyring: Keyring, store: AlertStore, links: LinkStore, clock: Clock
+        self,
+        *,
+        orders: OrderBook,
+        keyring: Keyring,
+        store: AlertStore,
+        links: LinkStore,
+        turns: Turns,
+        clock: Clock,
     ) -> None:
         self._orders = orders
         self._keyring = keyring
         self._store = store
         self._links = links
+        self._turns = turns
         self._clock = clock
 
     async def queue(
@@ -61,35 +73,30 @@ class AlertDesk:
     async def queue_all(
         self,
         client: str,
-        orders: Sequence[Callable[[], AlertOrder]],
+        items: Sequence[Item],
+        read: Callable[[Item], AlertOrder],
         origin: Origin,
         *,
         unique: str | None = None,
     ) -> list[TakenIn | InvalidInput]:
         """Queue many, each by itself: what became of each, in their order, or what is wrong with it.
 
-        An order is read when its turn comes, which raises InvalidInput. `unique` names a repeated request: what it
+        An item is read when its turn comes, which raises InvalidInput. `unique` names a repeated request: what it
         queued before is found again. Raises StoreUnavailable; then some may be queued.
         """
         shared = (unique or secrets.token_hex(16))[:_SHARED_DIGITS]
-        told: list[TakenIn | InvalidInput | None] = []
-        news: list[NewAlert] = []
-        places: list[int] = []
-        for at, read in enumerate(orders):
-            if at % _AT_A_STRETCH == 0:
-                await asyncio.sleep(0)
-            try:
-                order = read()
-                self._orders.checked(order, self._clock.now_ms())
-            except InvalidInput as wrong:
-                told.append(wrong)
-                continue
-            news.append(self._orders.new_alert(client, order, f"alt_{shared}{at:04x}"))
-            places.append(at)
-            told.append(None)
-        for at, taken in zip(places, await self._store.add_all(news, origin), strict=True):
-            told[at] = taken
-        return [one for one in told if one is not None]
+        told: list[TakenIn | InvalidInput] = []
+        for start in range(0, len(items), AT_ONCE):
+            made: list[NewAlert | InvalidInput] = []
+            for at, item in enumerate(items[start : start + AT_ONCE], start):
+                if at % _AT_A_STRETCH == 0:
+                    await self._turns.turn()
+                made.append(self._made(client, item, read, f"alt_{shared}{at:04x}"))
+            await self._turns.turn()
+            news = [one for one in made if isinstance(one, NewAlert)]
+            taken = iter(await self._store.add_all(news, origin))
+            told += [one if isinstance(one, InvalidInput) else next(taken) for one in made]
+        return told
 
     async def get(self, client: str, alert_id: str) -> SeenAlert:
         """One of a client's alerts. Raises NotFound, StoreUnavailable."""
@@ -108,6 +115,18 @@ class AlertDesk:
         )
         clicks = await self._links.clicks([one.id for one in found])
         return [SeenAlert(one, self._content(one), clicks.get(one.id)) for one in found]
+
+    def _made(
+        self, client: str, item: Item, read: Callable[[Item], AlertOrder], alert_id: str
+    ) -> NewAlert | InvalidInput:
+        """What an item of a batch becomes, or what is wrong with it."""
+        try:
+            order = read(item)
+            self._orders.checked(order, self._clock.now_ms())
+        except InvalidInput as wrong:
+            # Without its traceback, which would keep the batch in a cycle: collecting one takes long.
+            return InvalidInput(*wrong.mistakes)
+        return self._orders.new_alert(client, order, alert_id)
 
     async def _seen(self, alert: Alert) -> SeenAlert:
         clicks = await self._links.clicks([alert.id])

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -64,8 +63,9 @@ class AlertOperations:
         origin = self._origin(call)
 
         async def queue(unique: str | None) -> HttpAnswer:
-            orders = [partial(order_in_batch, item) for item in form.alerts]
-            told = await self._desk.queue_all(call.client.id, orders, origin, unique=unique)
+            told = await self._desk.queue_all(
+                call.client.id, form.alerts, order_in_batch, origin, unique=unique
+            )
             return HttpAnswer(200, _encode(batch_body(told)))
 
         return await self._once(call, queue)

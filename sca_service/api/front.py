@@ -27,6 +27,7 @@ from sca_service.api.problems import as_sca_error, is_ours, problem
 from sca_service.api.routes import check_media_type
 from sca_service.kernel.errors import BodyTooLarge, MalformedRequest
 from sca_service.kernel.telemetry import log_failure
+from sca_service.kernel.turns import Turns
 
 _CREATE = "/v1/challenges"
 _VERIFY = re.compile(r"/v1/challenges/([a-z0-9_]+)/verify")
@@ -61,8 +62,10 @@ class Front:
         directory: ClientDirectory,
         challenges: ChallengeOperations,
         devices: DeviceOperations | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """Without `devices` their answers go the framework's way."""
+        """Without `devices` their answers go the framework's way. Long work stands back by `turns` for what is hot."""
+        self._turns = turns or Turns()
         self._framework = framework
         self._directory = directory
         self._challenges = challenges
@@ -78,7 +81,8 @@ class Front:
         if serve:
             headers = dict(reversed(list(scope["headers"])))
             arriving = _Arriving(scope["path"], headers, receive, request_id)
-            await _send(send, await _answered(serve, arriving), request_id)
+            with self._turns.promptly():
+                await _send(send, await _answered(serve, arriving), request_id)
             return
         scope[REQUEST_ID_KEY] = request_id  # type: ignore[literal-required]
 

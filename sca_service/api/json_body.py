@@ -46,6 +46,18 @@ def parse_json(body: bytes, shape: type[T]) -> T:
         raise MalformedRequest("the body is not JSON in UTF-8") from None
 
 
+def decode_strictly(text: str, at: int) -> tuple[Any, int]:
+    """The value that begins there, two levels down in a body, and where it ends.
+
+    Raises ValueError and RecursionError for what is no JSON, MalformedRequest for what is nested too deep.
+    """
+    parsed, end = _DECODER.raw_decode(text, at)
+    value = text[at:end]
+    if value.count("[") + value.count("{") > _MOST_NESTED - 2 and _depth(parsed) > _MOST_NESTED - 2:
+        raise MalformedRequest(f"the body is nested deeper than {_MOST_NESTED} levels")
+    return msgspec.json.decode(value), end  # as strict with what is in a string as `parse_json`
+
+
 def mistake_of(error: msgspec.ValidationError) -> InvalidInput:
     """The mistake that msgspec found: its place as a JSON pointer, and what was expected; never what was sent."""
     message = str(error)

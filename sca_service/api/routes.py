@@ -14,7 +14,8 @@ from litestar.types import Guard
 from sca_service.api.answer import JSON, HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY
 from sca_service.api.clients import ClientDirectory, Scope
-from sca_service.api.json_body import escaped, parse_json
+from sca_service.api.json_body import MOST_BYTES, escaped, parse_json
+from sca_service.api.long_body import parse_long_json
 from sca_service.api.problems import ProblemBody, as_sca_error, is_ours, problem
 from sca_service.kernel.errors import InvalidInput, Mistake, UnsupportedMediaType
 from sca_service.kernel.telemetry import log_failure
@@ -36,7 +37,10 @@ class StrictRequest(Request[Any, Any, Any]):
         field = self.scope["route_handler"].parsed_data_field
         body = await super().body()
         check_media_type(self.headers.get("content-type"), body)
-        return parse_json(body, field.annotation if field else dict)
+        shape = field.annotation if field else dict
+        if len(body) > MOST_BYTES:  # as few routes allow
+            return await parse_long_json(body, shape, self.app.state.turns)
+        return parse_json(body, shape)
 
 
 def check_media_type(content_type: str | None, body: bytes) -> None:

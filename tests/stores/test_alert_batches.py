@@ -15,17 +15,21 @@ import pytest
 
 from sca_service.alerts.book import AlertBook
 from sca_service.alerts.consent.postgres_store import ConsentStore
+from sca_service.alerts.desk import AlertDesk
 from sca_service.alerts.intake import postgres_store as intake
 from sca_service.alerts.lane import LANE
 from sca_service.alerts.links.postgres_store import LinkStore
-from sca_service.alerts.model import Alert, AlertKind, AlertStatus, Change, NewAlert, suppress
+from sca_service.alerts.model import Alert, AlertKind, AlertStatus, Change, NewAlert, TakenIn, suppress
 from sca_service.alerts.model import Suppression as Why
+from sca_service.alerts.orders import AlertOrder, OrderBook
 from sca_service.alerts.postgres_store import AlertFilter, AlertStore
 from sca_service.alerts.pruning.postgres_store import AlertPruning
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.errors import InvalidInput, ScaError
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.phone import PhoneNumber
+from sca_service.kernel.turns import Turns
 from sca_service.policy.load import load
 from sca_service.policy.notice_rules import QuietHours
 from sca_service.settings import shipped_policies
@@ -54,6 +58,18 @@ def a_book(pool: asyncpg.Pool, keyring: Keyring, quiet_hours: QuietHours = NEVER
         guard=NothingIsPumped(),
         actor="worker",
         quiet_hours=quiet_hours,
+    )
+
+
+def a_desk(pool: asyncpg.Pool, keyring: Keyring, turns: Turns) -> AlertDesk:
+    """What takes batches in."""
+    return AlertDesk(
+        orders=OrderBook(POLICY, keyring, "https://sca.bank.example/l/"),
+        keyring=keyring,
+        store=AlertStore(pool),
+        links=LinkStore(pool),
+        turns=turns,
+        clock=SystemClock(),
     )
 
 
@@ -290,3 +306,53 @@ async def test_what_is_old_and_over_is_pruned(
     assert set(await LinkStore(pool).clicks([one.id for one in news])) == {waiting.id, young.id}
     assert await pool.fetchval("SELECT count(*) FROM audit_events WHERE type = 'alert.pruned'") >= 1
     assert (await alerts.add(new_alert(keyring, client=client, dedupe=old.dedupe), BY)).reason == ""
+
+
+async def test_a_batch_is_told_in_its_order_over_several_commits(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    """With what is wrong in its place; the same again finds the same, and each is there once."""
+    desk, unique = a_desk(pool, keyring, Turns()), secrets.token_hex(16)
+
+    def read(item: int) -> AlertOrder:
+        if item % 3 == 0:
+            raise InvalidInput.at(f"/{item}", "is wrong")
+        number = PhoneNumber.parse(f"+4915112{item:06d}")
+        said = {"merchant": "Streaming AG", "amount": "9,99 €", "date": "1.12."}
+        return AlertOrder(new_payer(), "upcoming_charge", 3_600, number, variables=said)
+
+    items = range(2 * intake.AT_ONCE + 5)
+    first = await desk.queue_all("bank", items, read, BY, unique=unique)
+    again = await desk.queue_all("bank", items, read, BY, unique=unique)
+    for item, one, other in zip(items, first, again, strict=True):
+        if isinstance(one, InvalidInput) and isinstance(other, InvalidInput):
+            assert item % 3 == 0 and one.mistakes == other.mistakes
+            assert one.__traceback__ is None  # it would keep the batch in a cycle
+        else:
+            assert (
+                isinstance(one, TakenIn)
+                and item % 3
+                and one == other
+                and one.id == f"alt_{unique[:28]}{item:04x}"
+            )
+    stored = await pool.fetchval("SELECT count(*) FROM alerts WHERE id LIKE $1", f"alt_{unique[:28]}%")
+    assert stored == sum(item % 3 != 0 for item in items)
+
+
+async def test_nothing_of_a_batch_is_made_while_a_code_is_verified(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    """It begins when that is answered."""
+    turns, looked_at = Turns(patience_seconds=3_600.0), list[int]()
+
+    def read(item: int) -> AlertOrder:
+        looked_at.append(item)
+        raise InvalidInput.at("", "is wrong")
+
+    with turns.promptly():
+        told = asyncio.create_task(a_desk(pool, keyring, turns).queue_all("bank", [1, 2], read, BY))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not looked_at
+    async with asyncio.timeout(60):
+        assert len(await told) == len(looked_at) == 2

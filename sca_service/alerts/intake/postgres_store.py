@@ -15,8 +15,8 @@ from sca_service.alerts.rows import Origin, alert_of_row, event_of, moment_of_ms
 from sca_service.audit.postgres_store import Connection, copy_events
 from sca_service.kernel.connections import in_time
 
-AT_ONCE: Final = 250
-"""Alerts of one commit: it stays far below the deadline of a statement, also on a busy machine."""
+AT_ONCE: Final = 50
+"""Alerts of one commit: what is made and sent of it holds the event loop, and PostgreSQL, for a millisecond."""
 _MOST_COMMITS: Final = 2
 """Of batches at once in one process: whoever verifies a code finds a connection."""
 
