@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import uvloop
 from cyclopts import run
 from rich.console import Console
@@ -27,6 +28,8 @@ from loadtests.place import cpu_seconds, rss_mib
 
 _IN_BATCH = 1_000
 _BATCHES_UNDER_WAY = 4
+_MOST_BESIDE = 60
+"""Batches beside codes: more than there is time for."""
 
 
 def batches(count: int, seed: int) -> list[str]:
@@ -48,6 +51,12 @@ def batches(count: int, seed: int) -> list[str]:
     return [json.dumps({"alerts": alerts[at : at + _IN_BATCH]}) for at in range(0, count, _IN_BATCH)]
 
 
+class _Answer(msgspec.Struct):
+    """What is looked at of an answer: reading all of it would hold up those who measure."""
+
+    accepted: int
+
+
 async def accept(place: Place, bodies: Sequence[str]) -> int:
     """Send the batches, some at once; how many alerts were taken in."""
     waiting = iter(bodies)
@@ -63,7 +72,7 @@ async def accept(place: Place, bodies: Sequence[str]) -> int:
                 status, answer = await generator.read_answer(reader)
             if status != 200:
                 raise RuntimeError(f"the api answered {status}")
-            accepted += json.loads(answer)["accepted"]
+            accepted += msgspec.json.decode(answer, type=_Answer).accepted
         writer.close()
 
     async with asyncio.TaskGroup() as callers:
@@ -177,19 +186,25 @@ async def measure_codes(place: Place, worker: Worker, rounds: int, console: Cons
         alone = await codes_p99(place, 4, 100)
         stop = asyncio.Event()
 
-        async def keep_accepting(shift: int = number, ends: asyncio.Event = stop) -> None:
-            at = 0
-            while not ends.is_set():
-                at += 1
-                await accept(place, batches(_IN_BATCH, 1_000 * (shift + 1) + at))
+        prepared = batches(_MOST_BESIDE * _IN_BATCH, number + 1)  # now, or it would hold up those who measure
 
+        async def keep_accepting(bodies: Sequence[str] = prepared, ends: asyncio.Event = stop) -> int:
+            accepted = 0
+            for body in bodies:
+                if not ends.is_set():
+                    accepted += await accept(place, [body])
+            return accepted
+
+        before, began = cpu_seconds(place.api), time.perf_counter()
         beside = asyncio.create_task(keep_accepting())
         with_batch = await codes_p99(place, 4, 100)
         stop.set()
-        await beside
+        accepted, seconds = await beside, time.perf_counter() - began
+        used = (cpu_seconds(place.api) - before) / seconds
         grown.append(with_batch / alone)
         console.print(
-            f"  verify p99: {alone:.0f} ms alone, {with_batch:.0f} ms beside batches ({grown[-1]:.2f} times)"
+            f"  verify p99: {alone:.1f} ms alone, {with_batch:.1f} ms beside batches ({grown[-1]:.2f} times), of which "
+            f"{accepted / seconds:,.0f} alerts/s were accepted, with {used:.0%} of a core in the api"
         )
     console.print(f"  verify p99 beside batches: {statistics.median(grown):.2f} times that alone (median)")
 
