@@ -31,7 +31,7 @@ run: $(VENV)/installed ## start the whole service on this machine (ARGS="--port 
 test: ## check style, types and import rules, then run every test (ARGS="-k lockout")
 	@$(MAKE) --no-print-directory --jobs=2 style types $(VENV)/peers
 	$(SAY) 'Tests (pytest, in three processes)'
-	@$(VENV)/bin/pytest -n 3 --dist loadfile $(ARGS) || { \
+	@$(VENV)/bin/pytest -n 3 --dist loadfile --cache-clear $(ARGS) || { \
 		status=$$?; [ $$status -eq 1 ] || exit $$status; \
 		echo '» What failed is tried once more, by itself (a busy machine upsets some); races and crashes are not'; \
 		exec $(VENV)/bin/pytest --last-failed --last-failed-no-failures none --second-try -rp $(ARGS); \

@@ -107,5 +107,5 @@ async def test_a_worker_whose_lease_is_over_sends_nothing(
     assert [await step(slow), await step(quick), await step(slow)] == ["idle", "send", "idle"]
     events = await redis.command("XRANGE", f"{{p{challenge.partition:02d}}}:outbox", "-", "+")
     told = [json.loads(text) for _, (_, text) in events]
-    attempted = [one for one in told if one["challenge"] == challenge.text and "try" in one]
+    attempted = [one for one in told if one.get("challenge") == challenge.text and "try" in one]
     assert [one["try"] for one in attempted] == [1]
