@@ -27,7 +27,7 @@ def read_notice_rules(
     `replies` the words that mean something already.
     """
     zone = table.text("default_time_zone", "a time zone such as Europe/Berlin")
-    if table.is_sound("default_time_zone") and zone not in zoneinfo.available_timezones():
+    if table.is_sound("default_time_zone") and not _is_time_zone(zone):
         table.note("default_time_zone", "is no time zone of this machine; allowed: one such as Europe/Berlin")
     links = table.table("links")
     rules = NoticeRules(
@@ -49,6 +49,14 @@ def read_notice_rules(
         )
     table.close()
     return rules
+
+
+def _is_time_zone(name: str) -> bool:
+    """Whether this machine knows it; to list them all would take longer than the whole policy."""
+    try:
+        return bool(zoneinfo.ZoneInfo(name))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # no such file, or a folder of zones
+        return False
 
 
 def _quiet_hours(table: Table) -> QuietHours:

@@ -135,13 +135,15 @@ def as_toml(value: object) -> str:
 
 
 def shortened(file: str, text: str) -> str:
-    """A file with one supplier, sender, network, rate or signal of each kind: the others are read alike."""
+    """A file with one supplier, sender, network, rate, topic or signal of each kind: the others are read alike."""
     if file == "suppliers.toml":
         return text[: text.index("[sandbox-voice]")] + text[text.index("[routing.login]") :]
     if file == "senders.toml":
         return text[: text.index('[[sender]]\ncountry = "AE"')]
     if file == "networks.toml":
         return text[: text.index("[[network]]", text.index("[[network]]") + 1)]
+    if file == "alerts.toml":
+        return "[[notices.topic]]".join(text.split("[[notices.topic]]")[:2])
     if file == "exemptions.toml":
         return "[[rate]]".join(text.split("[[rate]]")[:2])
     if file == "risk.toml":
