@@ -20,8 +20,8 @@ LEAVES = 60_000
 LEAF_BYTES = 1_000
 READERS = 3
 """One less than may run at once: the log that they hold up would be 180 MB in memory."""
-MOST_GROWN_KIB = 64 * 1024
-"""A portion of 5000 leaves for each reader, as rows and as text; a third of what would pile up."""
+MOST_GROWN_KIB = 96 * 1024
+"""A portion of 5000 leaves for each reader, as rows and as text, in whatever shape; half of what would pile up."""
 OTHERS = 100
 
 
