@@ -132,7 +132,6 @@ class Verifier:
         if self._traces:
             note_answer(self._traces, began_ns, challenge.text, verified.outcome, caller.traceparent)
         if verified.outcome is Outcome.INCORRECT:
-            self._limits.keep(spent.limits)
             return replace(verified, allowances=spent.allowances)
         self._limits.give_back(spent.limits, times=2 if verified.is_news else 1)
         return verified

@@ -27,19 +27,15 @@ class Limits(Protocol):
     async def spend(self, limits: Sequence[Limit]) -> Spent:
         """Spend one of each or none. Raises TooEarly, StoreUnavailable."""
 
-    def keep(self, limits: Iterable[Limit]) -> None:
-        """What was spent stays spent."""
-
     def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
         """Give back what was spent. Never raises and never waits."""
 
 
 @dataclass(slots=True)
 class _Pocket:
-    """What a process holds of one limit of one subject: of what it leased `left` may be spent, `kept` was for good."""
+    """What a process holds of one limit of one subject."""
 
     left: int = 0
-    kept: int = 0
     ends_at: float = 0.0
     taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -70,28 +66,15 @@ class Leases:
             raise
         return replace(told, limits=(*told.limits, *spent))
 
-    def keep(self, limits: Iterable[Limit]) -> None:
-        """What was spent stays spent, and may be taken back by what is given back twice while the lease lasts."""
-        for limit in limits:
-            if pocket := self._pockets.get((limit.name, limit.subject)):
-                pocket.kept += 1
-
     def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
-        """Give back what was spent, once or so many times, for nothing came of it. Never raises and never waits.
-
-        Of a leased limit more than once takes back what was kept, where something was.
-        """
+        """Give back what was spent, once or so many times, for nothing came of it. Never raises and never waits."""
         plain = []
         for limit in limits:
             pocket = self._pockets.get((limit.name, limit.subject)) if _leased(limit) else None
             if pocket is None:
                 plain.append(limit)
                 continue
-            back = min(
-                times - 1, pocket.kept
-            )  # no more than was there: that would be room that Redis knows nothing of
-            pocket.kept -= back
-            pocket.left += 1 + back
+            pocket.left += times
             if pocket.left > 2 * _leased(limit):
                 pocket.left -= _leased(limit)
                 self._limits.give_back([limit], times=_leased(limit))
@@ -139,7 +122,7 @@ class Leases:
         return pocket
 
     def _end(self, limit: Limit, pocket: _Pocket) -> None:
-        left, pocket.left, pocket.kept = pocket.left, 0, 0
+        left, pocket.left = pocket.left, 0
         if left:
             self._limits.give_back([limit], times=left)
 

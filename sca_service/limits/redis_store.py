@@ -86,9 +86,6 @@ class LimitStore:
                 self._note(limit)
         return Spent(spent, tuple(told))
 
-    def keep(self, limits: Iterable[Limit]) -> None:
-        """What was spent stays spent: it is in Redis already."""
-
     def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
         """Give back what was spent, once or so many times, for nothing came of it. Never raises and never waits.
 
