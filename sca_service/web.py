@@ -81,7 +81,6 @@ from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
 from sca_service.kernel.turns import Turns
-from sca_service.limits.leases import Leases
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
 from sca_service.risk.listings import Listings
@@ -133,7 +132,7 @@ def verifier(core: Core, assessor: Assessor) -> Verifier:
         ),
         uses=core.generators(),
         assessor=assessor,
-        limits=Leases(LimitStore(core.redis)),
+        limits=LimitStore(core.redis),
         guard=core.pumping_guard(),
         traces=core.traces,
         clock=core.clock,

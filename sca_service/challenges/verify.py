@@ -27,8 +27,8 @@ from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.quota import Allowance
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
 from sca_service.kernel.tracing.traces import Traces
-from sca_service.limits.leases import Limits
 from sca_service.limits.model import Limit
+from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import Subjects, limits_on
 from sca_service.policy.model import LimitedAction, LimitScope, Policy, Purpose
 
@@ -93,7 +93,7 @@ class Verifier:
         evaluator: Evaluator,
         uses: Uses,
         assessor: Assessor,
-        limits: Limits,
+        limits: LimitStore,
         clock: Clock,
         guard: PumpingGuard | None = None,
         traces: Traces | None = None,
