@@ -2,14 +2,12 @@
 
 import asyncio
 import gc
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
-import uvicorn
 from prometheus_client import start_http_server
 
 from sca_service.alerts.cards.watch import CardWatch
@@ -39,11 +37,13 @@ from sca_service.exemptions.retention.postgres_store import AssessmentRetention
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ScaError
+from sca_service.kernel.stopping import Stop, stop_on_signal, until_hurried
 from sca_service.kernel.telemetry import configure_logging
 from sca_service.policy.load import load
 from sca_service.risk.copying import Copier
 from sca_service.risk.postgres_store import MarkRetention, MarkStore
 from sca_service.sandbox.mailbox import MAILBOX_FILE, AsyncMailbox, Mailbox
+from sca_service.serving import serve
 from sca_service.settings import Settings
 from sca_service.supply import open_suppliers
 from sca_service.web import web_application
@@ -52,8 +52,6 @@ from sca_service.webhooks.outbox.fill import fill
 from sca_service.webhooks.outbox.postgres_store import FOLLOWER, OutboxStore
 from sca_service.webhooks.outbox.sender import WebhookSender
 
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: longer than clients keep theirs, so that none is closed under a request."""
 _LOG_STATEMENT_DEADLINE_SECONDS = 30.0
 """The log role's statements work on thousands of rows, and so do followers'; nobody waits for an answer from them."""
 
@@ -70,8 +68,11 @@ _ALERT_CONNECTIONS = 3
 log = structlog.get_logger()
 
 
-async def run_api(settings: Settings) -> None:
-    """The api role: HTTP until the process is told to stop. Raises StoreUnavailable, ConfigurationError."""
+async def run_api(settings: Settings, stop: Stop) -> None:
+    """The api role: HTTP until the process is told to stop. Raises StoreUnavailable, ConfigurationError.
+
+    Hurried, it serves on for nobody; what is under way it finishes in any case, since that takes seconds at most.
+    """
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings))
         mailbox = None
@@ -80,35 +81,25 @@ async def run_api(settings: Settings) -> None:
             stack.push_async_callback(mailbox.close)
         directory = ClientDirectory(ClientStore(core.postgres), settings.keyring)
         await directory.refresh()
-        stop = _stop_on_signal()  # or the server, which takes the same signals, would end the process by them
+        ended = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(directory.keep_fresh(stop))
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    web_application(core, directory, mailbox),
-                    host=settings.host,
-                    port=settings.port,
-                    loop="none",
-                    http="httptools",
-                    lifespan="on",
-                    access_log=False,
-                    server_header=False,
-                    log_config=None,
-                    proxy_headers=False,
-                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                    timeout_graceful_shutdown=5,
-                )
-            )
+            tasks.create_task(directory.keep_fresh(ended))
             await core.announcer("api").announce(core.policy.digest, core.settings.keyring)
             gc.freeze()  # what start-up made stays: no collection has to look through it again
             log.info("api.starting", url=settings.api_url)
-            await server.serve()
-            stop.set()
+            await serve(web_application(core, directory, mailbox, stop), settings, stop)
+            ended.set()
 
 
-async def run_worker(settings: Settings) -> None:
-    """The worker role: sends what is due and commits what was left behind, until told to stop."""
-    stop = _stop_on_signal()
+async def run_worker(settings: Settings, stop: Stop) -> None:
+    """The worker role: sends what is due and commits what was left behind, until told to stop.
+
+    Hurried, it leaves what it sends; the leases end, and another worker sends it again.
+    """
+    await until_hurried(stop, _work(settings, stop.begun))
+
+
+async def _work(settings: Settings, stop: asyncio.Event) -> None:
     _serve_metrics(settings)
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings))
@@ -180,12 +171,16 @@ async def _webhooks(core: Core) -> AsyncIterator[tuple[Run, ...]]:
         await pool.close()
 
 
-async def run_log(settings: Settings) -> None:
+async def run_log(settings: Settings, stop: Stop) -> None:
     """The log role: puts committed events in order and signs them, as leader or waiting to be, until told to stop.
 
+    Hurried, it breaks off its transaction, and gives up the lock with its connection.
     Raises StoreUnavailable, ConfigurationError.
     """
-    stop = _stop_on_signal()
+    await until_hurried(stop, _keep_log(settings, stop.begun))
+
+
+async def _keep_log(settings: Settings, stop: asyncio.Event) -> None:
     policy = load(settings.policies)
     signers = log_signers(settings)
     witnesses = [Witness.parse(each.name, each.url, each.key) for each in settings.witnesses]
@@ -237,14 +232,7 @@ def _serve_metrics(settings: Settings) -> None:
         start_http_server(settings.metrics_port, settings.metrics_host)
 
 
-def _stop_on_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-ROLES: Mapping[str, Callable[[Settings], Awaitable[None]]] = {
+ROLES: Mapping[str, Callable[[Settings, Stop], Awaitable[None]]] = {
     "api": run_api,
     "worker": run_worker,
     "log": run_log,
@@ -256,7 +244,7 @@ def run_role(role: str, settings: Settings) -> None:
     configure_logging(settings.log_level)
 
     async def main() -> None:
-        await ROLES[role](settings)
+        await ROLES[role](settings, stop_on_signal())
 
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:

@@ -17,6 +17,7 @@ A file (`--config`, TOML)::
     port = 8080
     public_url = "https://sca.bank.example"   # where suppliers reach the api's /receipts
     trusted_proxies = ["10.0.0.0/8"]    # whose X-Forwarded-For is believed; left out: nobody's
+    drain_seconds = 5                   # served on after SIGTERM, unready; left out: 5, in a sandbox 0
     [metrics]                           # of the worker and the log role; the api serves its own at /metrics
     host = "127.0.0.1"
     port = 9090
@@ -62,6 +63,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.site import Site, read_site
 from sca_service.kernel.tracing.settings import TRACING_SETTINGS, TracingSettings, read_tracing
+from sca_service.kernel.witnesses import WitnessAddress, is_public, read_witnesses
 
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -84,7 +86,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     ),
     "redis": frozenset({"url"}),
     "postgres": frozenset({"url"}),
-    "api": frozenset({"host", "port", "public_url", "trusted_proxies"}),
+    "api": frozenset({"host", "port", "public_url", "trusted_proxies", "drain_seconds"}),
     "metrics": frozenset({"host", "port"}),
     "log": frozenset({"origin", "witnesses"}),
     "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
@@ -98,8 +100,6 @@ _OPERATOR_KEY = "SCA_OPERATOR_KEY"
 _OF_OPERATORS = "SCA_CAMARA_CLIENT_SECRET"
 _PKCS11_PIN = "SCA_PKCS11_PIN"
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-_WITNESS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-_VERIFIER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -108,15 +108,6 @@ class Environment(StrEnum):
 
     SANDBOX = "sandbox"
     PRODUCTION = "production"
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessAddress:
-    """Who is asked to sign checkpoints: our name for it, its URL, and its verifier key."""
-
-    name: str
-    url: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +137,7 @@ class Settings:
     site: Site | None = None
     trusted_proxies: tuple[Network, ...] = ()
     tracing: TracingSettings | None = None
+    drain_seconds: float = 0
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -185,17 +177,17 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
-    port = sections["api"].get("port", 8080)
+    listening = _listening(sections["api"], is_sandbox=bool(sandbox))
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     checks = {
         **_checks_of_the_environment(environment, sandbox),
         **_checks_of_the_stores(str(redis_url), str(postgres_url)),
-        **_checks_of_the_api(str(content.get("issuer", "")), port, public_url),
+        **_checks_of_the_api(str(content.get("issuer", "")), listening, public_url),
         **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
     }
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
-    witnesses = _witnesses(sections["log"].get("witnesses", {}), mistakes)
+    witnesses = read_witnesses(sections["log"].get("witnesses", {}), mistakes)
     proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
     site, tracing = read_site(sections["passkeys"], mistakes), read_tracing(sections["tracing"], mistakes)
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
@@ -208,8 +200,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         keyring=keyring,
         redis_url=redis_url,
         postgres_url=postgres_url,
-        host=sections["api"].get("host", "127.0.0.1"),
-        port=port,
+        **listening,
         log_level=level,
         sandbox_folder=path.parent / sandbox if sandbox else None,
         metrics_host=sections["metrics"].get("host", "127.0.0.1"),
@@ -263,11 +254,21 @@ def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
     }
 
 
-def _checks_of_the_api(issuer: str, port: object, public_url: str) -> dict[str, bool]:
+def _listening(content: Mapping[str, Any], *, is_sandbox: bool) -> dict[str, Any]:
+    """Where the api listens, and for how long after it was told to stop."""
+    return {
+        "host": content.get("host", "127.0.0.1"),
+        "port": content.get("port", 8080),
+        "drain_seconds": content.get("drain_seconds", 0 if is_sandbox else 5),
+    }
+
+
+def _checks_of_the_api(issuer: str, listening: Mapping[str, Any], public_url: str) -> dict[str, bool]:
     return {
         "issuer: must be a URL": issuer.startswith(("https://", "http://")),
-        "api.port: must be 1 to 65535": _is_port(port),
-        "api.public_url: must be an https:// URL": _is_public(public_url),
+        "api.port: must be 1 to 65535": _is_port(listening["port"]),
+        "api.drain_seconds: must be 0 to 60": _is_drain(listening["drain_seconds"]),
+        "api.public_url: must be an https:// URL": is_public(public_url),
     }
 
 
@@ -289,10 +290,6 @@ def _variable(supplier: str) -> str:
     return f"{_SECRETS_OF_SUPPLIERS}{supplier}_".upper().replace("-", "_")
 
 
-def _is_public(url: str) -> bool:
-    return not url or url.startswith(("https://", "http://127.0.0.1", "http://localhost"))
-
-
 def _checks_of_the_log(sections: Mapping[str, Mapping[str, Any]], issuer: str) -> dict[str, bool]:
     """The rules on the name of the log, which is made from the issuer when it is left out, and on its metrics."""
     metrics_port, origin = sections["metrics"].get("port"), sections["log"].get("origin", "")
@@ -309,29 +306,6 @@ def _is_origin(name: object) -> bool:
     return isinstance(name, str) and name.isprintable() and not re.search(r"[\s+]|://", name)
 
 
-def _witnesses(content: object, mistakes: list[str]) -> tuple[WitnessAddress, ...]:
-    if not isinstance(content, dict):
-        mistakes.append("log.witnesses: must be a table")
-        return ()
-    found = []
-    for name, section in content.items():
-        inner = section if isinstance(section, dict) else {}
-        witness = WitnessAddress(name, str(inner.get("url", "")), str(inner.get("key", "")))
-        checks = {
-            ": must be a table": isinstance(section, dict),
-            ": must be named with a to z, 0 to 9 and hyphens": _WITNESS_NAME.fullmatch(name),
-            ".url: must be an https:// URL": witness.url and _is_public(witness.url),
-            ".key: must be a verifier key": _VERIFIER_KEY.fullmatch(witness.key),
-        }
-        mistakes += [f"log.witnesses.{name}{rule}" for rule, holds in checks.items() if not holds]
-        unknown = sorted(inner.keys() - {"url", "key"})
-        mistakes += [f"log.witnesses.{name}.{setting}: is not a setting" for setting in unknown]
-        found.append(witness)
-    if len({witness.key for witness in found}) != len(found):
-        mistakes.append("log.witnesses: two have the same key")
-    return tuple(found)
-
-
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = content.get(name, {})
     return section if isinstance(section, dict) else {}
@@ -342,6 +316,10 @@ def _content(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+
+
+def _is_drain(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= 60
 
 
 def _is_port(value: object) -> bool:
@@ -365,7 +343,7 @@ def _custody(
     """The section `[custody]`; what is wrong with it goes to `mistakes`."""
     mistakes += [f"custody.{name}: must be text" for name, text in section.items() if type(text) is not str]
     texts = {name: text for name, text in section.items() if type(text) is str and name in _KNOWN["custody"]}
-    if not _is_public(texts.get("aws_endpoint", "")):
+    if not is_public(texts.get("aws_endpoint", "")):
         mistakes.append("custody.aws_endpoint: must be an https:// URL")
     if module := texts.get("pkcs11_module"):
         texts["pkcs11_module"] = str(folder / module)

@@ -80,6 +80,7 @@ from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
+from sca_service.kernel.stopping import Stop
 from sca_service.kernel.turns import Turns
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
@@ -202,8 +203,13 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
-def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None) -> Front:
-    """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox."""
+def web_application(
+    core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None, stop: Stop
+) -> Front:
+    """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox.
+
+    When `stop` has begun it is not ready any more.
+    """
     assessor = core.assessor()  # one for all: it holds the key to the operators, and knows when they rest
     challenges, devices = challenge_operations(core, assessor), device_operations(core, assessor)
     book = core.deliveries("api")
@@ -211,8 +217,9 @@ def web_application(core: Core, directory: ClientDirectory, mailbox: AsyncMailbo
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
-        "challenge_streams": challenge_event_routes.ChallengeStreams(challenges),
+        "challenge_streams": challenge_event_routes.ChallengeStreams(challenges, stop.drained),
         **_dependencies(core, assessor, book, turns),
+        "readiness": operation_routes.until_stopped(lambda: readiness(core), stop),
         **_desk(core, directory),
         **_exemptions(core, assessor),
     }
@@ -293,7 +300,6 @@ def _dependencies(core: Core, assessor: Assessor, book: Deliveries, turns: Turns
         ),
         "evidence": evidence_routes.EvidenceOperations(core.evidence(), core.readings()),
         "receipts": ReceiptOperations(readers, receipts, book, core.settings.receipts_url),
-        "readiness": lambda: readiness(core),
         "public_keys": public_keys(keyring),
     }
 

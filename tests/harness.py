@@ -120,6 +120,8 @@ class Deployment:
         ]
         if self.environment is Environment.SANDBOX:
             lines.append('sandbox.folder = "."')
+        else:
+            lines.append("api.drain_seconds = 0")
         if metrics_port:
             lines.append(f"metrics.port = {metrics_port}")
         lines += self.more_settings

@@ -21,6 +21,7 @@ from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
 from sca_service.api.routes import needs, problems
 from sca_service.kernel.errors import Overloaded, ScaError
+from sca_service.kernel.stopping import pause
 from sca_service.kernel.telemetry import CHALLENGE_STREAMS
 
 MOST_STREAMS = 1_000
@@ -49,8 +50,10 @@ class _Seen(msgspec.Struct):
 class ChallengeStreams:
     """Follows challenges for whoever listens. A class because it counts the listeners."""
 
-    def __init__(self, challenges: Readings) -> None:
+    def __init__(self, challenges: Readings, ending: asyncio.Event | None = None) -> None:
+        """Streams break off when the process is `ending`; the client connects anew, to another."""
         self._challenges = challenges
+        self._ending = ending or asyncio.Event()
         self._open: Counter[str] = Counter()
 
     async def follow(self, call: Call, challenge_id: str, last_seen: str) -> AsyncIterator[bytes]:
@@ -82,7 +85,9 @@ class ChallengeStreams:
                     yield b": still here\n\n"
                 if msgspec.json.decode(body, type=_Seen).status != "pending":
                     return
-                await asyncio.sleep(LOOK_SECONDS)
+                await pause(LOOK_SECONDS, self._ending)
+                if self._ending.is_set():
+                    return
                 try:
                     body = (await self._challenges.get(call, challenge_id)).body
                 except ScaError:  # the client connects anew, and hears then what is the matter

@@ -17,6 +17,7 @@ from sca_service.api.pages import docs_page, problem_page, problems_page
 from sca_service.api.problems import problem_pages
 from sca_service.api.routes import respond
 from sca_service.kernel.errors import NotFound
+from sca_service.kernel.stopping import Stop
 
 _STATIC = Path(__file__).parent / "static"
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
@@ -31,6 +32,15 @@ _PAGE_HEADERS = {
 
 Readiness = Callable[[], Awaitable[dict[str, str]]]
 """Asks every part that has to be there; its name and `ok`, or what is the matter."""
+
+
+def until_stopped(readiness: Readiness, stop: Stop) -> Readiness:
+    """The same until the process is told to stop: then it is not ready, whatever else is there, and asks nobody."""
+
+    async def ask() -> dict[str, str]:
+        return {"api": "is stopping"} if stop.begun.is_set() else await readiness()
+
+    return ask
 
 
 @get("/healthz", tags=["operations"], operation_id="healthz", summary="Alive", sync_to_thread=False)

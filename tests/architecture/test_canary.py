@@ -128,7 +128,7 @@ from pathlib import Path
 from sca_service import app
 from sca_service.settings import read_settings
 
-async def fail(settings: object) -> None:
+async def fail(settings: object, stop: object) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(asyncio.to_thread(int, "{PAYEE}"))
 

@@ -260,3 +260,13 @@ def test_proxies_of_ours_are_named_by_their_networks(write: Write) -> None:
     assert [str(one) for one in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::7/128"]
     wrong = mistakes(write(api__trusted_proxies='["10.0.0.1/8"]'))
     assert wrong == ["api.trusted_proxies: must list addresses and networks such as 10.0.0.0/8"]
+
+
+def test_an_api_drains_for_seconds_unless_it_is_a_sandbox(write: Write) -> None:
+    """A load balancer has to see that it stops; on one's own machine nobody waits. What is no time is told."""
+    assert read_settings(write(), {}).drain_seconds == 5
+    sandbox = {"environment": '"sandbox"', "sandbox__folder": '"."'}
+    assert read_settings(write(**sandbox), {}).drain_seconds == 0
+    assert read_settings(write(api__drain_seconds="7.5"), {}).drain_seconds == 7.5
+    for wrong in ("-1", "61", "true", '"5"'):
+        assert mistakes(write(api__drain_seconds=wrong)) == ["api.drain_seconds: must be 0 to 60"]
