@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ _PATIENCE_SECONDS = 120
 _MARK = "=== block {} ==="
 
 
-def walkthrough() -> list[tuple[str, str | None]]:
-    """Each block of commands in the section, with the output that the README shows for it, if it shows any."""
-    section = README.read_text("utf-8").split("\n## One payment with curl\n")[1].split("\n## ")[0]
+def walkthrough(section: str = "One payment with curl") -> list[tuple[str, str | None]]:
+    """Each block of commands in a section, with the output that the README shows for it, if it shows any."""
+    section = README.read_text("utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
     steps: list[tuple[str, str | None]] = []
     for block in _FENCED.finditer(section):
         if block["language"] == "bash":
@@ -64,6 +65,7 @@ def sandbox(service: Deployment, tmp_path: Path) -> Path:
     (tmp_path / ".sca" / "sandbox.json").write_text(
         json.dumps({"base_url": service.api.url, "clients": clients}), "utf-8"
     )
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path
 
 
@@ -96,3 +98,13 @@ def test_the_payment_in_the_readme_shows_what_it_promises() -> None:
     for call in ("/v1/challenges", "/sandbox/messages", "/verify", "/v1/audit/events", "authentication_code"):
         assert call in commands
     assert sum(shown is not None for _, shown in walkthrough()) >= 7
+
+
+async def test_the_payment_from_python_goes_as_it_says(sandbox: Path) -> None:
+    """The program is written, runs, and prints what stands below it: issue, listen, verify, believe."""
+    [(commands, shown)] = walkthrough("The same from Python")
+    assert shown
+    issuer = 'issuer=sandbox["base_url"]'  # so it is in `sca dev`; the test's service says another name
+    assert issuer in commands
+    printed = await run(commands.replace(issuer, 'issuer="https://sca.example"'), sandbox)
+    assert re.fullmatch(as_pattern(shown), printed), printed
