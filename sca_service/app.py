@@ -14,6 +14,7 @@ from sca_service.alerts.cards.watch import CardWatch
 from sca_service.alerts.lane import LANE, Rounds
 from sca_service.alerts.pruning.postgres_store import AlertPruning
 from sca_service.analytics import counting as analytics
+from sca_service.api.certificates.postgres_store import BindingStore
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
@@ -79,7 +80,9 @@ async def run_api(settings: Settings, stop: Stop) -> None:
         if settings.sandbox_folder:
             mailbox = AsyncMailbox(Mailbox(settings.sandbox_folder / MAILBOX_FILE))
             stack.push_async_callback(mailbox.close)
-        directory = ClientDirectory(ClientStore(core.postgres), settings.keyring)
+        directory = ClientDirectory(
+            ClientStore(core.postgres), BindingStore(core.postgres), settings.keyring, core.clock
+        )
         await directory.refresh()
         ended = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

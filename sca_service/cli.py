@@ -12,7 +12,7 @@ app = App(
     version=__version__,
     help="PSD2 strong customer authentication: challenges issued, delivered, accepted once, and on record.",
 )
-clients = App(name="clients", help="The backends that may call the service, and their API keys.")
+clients = App(name="clients", help="The backends that may call the service: their API keys and certificates.")
 policy = App(name="policy", help="The policies: what a bank decides.")
 keys = App(name="keys", help="The keyring: its roots, and who protects it.")
 risk = App(name="risk", help="The risk policy: how well it tells fraud from honest requests.")
@@ -35,10 +35,12 @@ for group, name, place, what in (
     (app, "log", "commands:log", "Run the log role: the order of the audit log."),
     (app, "migrate", "commands:migrate_database", "Bring the database to the newest schema."),
     (app, "docs", "commands:write_docs", "Write the pages under docs/ that come from the code."),
-    (clients, "create", "commands:clients_create", "Create a client; its API key is shown once."),
-    (clients, "list", "commands:clients_list", "List the clients."),
-    (clients, "rotate", "commands:clients_rotate", "Give a client a new API key, shown once."),
-    (clients, "revoke", "commands:clients_revoke", "Revoke a client: its keys stop working within a second."),
+    (clients, "create", "clients_commands:create", "Create a client; its API key is shown once."),
+    (clients, "list", "clients_commands:show", "List the clients, and what they are bound to."),
+    (clients, "rotate", "clients_commands:rotate", "Give a client a new API key, shown once."),
+    (clients, "revoke", "clients_commands:revoke", "Revoke a client: its keys stop working within a second."),
+    (clients, "bind", "clients_commands:bind", "Bind a client to a certificate: its keys need it."),
+    (clients, "unbind", "clients_commands:unbind", "End what a client is bound to."),
     (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
     (keys, "add-root", "keys_commands:add", "Add a root that nothing uses yet."),

@@ -1,17 +1,12 @@
 """The commands of `sca` other than `dev` and `demo`."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import asyncpg
 from cyclopts import Parameter
 
-from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.pages import errors_markdown
-from sca_service.api.postgres_store import ClientStore
 from sca_service.api.problems import problem_pages
 from sca_service.app import run_role
 from sca_service.delivery.channels.kinds import check as check_supplier
@@ -22,7 +17,6 @@ from sca_service.policy.load import load, mistakes
 from sca_service.policy.supply import SupplyPolicy
 from sca_service.settings import read_settings, shipped_policies
 
-Result = TypeVar("Result")
 Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]
 
 
@@ -45,50 +39,6 @@ def migrate_database(*, config: Config) -> None:
     """Bring the database to the newest schema."""
     migrate(read_settings(config).postgres_url)
     print("The database is up to date.")
-
-
-def clients_create(
-    client: str,
-    *,
-    scopes: Annotated[list[Scope], Parameter(consume_multiple=True, negative=())],
-    config: Config,
-) -> None:
-    """Create a client. Its API key is shown once and never again.
-
-    Parameters
-    ----------
-    client
-        The client's name: 2 to 40 of a-z, 0-9 and -. It is the `aud` of its authentication codes.
-    scopes
-        What it may do.
-    """
-    key = _with_registry(config, lambda registry: registry.create(client, scopes))
-    print(key.reveal())
-
-
-def clients_list(*, config: Config) -> None:
-    """List the clients."""
-    for row in _with_registry(config, lambda registry: registry.all()):
-        state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else "active"
-        print(f"{row.id}\t{state}\t{' '.join(sorted(row.scopes))}")
-
-
-def clients_rotate(client: str, *, overlap: int = 3600, config: Config) -> None:
-    """Give a client a new API key, shown once.
-
-    Parameters
-    ----------
-    overlap
-        For how many seconds the older keys still work.
-    """
-    key = _with_registry(config, lambda registry: registry.rotate(client, overlap_seconds=overlap))
-    print(key.reveal())
-
-
-def clients_revoke(client: str, *, config: Config) -> None:
-    """Revoke a client: all its keys stop working within a second."""
-    _with_registry(config, lambda registry: registry.revoke(client))
-    print(f"{client} is revoked.")
 
 
 def check_policy(folder: Path | None = None) -> None:
@@ -137,16 +87,3 @@ def write_docs(folder: Path = Path("docs")) -> None:
     path = folder / "errors.md"
     path.write_text(errors_markdown(problem_pages()), "utf-8")
     print(path)
-
-
-def _with_registry(config: Path, act: Callable[[ClientRegistry], Awaitable[Result]]) -> Result:
-    settings = read_settings(config)
-
-    async def run() -> Result:
-        try:
-            async with asyncpg.create_pool(settings.postgres_url, min_size=1, max_size=1) as pool:
-                return await act(ClientRegistry(ClientStore(pool), settings.keyring))
-        except (OSError, asyncpg.PostgresError) as error:
-            raise ConfigurationError(f"the database cannot be used: {type(error).__name__}") from error
-
-    return asyncio.run(run())

@@ -35,6 +35,8 @@ A file (`--config`, TOML)::
     [passkeys]                          # left out: none are taken
     rp_id = "bank.example"              # the domain that they are bound to
     origins = ["https://pay.bank.example"]  # of the pages that may ask for them
+    [clients]                           # left out: API keys alone say who calls
+    certificate_proxies = ["10.1.0.7"]  # whose Client-Cert is believed (docs/clients.md)
     [tracing]                           # left out: there are no traces
     endpoint = "https://…/v1/traces"    # a collector's (OTLP over HTTP); ratio = 0.1 traces a tenth of the challenges
     [sandbox]                           # refused in production
@@ -58,6 +60,7 @@ from typing import Any
 from sca_service.kernel.addresses import Network, read_networks
 from sca_service.kernel.custody.envelope import unwrap
 from sca_service.kernel.custody.model import CustodySettings
+from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entrance
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
@@ -68,20 +71,9 @@ from sca_service.kernel.witnesses import WitnessAddress, is_public, read_witness
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
         {
-            "environment",
-            "issuer",
-            "policies",
-            "keyring",
-            "log_level",
-            "redis",
-            "postgres",
-            "api",
-            "metrics",
-            "log",
-            "custody",
-            "passkeys",
-            "tracing",
-            "sandbox",
+            *("environment", "issuer", "policies", "keyring", "log_level"),
+            *("redis", "postgres", "api", "metrics", "log", "custody", "passkeys"),
+            *("clients", "tracing", "sandbox"),
         }
     ),
     "redis": frozenset({"url"}),
@@ -91,6 +83,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "log": frozenset({"origin", "witnesses"}),
     "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
     "passkeys": frozenset({"rp_id", "origins"}),
+    "clients": ENTRANCE_SETTINGS,
     "tracing": TRACING_SETTINGS,
     "sandbox": frozenset({"folder"}),
 }
@@ -136,6 +129,7 @@ class Settings:
     camara_client_secret: Secret[str] | None = field(default=None, repr=False)
     site: Site | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    entrance: Entrance = field(default_factory=Entrance)
     tracing: TracingSettings | None = None
     drain_seconds: float = 0
 
@@ -189,7 +183,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     mistakes += [f"{path}: {rule}" for rule, holds in checks.items() if not holds]
     witnesses = read_witnesses(sections["log"].get("witnesses", {}), mistakes)
     proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
-    site, tracing = read_site(sections["passkeys"], mistakes), read_tracing(sections["tracing"], mistakes)
+    read_elsewhere = _read_elsewhere(sections, mistakes)
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
@@ -209,10 +203,18 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         log_origin=sections["log"].get("origin", ""),
         witnesses=witnesses,
         **_given_secretly(environ),
-        site=site,
         trusted_proxies=proxies,
-        tracing=tracing,
+        **read_elsewhere,
     )
+
+
+def _read_elsewhere(sections: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> dict[str, Any]:
+    """The sections that what they are about reads; what is wrong with them goes to `mistakes`."""
+    return {
+        "site": read_site(sections["passkeys"], mistakes),
+        "entrance": read_entrance(sections["clients"], mistakes),
+        "tracing": read_tracing(sections["tracing"], mistakes),
+    }
 
 
 def _given_secretly(environ: Mapping[str, str]) -> dict[str, Any]:

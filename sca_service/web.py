@@ -35,6 +35,8 @@ from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api import webhooks as webhook_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.authorisations import Authorisations
+from sca_service.api.certificates.header import CertificateHeaders
+from sca_service.api.client_door import ClientDoor
 from sca_service.api.clients import ClientDirectory
 from sca_service.api.device_door import DeviceDoor
 from sca_service.api.document import KEYED
@@ -214,13 +216,14 @@ def web_application(
     challenges, devices = challenge_operations(core, assessor), device_operations(core, assessor)
     book = core.deliveries("api")
     turns = Turns()
+    door = ClientDoor(directory, CertificateHeaders(core.settings.entrance.certificate_proxies))
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
         "challenge_streams": challenge_event_routes.ChallengeStreams(challenges, stop.drained),
         **_dependencies(core, assessor, book, turns),
         "readiness": operation_routes.until_stopped(lambda: readiness(core), stop),
-        **_desk(core, directory),
+        **_desk(core, door),
         **_exemptions(core, assessor),
     }
     routes = _routes()
@@ -238,10 +241,10 @@ def web_application(
         openapi_config=OpenAPIConfig(
             title="SCA service", version=__version__, path="/openapi", render_plugins=[], components=KEYED
         ),
-        state=State({"clients": directory, "turns": turns}),
+        state=State({"clients": door, "turns": turns}),
         logging_config=None,
     )
-    return Front(framework, directory, challenges, devices, turns)
+    return Front(framework, door, challenges, devices, turns)
 
 
 def _routes() -> list[Any]:
@@ -308,12 +311,18 @@ def _sandbox(core: Core, mailbox: AsyncMailbox, book: Deliveries) -> sandbox.San
     return sandbox.SandboxOperations(mailbox, book, sandbox_names(core.supply.suppliers))
 
 
-def _desk(core: Core, directory: ClientDirectory) -> dict[str, object]:
+def _desk(core: Core, clients: ClientDoor) -> dict[str, object]:
     """What the auditor's desk asks for, by name."""
     keyring = core.settings.keyring
-    sessions = Sessions(directory, keyring, core.clock, EndedSessions(core.redis))
+    sessions = Sessions(clients.directory, keyring, core.clock, EndedSessions(core.redis))
     return {
-        "door": Door(sessions, LimitStore(core.redis), keyring, Proxies(core.settings.trusted_proxies)),
+        "door": Door(
+            sessions,
+            LimitStore(core.redis),
+            keyring,
+            Proxies(core.settings.trusted_proxies),
+            clients.certificates,
+        ),
         "traffic": TrafficDesk(
             analytics=Analytics(FigureStore(core.reader), core.policy.analytics),
             blocks=pumping_desk(core),

@@ -69,7 +69,10 @@ class AuditOperations:
             next_cursor=_cursor(page[-1]) if page and len(rows) > limit else None,
         )
         await self._readings.put_down(
-            "audit.read", client=call.client.id, request=call.request_id, members=_as_read(page, wanted, psu)
+            "audit.read",
+            client=call.client.id,
+            request=call.request_id,
+            members={**_as_read(page, wanted, psu), **call.client.certificate_members},
         )
         return HttpAnswer(200, msgspec.json.encode(body))
 

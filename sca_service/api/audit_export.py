@@ -160,7 +160,9 @@ ROUTES = (export_audit_log,)
 
 
 def _reader(call: Call) -> ExportedBy:
-    return ExportedBy(f"client:{call.client.id}", call.client.id, call.request_id)
+    return ExportedBy(
+        f"client:{call.client.id}", call.client.id, call.request_id, call.client.certificate_members
+    )
 
 
 def _text(pointer: str, text: str | None) -> str | None:

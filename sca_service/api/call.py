@@ -32,7 +32,8 @@ class Call:
     @property
     def caller(self) -> Caller:
         """Whose request it is, and which, for those behind the API."""
-        return Caller(self.client.id, self.request_id, self.traceparent)
+        client = self.client
+        return Caller(client.id, self.request_id, self.traceparent, client.certificate, client.organisation)
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -3,23 +3,31 @@
 A key is 256 random bits, shown once and stored as a keyed hash. Each api process keeps all valid hashes in memory and
 reads them anew every second: a request costs no look-up, a key that is revoked stops working within that second, and
 guessing keys never reaches the database.
+
+A client may be bound to certificates (certificates/): then its keys are good only with one of them, and whoever has
+stolen a key has nothing.
 """
 
 import asyncio
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 import structlog
 
+from sca_service.api.certificates.model import Authority, Binding, Certificate, UnreadableCertificate
+from sca_service.api.certificates.postgres_store import BindingRow, BindingStore
 from sca_service.api.postgres_store import ClientRow, ClientStore
+from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthorized
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 
 _REFRESH_SECONDS = 1.0
 _STALE_SECONDS = 10.0
+_MOST_AUTHORITIES = 256
 _KEY_PREFIX = "sca_"
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 
@@ -40,50 +48,91 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A backend that calls us."""
+    """A backend that calls us.
+
+    `certificate` is the thumbprint of the one that it came with, empty without; `organisation` the PSD2 identifier in
+    it, where the client is bound to it: anybody else's is a claim that nobody has looked at.
+    """
 
     id: str
     scopes: frozenset[str]
+    certificate: str = ""
+    organisation: str = ""
 
     def needs(self, *scopes: Scope) -> None:
         """Raises Forbidden unless the client has one of these scopes."""
         if not self.scopes.intersection(scopes):
             raise Forbidden(f"needs the scope {' or '.join(scopes)}")
 
+    @property
+    def certificate_members(self) -> dict[str, str]:
+        """What events say of the certificate that it came with; nothing without one."""
+        said = {"certificate": self.certificate, "organisation": self.organisation}
+        return {name: value for name, value in said.items() if value}
+
 
 class ClientDirectory:
     """All clients by the hash of their keys, at most a second old. A class because it holds them."""
 
-    def __init__(self, store: ClientStore, keyring: Keyring) -> None:
+    def __init__(self, store: ClientStore, bindings: BindingStore, keyring: Keyring, clock: Clock) -> None:
         self._store = store
+        self._bindings = bindings
         self._keyring = keyring
+        self._clock = clock
         self._clients: dict[bytes, Client] = {}
+        self._bound: dict[str, tuple[Binding, ...]] = {}
+        self._authority = lru_cache(_MOST_AUTHORITIES)(Authority)  # kept, for what they remember
         self._read_at = float("-inf")
 
-    def authenticate(self, authorization: str | None) -> Client:
-        """The client of an `Authorization` header.
+    def authenticate(self, authorization: str | None, certificate: Certificate | None = None) -> Client:
+        """The client of an `Authorization` header, and of the certificate that the request came with.
 
         Raises Unauthorized, and StoreUnavailable when the directory could not be read for ten seconds.
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.startswith(_KEY_PREFIX):
             raise Unauthorized("the Authorization header has no API key of this service")
-        return self.client_of(self._keyring.key_hash(key))
+        return self.client_of(self._keyring.key_hash(key), certificate)
 
-    def client_of(self, key_hash: bytes) -> Client:
-        """The client whose valid API key has this hash. Raises Unauthorized, StoreUnavailable."""
+    def client_of(self, key_hash: bytes, certificate: Certificate | None = None) -> Client:
+        """The client whose valid API key has this hash, with its certificate. Raises Unauthorized, StoreUnavailable."""
         if asyncio.get_running_loop().time() - self._read_at > _STALE_SECONDS:
             raise StoreUnavailable("the clients cannot be read")
         client = self._clients.get(key_hash)
         if client is None:
             raise Unauthorized("the API key is not valid")
-        return client
+        return self._held(client, certificate)
+
+    def _held(self, client: Client, certificate: Certificate | None) -> Client:
+        """The client with its certificate. Raises Unauthorized when it lacks one that it is bound to."""
+        bindings = self._bound.get(client.id)
+        if bindings is None:
+            return client if certificate is None else replace(client, certificate=certificate.thumbprint)
+        now_ms = self._clock.now_ms()
+        if certificate is None or not any(one.admits(certificate, now_ms) for one in bindings):
+            raise Unauthorized("the client is bound to a certificate, which the request did not come with")
+        organisation = certificate.organisation.identifier if certificate.organisation else ""
+        return replace(client, certificate=certificate.thumbprint, organisation=organisation)
 
     async def refresh(self) -> None:
         """Read all clients anew. Raises StoreUnavailable."""
-        rows = await self._store.valid_keys()
-        self._clients = {row.key_hash: Client(row.id, row.scopes) for row in rows}
+        keys = await self._store.valid_keys()
+        bindings: dict[str, list[Binding]] = {key.id: [] for key in keys if key.is_bound}
+        for row in await self._bindings.valid():
+            if row.client in bindings and (binding := self._binding(row)):
+                bindings[row.client].append(binding)
+        self._bound = {client: tuple(held) for client, held in bindings.items()}
+        self._clients = {key.key_hash: Client(key.id, key.scopes) for key in keys}
         self._read_at = asyncio.get_running_loop().time()
+
+    def _binding(self, row: BindingRow) -> Binding | None:
+        """A binding as it is stored, None for one whose authority cannot be read: it lets nobody in."""
+        try:
+            authority = self._authority(row.authority) if row.authority else None
+        except UnreadableCertificate:
+            log.error("clients.authority_unreadable", client=row.client, binding=row.id)
+            return None
+        return Binding(row.id, row.thumbprint, row.subject, authority)
 
     async def keep_fresh(self, stop: asyncio.Event) -> None:
         """Read all clients every second until `stop` is set."""

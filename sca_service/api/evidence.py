@@ -43,7 +43,7 @@ class EvidenceOperations:
     async def read(self, call: Call, challenge_id: str, wanted: EvidenceFormat) -> MadeEvidence:
         """The evidence itself: a client's own challenge with all values, any other with those an auditor may see."""
         made = await self._found(call, challenge_id)
-        members = {"subject": challenge_id, "format": wanted.value}
+        members = {"subject": challenge_id, "format": wanted.value, **call.client.certificate_members}
         await self._readings.put_down(
             "evidence.read", client=call.client.id, request=call.request_id, members=members
         )

@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY, Call, request_id_of
-from sca_service.api.clients import ClientDirectory
+from sca_service.api.client_door import ClientDoor
 from sca_service.api.clients import Scope as ClientScope
 from sca_service.api.devices import Arrived, DeviceAnswerForm, DeviceOperations
 from sca_service.api.forms import AnswerForm, CreateChallenge
@@ -39,6 +39,7 @@ _DEVICE_ANSWER = re.compile(r"/device/v1/challenges/([a-z0-9_]+)/answer")
 class _Arriving:
     """A request whose body may still be on its way; of a header that is given twice the first one counts."""
 
+    scope: Any
     path: str
     headers: dict[bytes, bytes]
     receive: Receive
@@ -59,7 +60,7 @@ class Front:
     def __init__(
         self,
         framework: ASGIApp,
-        directory: ClientDirectory,
+        door: ClientDoor,
         challenges: ChallengeOperations,
         devices: DeviceOperations | None = None,
         turns: Turns | None = None,
@@ -67,7 +68,7 @@ class Front:
         """Without `devices` their answers go the framework's way. Long work stands back by `turns` for what is hot."""
         self._turns = turns or Turns()
         self._framework = framework
-        self._directory = directory
+        self._door = door
         self._challenges = challenges
         self._devices = devices
 
@@ -80,7 +81,7 @@ class Front:
         serve = self._serving(scope)
         if serve:
             headers = dict(reversed(list(scope["headers"])))
-            arriving = _Arriving(scope["path"], headers, receive, request_id)
+            arriving = _Arriving(scope, scope["path"], headers, receive, request_id)
             with self._turns.promptly():
                 await _send(send, await _answered(serve, arriving), request_id)
             return
@@ -126,7 +127,7 @@ class Front:
         return await devices.answer(arrived, arriving.request_id, challenge_id, form)
 
     async def _called(self, arriving: _Arriving) -> Call:
-        client = self._directory.authenticate(arriving.header(b"authorization") or "")
+        client = self._door.admit(arriving.scope, arriving.header(b"authorization"))
         client.needs(ClientScope.CHALLENGES)
         body = await _body(arriving)
         return Call(

@@ -14,7 +14,7 @@ from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
 
 _VALID_KEYS = """
-    SELECT client.id, client.scopes, client.created_at, client.revoked_at, key.hash
+    SELECT client.id, client.scopes, client.created_at, client.revoked_at, client.certificate_bound, key.hash
     FROM api_keys AS key JOIN clients AS client ON client.id = key.client_id
     WHERE client.revoked_at IS NULL AND (key.ends_at IS NULL OR key.ends_at > now())
 """
@@ -47,13 +47,17 @@ _CLOCKS_APART = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
-    """A client as it is stored; `key_hash` is empty where no key was asked for."""
+    """A client as it is stored; `key_hash` is empty where no key was asked for.
+
+    A client that `is_bound` needs a certificate beside its key.
+    """
 
     id: str
     scopes: frozenset[str]
     created_at: datetime
     revoked_at: datetime | None
     key_hash: bytes = field(default=b"", repr=False)
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class ClientStore:
             await connection.execute(
                 "INSERT INTO api_keys (hash, client_id) VALUES ($1, $2)", key_hash, client_id
             )
-            await _log(connection, "client.created", client_id, {"scopes": scopes})
+            await log_change(connection, "client.created", client_id, {"scopes": scopes})
             return True
 
     async def rotate(self, client_id: str, key_hash: bytes, overlap_seconds: int) -> bool:
@@ -128,7 +132,7 @@ class ClientStore:
             await connection.execute(
                 "INSERT INTO api_keys (hash, client_id) VALUES ($1, $2)", key_hash, client_id
             )
-            await _log(connection, "client.rotated", client_id, {"overlap_seconds": overlap_seconds})
+            await log_change(connection, "client.rotated", client_id, {"overlap_seconds": overlap_seconds})
             return True
 
     async def revoke(self, client_id: str) -> bool:
@@ -139,7 +143,7 @@ class ClientStore:
             )
             if tag.endswith(" 0"):
                 return False
-            await _log(connection, "client.revoked", client_id, {})
+            await log_change(connection, "client.revoked", client_id, {})
             return True
 
 
@@ -183,9 +187,10 @@ class EventReader:
         return [row["id"] for row in await in_time(self._pool.fetch("SELECT id FROM clients"))]
 
 
-async def _log(
+async def log_change(
     connection: asyncpg.pool.PoolConnectionProxy, kind: str, client_id: str, members: Mapping[str, Any]
 ) -> None:
+    """Put down what an operator changed about a client, in the transaction that changes it."""
     event = AuditEvent.create(
         event_id=new_id("evt"),
         kind=kind,
@@ -196,4 +201,11 @@ async def _log(
 
 
 def _client(row: asyncpg.Record, key_hash: bytes = b"") -> ClientRow:
-    return ClientRow(row["id"], frozenset(row["scopes"]), row["created_at"], row["revoked_at"], key_hash)
+    return ClientRow(
+        row["id"],
+        frozenset(row["scopes"]),
+        row["created_at"],
+        row["revoked_at"],
+        key_hash,
+        row["certificate_bound"],
+    )

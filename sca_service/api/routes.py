@@ -13,7 +13,8 @@ from litestar.types import Guard
 
 from sca_service.api.answer import JSON, HttpAnswer
 from sca_service.api.call import REQUEST_ID_KEY
-from sca_service.api.clients import ClientDirectory, Scope
+from sca_service.api.client_door import ClientDoor
+from sca_service.api.clients import Scope
 from sca_service.api.json_body import MOST_BYTES, escaped, parse_json
 from sca_service.api.long_body import parse_long_json
 from sca_service.api.problems import ProblemBody, as_sca_error, is_ours, problem
@@ -53,8 +54,8 @@ def needs(*scopes: Scope) -> Guard:
     """A guard: the caller is a known client with one of these scopes, and sends known query parameters only."""
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        directory = cast("ClientDirectory", connection.app.state.clients)
-        client = directory.authenticate(connection.headers.get("authorization"))
+        door = cast("ClientDoor", connection.app.state.clients)
+        client = door.admit(connection.scope, connection.headers.get("authorization"))
         client.needs(*scopes)
         connection.scope["user"] = client
         refuse_unknown_parameters(connection, handler)

@@ -49,15 +49,22 @@ from sca_service.risk.record import RiskMembers
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request it is, and which. `traceparent` is where it stands in the caller's own trace, empty without one."""
+    """Whose request it is, and which. `traceparent` is where it stands in the caller's own trace, empty without one.
+
+    `certificate` is the thumbprint of the caller's, and `organisation` the PSD2 identifier in it; empty without.
+    """
 
     client: str
     request: str
     traceparent: str = ""
+    certificate: str = ""
+    organisation: str = ""
 
     def event_members(self, policy: Policy) -> EventMembers:
         """What every event of this request says of it."""
-        return EventMembers(f"client:{self.client}", self.request, policy.digest)
+        return EventMembers(
+            f"client:{self.client}", self.request, policy.digest, self.certificate, self.organisation
+        )
 
 
 _TOO_EARLY = {

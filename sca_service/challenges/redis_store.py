@@ -60,6 +60,8 @@ class EventMembers(msgspec.Struct, frozen=True, omit_defaults=True):
     actor: str
     request: str | None = None
     policy: str | None = None
+    certificate: str = ""
+    organisation: str = ""
 
     def as_head(self) -> bytes:
         """JSON members without their braces, as the scripts take them."""

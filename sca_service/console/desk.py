@@ -162,7 +162,7 @@ class Desk:
             "audit.read",
             client=visit.session.client.id,
             request=visit.request_id,
-            members={"page": page, **(members or {})},
+            members={"page": page, **visit.session.client.certificate_members, **(members or {})},
         )
 
     async def _proofs(self, rows: Sequence[StoryRow], checkpoint: Published | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from litestar import MediaType, Request, Response
 
 from sca_service.api.call import REQUEST_ID_KEY
+from sca_service.api.certificates.header import CertificateHeaders
 from sca_service.api.clients import Scope
 from sca_service.console.desk import Visit
 from sca_service.console.session import COOKIE, Sessions
@@ -44,10 +45,16 @@ class Door:
     limits: LimitStore
     keyring: Keyring
     proxies: Proxies
+    certificates: CertificateHeaders
+
+    def begin(self, request: Request[Any, Any, Any], api_key: str) -> str:
+        """The cookie of a new session. Raises Unauthorized, Forbidden, StoreUnavailable."""
+        return self.sessions.begin(api_key, self.certificates.of(request.scope))
 
     async def visit(self, request: Request[Any, Any, Any], scope: Scope | None = Scope.AUDIT) -> Visit:
         """Whose request it is. Raises Unauthorized, Forbidden for one without the scope, StoreUnavailable."""
-        session = await self.sessions.read(request.cookies.get(COOKIE))
+        certificate = self.certificates.of(request.scope)
+        session = await self.sessions.read(request.cookies.get(COOKIE), certificate)
         if scope:
             session.client.needs(scope)
         return Visit(session, cast("dict[str, str]", request.scope)[REQUEST_ID_KEY])

@@ -126,10 +126,9 @@ async def export(request: Request[Any, Any, Any], door: Door, exports: AuditExpo
         since=filters.since,
         until=filters.until,
     )
-    client = visit.session.client.id
-    opened = await exports.open(
-        ExportFormat(named[0]), order, ExportedBy(f"client:{client}", client, visit.request_id)
-    )
+    client = visit.session.client
+    reader = ExportedBy(f"client:{client.id}", client.id, visit.request_id, client.certificate_members)
+    opened = await exports.open(ExportFormat(named[0]), order, reader)
     return Stream(
         exports.exporter.chunks(opened),
         media_type=opened.format.media_type,
@@ -151,7 +150,7 @@ async def sign_in(request: StrictRequest, door: Door) -> Response[Any]:
     form = await _form(request)
     wanted = _within(form.get("next", _HOME))
     try:
-        cookie = door.sessions.begin(form.get("key", ""))
+        cookie = door.begin(request, form.get("key", ""))
     except (Unauthorized, Forbidden):
         try:
             await door.slow_down(request)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from sca_service.api.certificates.model import Certificate
 from sca_service.api.clients import Client, ClientDirectory, Scope
 from sca_service.console.redis_store import EndedSessions
 from sca_service.kernel.clock import Clock
@@ -51,9 +52,9 @@ class Sessions:
         self._clock = clock
         self._ended = ended
 
-    def begin(self, api_key: str) -> str:
+    def begin(self, api_key: str, certificate: Certificate | None = None) -> str:
         """The cookie of a new session. Raises Unauthorized, Forbidden, StoreUnavailable."""
-        client = self._directory.authenticate(f"Bearer {api_key}")
+        client = self._directory.authenticate(f"Bearer {api_key}", certificate)
         _check_may_enter(client)
         sealed = _Sealed(
             new_id("dsk"),
@@ -63,14 +64,14 @@ class Sessions:
         )
         return self._keyring.seal(msgspec.json.encode(sealed), _RECORD)
 
-    async def read(self, cookie: str | None) -> Session:
-        """The session of a cookie, as long as its key is valid for the desk.
+    async def read(self, cookie: str | None, certificate: Certificate | None = None) -> Session:
+        """The session of a cookie, as long as its key, with this certificate, is valid for the desk.
 
         Raises Unauthorized, StoreUnavailable.
         """
         try:
             sealed = msgspec.json.decode(self._keyring.open(cookie or "", _RECORD), type=_Sealed)
-            client = self._directory.client_of(sealed.key_hash)
+            client = self._directory.client_of(sealed.key_hash, certificate)
             _check_may_enter(client)
         except (SealBroken, msgspec.DecodeError, Forbidden) as error:
             raise Unauthorized("nobody is signed in") from error

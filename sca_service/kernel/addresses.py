@@ -117,6 +117,10 @@ class Proxies:
         """The address that a request came from, see `sender_of`."""
         return sender_of(peer, forwarded, self._networks)
 
+    def include(self, address: str) -> bool:
+        """Whether an address is that of one of them."""
+        return _is_within(address, self._networks)
+
     def stranger_behind(self, peer: str, forwarded: Sequence[str]) -> str:
         """The same, "" where nobody can be told apart: without a proxy of ours, or when one said nothing.
 

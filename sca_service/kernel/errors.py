@@ -103,7 +103,10 @@ class Unauthorized(ScaError):
 
     code = "unauthorized"
     title = "No valid API key"
-    meaning = "Send `Authorization: Bearer <API key>` with a key of this service that was not revoked or rotated out."
+    meaning = (
+        "Send `Authorization: Bearer <API key>` with a key of this service that was not revoked or rotated out. A "
+        "client that is bound to a certificate has to come with it as well: `detail` says so."
+    )
 
 
 class Forbidden(ScaError):

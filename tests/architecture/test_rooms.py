@@ -80,7 +80,7 @@ _MAY_REVEAL = {
     "authenticators/pin/hashing.py": "next to the MAC that Argon2 sees",
     "authenticators/device_key/approval.py": "next to the MAC and the comparison of the digits",
     "api/authenticator_operations.py": "what leaves once: a seed's URI, a key, an activation code, to the bank",
-    "commands.py": "an API key is shown once, to the operator who made it",
+    "clients_commands.py": "an API key is shown once, to the operator who made it",
     "dev.py": "the sandbox's API keys, shown and kept in sandbox.json",
 }
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from sca_service.api.clients import ClientDirectory
+from sca_service.api.client_door import ClientDoor
 from sca_service.api.devices import DeviceOperations
 from sca_service.api.front import Front
 from sca_service.api.operations import ChallengeOperations
@@ -58,7 +58,7 @@ async def test_a_slash_at_the_end_goes_the_long_way() -> None:
         await send({"type": "http.response.start", "status": 418, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    nobody = cast("ClientDirectory", _Nobody())
+    nobody = cast("ClientDoor", _Nobody())
     devices = cast("DeviceOperations", _NoDevices())
     front = Front(framework, nobody, cast("ChallengeOperations", None), devices)
     async with httpx.AsyncClient(
@@ -75,9 +75,9 @@ async def test_a_slash_at_the_end_goes_the_long_way() -> None:
 
 
 class _Nobody:
-    """A directory that cannot be asked."""
+    """A door that cannot be asked."""
 
-    def authenticate(self, authorization: str | None) -> None:
+    def admit(self, scope: Any, authorization: str | None) -> None:
         """Raises RuntimeError."""
         raise RuntimeError
 

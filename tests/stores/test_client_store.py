@@ -6,8 +6,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from sca_service.api.certificates.postgres_store import BindingStore
 from sca_service.api.clients import ClientDirectory, ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
+from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.errors import InvalidInput, NotFound, StoreUnavailable, Unauthorized
 from sca_service.kernel.keyring import Keyring
 from tests.harness import Deployment
@@ -23,6 +25,11 @@ def keyring(quiet_stores: Deployment) -> Keyring:
 def registry(pool: asyncpg.Pool, keyring: Keyring) -> ClientRegistry:
     """What the command line works with."""
     return ClientRegistry(ClientStore(pool), keyring)
+
+
+def directory_of(pool: asyncpg.Pool, keyring: Keyring) -> ClientDirectory:
+    """What an api knows of its clients."""
+    return ClientDirectory(ClientStore(pool), BindingStore(pool), keyring, SystemClock())
 
 
 def new_client() -> str:
@@ -49,7 +56,7 @@ async def test_a_new_client_can_call_with_its_key(
     """The directory of an api knows it by the keyed hash, with its scopes."""
     client = new_client()
     key = await registry.create(client, [Scope.CHALLENGES, Scope.AUDIT])
-    directory = ClientDirectory(ClientStore(pool), keyring)
+    directory = directory_of(pool, keyring)
     await directory.refresh()
     found = directory.authenticate(f"Bearer {key.reveal()}")
     assert found.id == client
@@ -126,7 +133,7 @@ async def test_a_revoked_client_is_out(
     """Every key of it, for good: it cannot be rotated or revoked again."""
     client = new_client()
     key = await registry.create(client, [Scope.AUDIT])
-    directory = ClientDirectory(ClientStore(pool), keyring)
+    directory = directory_of(pool, keyring)
     await directory.refresh()
     await registry.revoke(client)
     await directory.refresh()
@@ -149,7 +156,7 @@ async def test_anything_but_a_valid_key_is_refused(
     pool: asyncpg.Pool, keyring: Keyring, authorization: str | None
 ) -> None:
     """Missing, malformed and unknown keys get the same error."""
-    directory = ClientDirectory(ClientStore(pool), keyring)
+    directory = directory_of(pool, keyring)
     await directory.refresh()
     with pytest.raises(Unauthorized):
         directory.authenticate(authorization)
@@ -158,7 +165,7 @@ async def test_anything_but_a_valid_key_is_refused(
 async def test_a_directory_that_was_never_read_lets_nobody_in(pool: asyncpg.Pool, keyring: Keyring) -> None:
     """Not knowing the clients is our fault, not theirs."""
     with pytest.raises(StoreUnavailable):
-        ClientDirectory(ClientStore(pool), keyring).authenticate("Bearer sca_" + "A" * 43)
+        directory_of(pool, keyring).authenticate("Bearer sca_" + "A" * 43)
 
 
 async def test_the_events_name_who_did_it(registry: ClientRegistry, pool: asyncpg.Pool) -> None:

@@ -41,6 +41,7 @@ TABLES = {
     "audit_leaves",
     "audit_private",
     "challenges",
+    "client_certificates",
     "clients",
     "erasures",
     "followers",

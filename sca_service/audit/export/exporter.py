@@ -5,7 +5,7 @@ Who exports what is on record before the first byte leaves.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sca_service.audit.export.model import ExportFilter, ExportFormat, Extent, LeafSource
@@ -36,11 +36,12 @@ class EventRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExportedBy:
-    """Who exports: the actor as events name it, and by API the client and its request."""
+    """Who exports: the actor as events name it, and by API the client, its request and its certificate's members."""
 
     actor: str
     client: str | None = None
     request: str | None = None
+    certificate: Mapping[str, str] = field(default_factory=dict)
 
     def event(self, export: "Export", at_ms: int) -> AuditEvent:
         """The event that says so. It names payers by pseudonym; a single one is found by it."""
@@ -53,6 +54,7 @@ class ExportedBy:
         members = {
             **{name: value for name, value in named.items() if value is not None},
             "actor": self.actor,
+            **self.certificate,
             "format": export.format,
             "filters": export.wanted.members,
             "size": export.extent.size,

@@ -297,12 +297,15 @@ class ErasureStore:
         return {row["id"]: row["state"] for row in rows}
 
     async def client_of(self, key_hash: bytes, scope: str) -> str | None:
-        """The client whose valid API key this is, when it has the scope; else None."""
+        """The client whose valid API key this is, when it has the scope; else None.
+
+        A key that is bound to a certificate is good over HTTP only, behind the proxy that has seen it.
+        """
         client: str | None = await self._pool.fetchval(
             """
             SELECT client.id FROM api_keys AS key JOIN clients AS client ON client.id = key.client_id
             WHERE key.hash = $1 AND client.revoked_at IS NULL AND (key.ends_at IS NULL OR key.ends_at > now())
-              AND $2 = ANY(client.scopes)
+              AND $2 = ANY(client.scopes) AND NOT client.certificate_bound
             """,
             key_hash,
             scope,

@@ -1,0 +1,1 @@
+"""The certificates that clients call with, and the keys that are bound to them."""

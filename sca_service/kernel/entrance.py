@@ -1,0 +1,24 @@
+"""How clients come in beside their API keys: the section `[clients]` of the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sca_service.kernel.addresses import Network, read_networks
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Whose word on certificates counts (RFC 9440), nobody's as it comes."""
+
+    certificate_proxies: tuple[Network, ...] = ()
+
+
+ENTRANCE_SETTINGS = frozenset({"certificate_proxies"})
+
+
+def read_entrance(content: Mapping[str, object], mistakes: list[str]) -> Entrance:
+    """The section `[clients]`. Notes what is wrong with it."""
+    proxies = read_networks(content.get("certificate_proxies", []), "clients.certificate_proxies", mistakes)
+    if any(network.prefixlen == 0 for network in proxies):
+        mistakes.append("clients.certificate_proxies: must not be everybody")
+    return Entrance(proxies)
