@@ -26,9 +26,9 @@ from sca_service.audit.postgres_store import copy_events
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.postgres_store import ChallengeArchive
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, create_keyring_text
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.migrations import migrate
 from sca_service.sandbox.servers import start_servers
 

@@ -36,8 +36,8 @@ from sca_service.delivery.redis_store import RedisDueSignal
 from sca_service.desks import card_desk
 from sca_service.exemptions.retention.postgres_store import AssessmentRetention
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ScaError
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.kernel.stopping import Stop, stop_on_signal, until_hurried
 from sca_service.kernel.telemetry import configure_logging
 from sca_service.policy.load import load
@@ -119,7 +119,7 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
             notes=core.sent_texts(),
         )
         dispatcher = send(book=book, signal=due, partitions=partitions, traces=core.traces)
-        alert_pool = await connect_postgres(settings.postgres_url, most_connections=_ALERT_CONNECTIONS)
+        alert_pool = await connect_postgres(core.primary, most_connections=_ALERT_CONNECTIONS)
         stack.push_async_callback(alert_pool.close)
         alert_book = core.alert_book("worker", alert_pool)
         alert_dispatcher = send(book=alert_book, signal=Rounds(), partitions=(LANE,))
@@ -154,7 +154,7 @@ async def _webhooks(core: Core) -> AsyncIterator[tuple[Run, ...]]:
     policy, sandbox = core.policy.webhooks, core.settings.sandbox_folder is not None
     caller = EndpointCaller(answer_seconds=policy.answer_seconds, sandbox=sandbox)
     pool = await connect_postgres(
-        core.settings.postgres_url,
+        core.primary,
         most_connections=_WEBHOOK_CONNECTIONS,
         statement_deadline_seconds=_WEBHOOK_STATEMENT_SECONDS,
         leaves_nothing=True,
@@ -218,7 +218,7 @@ async def _keep_log(settings: Settings, stop: asyncio.Event) -> None:
 async def _counting(core: Core, stack: AsyncExitStack) -> LogFollower:
     """What counts the log, over a connection of its own. Raises StoreUnavailable."""
     pool = await connect_postgres(
-        core.settings.postgres_url,
+        core.primary,
         most_connections=1,
         statement_deadline_seconds=_LOG_STATEMENT_DEADLINE_SECONDS,
     )

@@ -22,8 +22,8 @@ from sca_service.challenges.reconcile.model import Counts, Span
 from sca_service.challenges.reconcile.postgres_store import ReconcileStore
 from sca_service.challenges.reconcile.reconcile import GRACE_SECONDS, Reconciler
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ConfigurationError, InvalidInput
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.settings import Settings, read_settings
 
 _BY_OPERATOR = ExportedBy("operator")

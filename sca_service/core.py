@@ -54,8 +54,10 @@ from sca_service.delivery.postgres_store import OptOutStore
 from sca_service.delivery.receipts import DeliveryBook, Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import RedisConnection, connect_postgres, in_time
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.kernel.postgres import connect_postgres, in_time
+from sca_service.kernel.primary import Primary
 from sca_service.kernel.tracing.traces import Traces, open_traces
 from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.pumping.standing import StandingBlocks
@@ -80,6 +82,7 @@ class Core:
     policy: Policy
     supply: SupplyPolicy
     redis: RedisConnection
+    primary: Primary
     postgres: asyncpg.Pool
     store: ChallengeStore
     archive: ChallengeArchive
@@ -272,12 +275,8 @@ class Core:
 
     def assessor(self) -> Assessor:
         """What assesses requests."""
-        settings = self.settings
-        client = (
-            OperatorClient(settings.camara_client_id, settings.camara_client_secret)
-            if settings.camara_client_secret
-            else None
-        )
+        settings, secret = self.settings, self.settings.camara_client_secret
+        client = OperatorClient(settings.camara_client_id, secret) if secret else None
         desk = line_desk(
             self.policy.risk.line,
             client,
@@ -335,11 +334,12 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         redis = RedisConnection(settings.redis_url)
         stack.push_async_callback(redis.close)
         await redis.ready()
-        postgres = await connect_postgres(settings.postgres_url, most_connections=6, leaves_nothing=True)
+        primary = Primary(settings.postgres_url)
+        postgres = await connect_postgres(primary, most_connections=6, leaves_nothing=True)
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)
         vault = Vault(postgres, settings.keyring)
-        reader = await connect_reader(settings.postgres_url, most_connections=2)
+        reader = await connect_reader(primary, most_connections=2)
         stack.push_async_callback(reader.close)
         writer = AuditWriter(postgres, archive, vault)
         stack.push_async_callback(writer.close)
@@ -357,6 +357,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             policy=policy,
             supply=supply,
             redis=redis,
+            primary=primary,
             postgres=postgres,
             store=store,
             archive=archive,

@@ -15,8 +15,8 @@ from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.exemptions.reports.quarter import Quarter
 from sca_service.exemptions.reports.written import csv_text, page
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ConfigurationError, InvalidInput
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.policy.load import load
 from sca_service.settings import Settings, read_settings
 

@@ -11,7 +11,7 @@ from sca_service.audit.log.checkpoint import Checkpoint
 from sca_service.audit.log.note import NoteVerifier, open_note
 from sca_service.audit.log.tiles import WIDTH, TileId, width_at
 from sca_service.audit.merkle import leaf_hash, root_of
-from sca_service.kernel.connections import connect_postgres
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.migrations import migrate
 from tests.harness import Deployment
 

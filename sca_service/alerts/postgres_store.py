@@ -25,8 +25,8 @@ from sca_service.alerts.rows import Origin, Row, alert_of_row, deliveries_text, 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, copy_events, insert_events
 from sca_service.kernel.batching import Batcher
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import ScaError
+from sca_service.kernel.postgres import in_time
 
 __all__ = ["Origin"]
 

@@ -10,8 +10,8 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 _VALID_KEYS = """
     SELECT client.id, client.scopes, client.created_at, client.revoked_at, client.certificate_bound, key.hash

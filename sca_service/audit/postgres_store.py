@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from sca_service.audit.model import Acceptance, AuditEvent
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 Connection = asyncpg.pool.PoolConnectionProxy
 

@@ -12,8 +12,8 @@ import msgspec
 from sca_service.audit import postgres_store
 from sca_service.audit.model import Acceptance, AuditEvent, PrivateStore, Record, SnapshotStore
 from sca_service.kernel.batching import Batcher
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import ScaError, StoreUnavailable
+from sca_service.kernel.postgres import in_time
 from sca_service.kernel.telemetry import COMMIT_RECORDS, COMMIT_SECONDS
 
 InsertEvents = Callable[[postgres_store.Connection, Sequence[AuditEvent]], Awaitable[None]]

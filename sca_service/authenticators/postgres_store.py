@@ -16,7 +16,7 @@ import asyncpg
 
 from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType
 from sca_service.kernel.batching import Batcher
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 # Once for a step, and none before it. The same challenge may claim its step again: a client that heard nothing asks
 # again, and the challenge is accepted once by itself.

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sca_service.audit.model import Snapshot
 from sca_service.challenges.model import ChallengeState, Status, decode_state
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 from sca_service.policy.model import Purpose
 
 # A final status is never replaced by another one, an older revision never replaces a newer one of the same status. A

@@ -8,8 +8,8 @@ from datetime import date, datetime
 import asyncpg
 
 from sca_service.console.filters import Filters
-from sca_service.kernel.connections import POSTGRES_AWAY, in_time
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import POSTGRES_AWAY, in_time
 
 _COUNT_SECONDS = 20.0
 """A day of a million events is counted in less; nobody waits for it."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from sca_service.custody.model import Place, SealedRecord
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import in_time
 
 _COUNTED_AT_ONCE = 5_000
 _READ_AT_ONCE = 500

@@ -6,7 +6,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 EVERY_CLIENT = ""
 """In place of a client: the opt-out is for the alerts of all of them."""

@@ -38,9 +38,9 @@ from sca_service.exemptions.rows import (
     counter_of,
 )
 from sca_service.exemptions.told import Told, pack, unpack
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.money import Amount
+from sca_service.kernel.postgres import in_time
 
 # The lock that authenticators and erasures take too (authenticators/postgres_store.py).
 _LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"

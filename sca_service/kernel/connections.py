@@ -1,4 +1,4 @@
-"""How we reach the stores: scripts on Redis/Valkey in shared pipelines, and a pool to PostgreSQL.
+"""How we reach Redis/Valkey: scripts and commands in shared pipelines.
 
 Every call has a deadline well under a second. What does not answer in time is `StoreUnavailable`: the caller is told
 503 and nothing is approved (architecture, decision 7). Nothing is sent twice by itself: a script that was sent may
@@ -7,12 +7,11 @@ have run.
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import asyncpg
 import hiredis
 import redis.exceptions
 from redis.asyncio import Redis
@@ -21,11 +20,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from sca_service.kernel.batching import Batcher
+from sca_service.kernel.deadline import STORE_DEADLINE_SECONDS
 from sca_service.kernel.errors import ConfigurationError, ScaError, StoreUnavailable
 
-Result = TypeVar("Result")
-
-STORE_DEADLINE_SECONDS = 0.8
 _CONNECT_DEADLINE_SECONDS = 0.5
 _REFUSALS = (
     redis.exceptions.BusyLoadingError,
@@ -196,84 +193,3 @@ def _as_away(reply: Any) -> Any:
     )
     error.__cause__ = reply
     return error
-
-
-_ENDS_BY_ITSELF = {
-    "idle_in_transaction_session_timeout": "10s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-}
-"""A transaction whose process is gone, stopped or cut off holds up the log: nothing younger is put in order."""
-
-
-async def connect_postgres(
-    url: str,
-    *,
-    most_connections: int,
-    statement_deadline_seconds: float = STORE_DEADLINE_SECONDS,
-    leaves_nothing: bool = False,
-) -> asyncpg.Pool:
-    """A pool to PostgreSQL with deadlines on connecting and on every statement. Raises StoreUnavailable.
-
-    `leaves_nothing` claims that nobody leaves a lock, a setting or a cursor in a session: then a connection that is
-    given back is not reset by a statement of its own, which would take as long as the work. An open transaction is
-    rolled back all the same.
-    """
-    try:
-        return await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=most_connections,
-            timeout=_CONNECT_DEADLINE_SECONDS * 10,
-            command_timeout=statement_deadline_seconds,
-            max_inactive_connection_lifetime=0,
-            reset=_nothing_to_reset if leaves_nothing else None,
-            server_settings={"application_name": "sca", "timezone": "UTC", **_ENDS_BY_ITSELF},
-        )
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable("PostgreSQL does not answer") from error
-
-
-async def _nothing_to_reset(_: object) -> None:
-    """asyncpg has rolled back what was open before it asks for this."""
-
-
-POSTGRES_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # a deadlock: nothing of it was done
-    asyncpg.InternalClientError,  # a COPY whose connection was cut
-)
-"""What asyncpg raises when the server is not there, is shutting down or is full, or breaks off what two wait for."""
-
-_ending: "set[asyncio.Task[Any]]" = set()
-
-
-async def in_time(work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` on PostgreSQL comes to. Raises StoreUnavailable when the server is away or takes too long.
-
-    asyncpg bounds each statement, but not the wait for a connection, and gives a connection back only when the server
-    has answered for it. So work that is late is told to end and left to do so by itself; nobody waits for it.
-    """
-    task = asyncio.get_running_loop().create_task(work)
-    done, _ = await asyncio.wait({task}, timeout=STORE_DEADLINE_SECONDS)
-    if not done:
-        _ending.add(task)
-        task.add_done_callback(_ended)
-        task.cancel()
-        raise StoreUnavailable("PostgreSQL does not answer")
-    try:
-        return task.result()
-    except POSTGRES_AWAY as error:
-        raise StoreUnavailable("PostgreSQL does not answer") from error
-
-
-def _ended(task: "asyncio.Task[Any]") -> None:
-    _ending.discard(task)
-    if not task.cancelled():
-        task.exception()  # looked at, so that the event loop does not print it

@@ -8,8 +8,8 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 from sca_service.risk.model import MarkedKind, Standing
 
 LISTED = "risk.listed"

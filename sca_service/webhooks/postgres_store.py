@@ -9,7 +9,7 @@ import asyncpg
 from sca_service.audit.following.postgres_store import register
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 from sca_service.webhooks.model import (
     Attempt,
     AttemptOutcome,

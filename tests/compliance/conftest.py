@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from sca_service.kernel.connections import connect_postgres
+from sca_service.kernel.postgres import connect_postgres
 from tests.exemption_office import ExemptionOffice
 from tests.harness import Deployment
 

@@ -14,8 +14,8 @@ from sca_service.audit.model import Record
 from sca_service.audit.private.vault import Vault
 from sca_service.audit.writer import AuditWriter
 from sca_service.challenges.postgres_store import ChallengeArchive
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import connect_postgres
 from tests.faults.cuts import restart, until
 from tests.harness import Deployment
 from tests.logs import PATIENT_SECONDS, assert_whole

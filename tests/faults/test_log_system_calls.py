@@ -14,7 +14,7 @@ import pytest
 
 from sca_service.audit.postgres_store import insert_events
 from sca_service.core import log_signers
-from sca_service.kernel.connections import connect_postgres
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.sandbox.server_process import launcher
 from sca_service.settings import read_settings
 from tests.harness import Deployment

@@ -14,9 +14,9 @@ from sca_service.authenticators.generators import Generators
 from sca_service.authenticators.pin.check import Pins
 from sca_service.authenticators.pin.hashing import Argon2Parameters, PinHasher
 from sca_service.authenticators.postgres_store import AuthenticatorStore
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import AuthorisationRequired, InvalidInput, KeyAlreadyEnrolled, NotFound
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.policy.load import load
 from sca_service.settings import shipped_policies
 from tests.properties.authenticator_model import (

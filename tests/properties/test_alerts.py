@@ -30,8 +30,8 @@ from sca_service.alerts.tries import MOST_TRIES
 from sca_service.challenges.model import ChallengeId
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.delivery.model import delivery_id as delivery_of_challenge
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.policy.model import Channel, Purpose
 from tests.alerts import new_alert
 from tests.harness import Deployment

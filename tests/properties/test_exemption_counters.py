@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sca_service.exemptions import postgres_store
 from sca_service.exemptions.rows import AssessmentRow, AssessmentState
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.policy.exemptions import CounterMode, CounterRule, Counting
 from tests.exemption_office import ExemptionOffice, counter_rule, exemptions, policy_with
 from tests.harness import PATIENCE_SECONDS, Deployment

@@ -16,7 +16,7 @@ from sca_service.authenticators.generators import Generators
 from sca_service.authenticators.model import AuthenticatorType
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
 from sca_service.core import open_core
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 from sca_service.kernel.secret import Secret
 from sca_service.settings import read_settings
 from tests.generator import enrolled, login, path

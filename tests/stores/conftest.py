@@ -7,8 +7,9 @@ import pytest
 
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore
-from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.postgres import connect_postgres
 from tests.erasure_office import Office, open_office
 from tests.harness import Deployment
 

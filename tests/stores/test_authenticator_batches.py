@@ -7,8 +7,8 @@ import pytest
 
 from sca_service.authenticators.model import AuthenticatorType
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 AT_ONCE = 100
 """More than one statement takes."""

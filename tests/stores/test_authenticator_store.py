@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from sca_service.authenticators.postgres_store import AuthenticatorRow, AuthenticatorStore
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 AT_ONCE = 20
 

@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from sca_service.alerts.cards.desk import CardDesk
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.postgres import in_time
 from tests.cards import BY, CLIENT, NOON, SetClock, a_card, balance, card_desk, upcoming
 from tests.faults.cuts import until
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from sca_service.custody.postgres_store import SealedStore
-from sca_service.kernel.connections import connect_postgres
+from sca_service.kernel.postgres import connect_postgres
 from tests.harness import Deployment
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from sca_service.exemptions.reports.fraud import FraudKind
 from sca_service.exemptions.reports.quarter import Quarter, day_of
-from sca_service.kernel.connections import connect_postgres
 from sca_service.kernel.errors import ConfigurationError, InvalidInput
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.reports_command import quarterly
 from tests.exemption_office import ORIGIN, ExemptionOffice
 from tests.harness import Deployment

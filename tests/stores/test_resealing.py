@@ -29,10 +29,11 @@ from sca_service.custody.postgres_store import Portion, SealedStore
 from sca_service.custody.redis_store import HotStore
 from sca_service.custody.resealing import Resealer
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.connections import RedisConnection, connect_postgres
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, add_root, create_keyring_text, remove_root, use_newest_root
+from sca_service.kernel.postgres import connect_postgres
 from tests.alerts import new_alert
 from tests.cards import NOON, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office, cancel, on_record, open_office

@@ -27,8 +27,8 @@ from sca_service.alerts.cards.rows import (
 )
 from sca_service.alerts.postgres_store import Origin, queue, withdraw
 from sca_service.audit.postgres_store import Connection
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.keyring import SealBroken
+from sca_service.kernel.postgres import in_time
 from sca_service.policy.alerts import AlertPolicy
 
 Pool = asyncpg.Pool

@@ -8,7 +8,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 # By number for one client or all, and for one topic or all; and the client's own word on the payer. An opt-out of the
 # topic or of everything holds, whatever the client says: the payer said it.

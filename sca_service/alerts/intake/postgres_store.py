@@ -13,7 +13,7 @@ import asyncpg
 from sca_service.alerts.model import Alert, AlertStatus, NewAlert, Suppression, TakenIn
 from sca_service.alerts.rows import Origin, alert_of_row, event_of, moment_of_ms, queued_alert
 from sca_service.audit.postgres_store import Connection, copy_events
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 AT_ONCE: Final = 50
 """Alerts of one commit: what is made and sent of it holds the event loop, and PostgreSQL, for a millisecond."""

@@ -11,8 +11,8 @@ import asyncpg
 from sca_service.alerts.rows import ms_of
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 MOST_CLICKS: Final = 2
 """That are counted at once in one process: taps on one link wait for each other, and nobody else for them."""

@@ -10,8 +10,8 @@ import asyncpg
 
 from sca_service.analytics.model import Figure, Key, Subject
 from sca_service.analytics.reading.asking import ListQuestion, Question
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import POSTGRES_AWAY
 
 READ_SECONDS = 5.0
 """How long figures may be added up: whole months by the day take some tens of milliseconds."""

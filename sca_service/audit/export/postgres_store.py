@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from sca_service.audit.export.model import ExportFilter, Extent, LeafRow
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import POSTGRES_AWAY
+from sca_service.kernel.primary import Primary
 
 LEAVES_AT_ONCE = 5_000
 _STATEMENT_SECONDS = 30
@@ -67,17 +68,20 @@ _PAYERS = """
 """
 
 
-async def connect_reader(url: str, *, most_connections: int) -> asyncpg.Pool:
+async def connect_reader(primary: Primary | str, *, most_connections: int) -> asyncpg.Pool:
     """A pool that cannot write and has time to read much. It connects when it is first asked."""
+    primary = Primary(primary) if isinstance(primary, str) else primary
     async with _reading():
-        return await asyncpg.create_pool(
-            url,
+        pool = await asyncpg.create_pool(
+            connect=primary.connect,
             min_size=0,
             max_size=most_connections,
             timeout=_CONNECT_SECONDS,
             command_timeout=_STATEMENT_SECONDS,
             server_settings=_READING,
         )
+    primary.watch(pool)
+    return pool
 
 
 class LeafStore:

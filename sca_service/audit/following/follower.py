@@ -15,7 +15,7 @@ import structlog
 
 from sca_service.audit.following import postgres_store as store
 from sca_service.audit.following.model import LoggedEvent
-from sca_service.kernel.connections import POSTGRES_AWAY
+from sca_service.kernel.postgres import POSTGRES_AWAY
 from sca_service.kernel.telemetry import FOLLOWER_WAITING
 
 Work = Callable[[store.Connection, Sequence[LoggedEvent]], Awaitable[None]]

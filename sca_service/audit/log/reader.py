@@ -17,8 +17,8 @@ from sca_service.audit.log.tiles import (
     width_at,
 )
 from sca_service.audit.merkle import HASH_BYTES
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import NotFound
+from sca_service.kernel.postgres import in_time
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")

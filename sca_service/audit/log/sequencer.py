@@ -20,8 +20,8 @@ from sca_service.audit.log.checkpoint import Checkpoint
 from sca_service.audit.log.note import NoteSigner, add_signatures, sign
 from sca_service.audit.log.tiles import RightEdge, edge_tiles
 from sca_service.audit.merkle import leaf_hash
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.errors import ScaError
+from sca_service.kernel.postgres import POSTGRES_AWAY
 from sca_service.kernel.telemetry import (
     CHECKPOINT_AGE,
     EVENTS_SEQUENCED,

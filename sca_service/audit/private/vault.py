@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sca_service.audit.private import postgres_store
 from sca_service.audit.private.commitments import CommitmentBroken, Disclosure, PrivateValues
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.postgres import in_time
 from sca_service.kernel.secret import Secret
 
 _KEY_BYTES = 32

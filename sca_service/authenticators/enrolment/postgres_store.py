@@ -14,8 +14,8 @@ from sca_service.authenticators.enrolment.events import event_of
 from sca_service.authenticators.enrolment.replaced import Replaced
 from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType, Authorisation
 from sca_service.authenticators.postgres_store import AuthenticatorRow, row_of
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.errors import KeyAlreadyEnrolled
+from sca_service.kernel.postgres import in_time
 
 _LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 

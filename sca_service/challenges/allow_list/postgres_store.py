@@ -7,7 +7,7 @@ import asyncpg
 
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 from sca_service.limits.pumping.model import DAY_SECONDS, Entry, Subject
 from sca_service.policy.pumping import PumpingScope
 

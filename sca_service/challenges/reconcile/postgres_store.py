@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from sca_service.challenges.reconcile.model import Span, StoredChallenge, StoredEvent
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import POSTGRES_AWAY
 
 CHALLENGES_AT_ONCE = 500
 EVENTS_AT_ONCE = 2_000

@@ -9,8 +9,8 @@ import asyncpg
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, insert_events
 from sca_service.exemptions.rows import Occurrence
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 # The lock that assessments, authenticators and erasures take too.
 _LOCK_PAYER = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"

@@ -22,7 +22,7 @@ from sca_service.exemptions.postgres_store import SLOTS, locked_assessment
 from sca_service.exemptions.reports.figures import Key, Sums, is_remote
 from sca_service.exemptions.reports.fraud_rate import FraudRate
 from sca_service.exemptions.rows import AssessmentRow, AssessmentState, Occurrence
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 from sca_service.risk.model import MarkedKind, Standing
 from sca_service.risk.postgres_store import put_reports
 

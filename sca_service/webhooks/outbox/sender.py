@@ -14,9 +14,9 @@ import structlog
 
 from sca_service.audit.model import AuditEvent
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.postgres import POSTGRES_AWAY
 from sca_service.kernel.telemetry import WEBHOOK_ATTEMPTS, WEBHOOK_LAG
 from sca_service.policy.webhooks import WebhookPolicy
 from sca_service.webhooks.announcements import CHECKPOINT, Announcement, payload

@@ -11,7 +11,7 @@ from sca_service.audit.log import postgres_store as log_store
 from sca_service.audit.log.note import Signature
 from sca_service.audit.log.postgres_store import PublishedCheckpoint
 from sca_service.audit.log.tiles import TileId
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 _PUBLISHER_LOCK = 0x5CA_108
 

@@ -16,8 +16,8 @@ from sca_service.audit.log.postgres_store import PublishedCheckpoint
 from sca_service.audit.log.tiles import consistency_spans, root_over, tiles_of
 from sca_service.audit.log.witnesses.client import Http, Verdict, Witness, add_checkpoint
 from sca_service.audit.log.witnesses.postgres_store import WitnessStore
-from sca_service.kernel.connections import POSTGRES_AWAY
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.postgres import POSTGRES_AWAY
 from sca_service.kernel.telemetry import WITNESS_ANSWERS
 
 _SHORTEST_REST_SECONDS = 1.0

@@ -10,8 +10,8 @@ import asyncpg
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
 from sca_service.delivery.channels.push.model import MOST_SUBSCRIPTIONS, PushKind
-from sca_service.kernel.connections import in_time
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.postgres import in_time
 
 # The device may have been another payer's until now. What it pushes out are the payer's other devices, the one that
 # registered longest ago first; the payer's lock is held, so that parallel additions see each other.
