@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from sca_service.api.postgres_store import log_change
-from sca_service.kernel.connections import in_time
+from sca_service.kernel.postgres import in_time
 
 _VALID = """
     SELECT * FROM client_certificates WHERE ends_at IS NULL OR ends_at > now() ORDER BY client_id, created_at, id
