@@ -20,6 +20,7 @@ routes = App(name="routes", help="Which supplier carries a message.")
 texts = App(name="texts", help="The texts that payers read and hear.")
 alerts = App(name="alerts", help="Alerts: what cards' holders would be told.")
 reports = App(name="reports", help="What authorities are told: payments, exemptions and fraud.")
+compliance = App(name="compliance", help="What law and standards ask, and what answers it.")
 audit = App(name="audit", help="The audit log: prove it, read it, and erase what is personal beside it.")
 
 for group, name, place, what in (
@@ -80,10 +81,17 @@ for group, name, place, what in (
         "alerts_command:simulate",
         "Play balances and charges: what would be sent, and why.",
     ),
+    (
+        compliance,
+        "report",
+        "compliance_command:report",
+        "Write what law asks and what answers it, for this deployment.",
+    ),
+    (compliance, "pack", "compliance_command:pack", "Write the pack that RTS Art. 3 asks for."),
     (texts, "preview", "texts_command:preview", "Show every text as a handset would."),
 ):
     group.command(f"sca_service.{place}", name=name, help=what)
-for group in (clients, policy, keys, risk, routes, alerts, reports, texts, audit):
+for group in (clients, policy, keys, risk, routes, alerts, reports, texts, compliance, audit):
     app.command(group)
 
 
