@@ -17,10 +17,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test style types bench docs lock
+.PHONY: help install run test test-cluster style types bench docs lock
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 install: $(VENV)/installed ## set up .venv with the `sca` command
 
@@ -36,6 +36,10 @@ test: ## check style, types and import rules, then run every test (ARGS="-k lock
 		echo '» What failed is tried once more, by itself (a busy machine upsets some); races and crashes are not'; \
 		exec $(VENV)/bin/pytest --last-failed --last-failed-no-failures none --second-try -rp $(ARGS); \
 	}
+
+test-cluster: $(VENV)/installed-dev ## run the tests of the stores and the service on a cluster of six Valkeys
+	$(SAY) 'Tests of stores and service, on a cluster'
+	@SCA_TEST_REDIS=cluster $(VENV)/bin/pytest tests/stores tests/service $(ARGS)
 
 style: $(VENV)/installed-dev
 	$(SAY) 'Style (ruff) and import rules (import-linter)'

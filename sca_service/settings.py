@@ -63,6 +63,7 @@ from sca_service.kernel.custody.model import CustodySettings
 from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entrance
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.redis.address import RedisAddress
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.site import Site, read_site
 from sca_service.kernel.tracing.settings import TRACING_SETTINGS, TracingSettings, read_tracing
@@ -92,7 +93,6 @@ _AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
 _OPERATOR_KEY = "SCA_OPERATOR_KEY"
 _OF_OPERATORS = "SCA_CAMARA_CLIENT_SECRET"
 _PKCS11_PIN = "SCA_PKCS11_PIN"
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -251,7 +251,7 @@ def _checks_of_the_environment(environment: object, sandbox: object) -> dict[str
 
 def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
     return {
-        "redis.url: must be a redis://, rediss:// or unix:// URL": redis_url.startswith(_REDIS_SCHEMES),
+        "redis.url: must be a redis://, rediss:// or unix:// URL": _is_redis(redis_url),
         "postgres.url: must be a postgresql:// URL": postgres_url.startswith("postgresql://"),
     }
 
@@ -263,6 +263,14 @@ def _listening(content: Mapping[str, Any], *, is_sandbox: bool) -> dict[str, Any
         "port": content.get("port", 8080),
         "drain_seconds": content.get("drain_seconds", 0 if is_sandbox else 5),
     }
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        RedisAddress.parse(url)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _checks_of_the_api(issuer: str, listening: Mapping[str, Any], public_url: str) -> dict[str, bool]:

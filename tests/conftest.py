@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Bank, Deployment
+from tests.valkeys import ON_CLUSTER
 
 _TESTS = Path(__file__).parent
 _LONGEST = (
@@ -48,7 +49,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Whoever loses a race only sometimes may not try again."""
+    """Whoever loses a race only sometimes may not try again; and on a cluster there is no one server."""
+    if ON_CLUSTER and item.get_closest_marker("one_server"):
+        pytest.skip("needs the one Redis that it stops, floods or looks into as a whole")
     if item.config.getoption("--second-try") and item.get_closest_marker("race"):
         pytest.fail("failed before: a race or a crash is not tried again", pytrace=False)
 

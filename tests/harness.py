@@ -28,6 +28,7 @@ from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import Environment, shipped_policies
 from tests.ports import free_port
+from tests.valkeys import ON_CLUSTER, start_cluster
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 40.0
@@ -89,7 +90,7 @@ class Deployment:
 
     def start_stores(self) -> None:
         """Embedded Valkey and PostgreSQL, the schema, a keyring and the sandbox's clients."""
-        self.servers = start_servers(self.folder)
+        self.servers = start_cluster(self.folder) if ON_CLUSTER else start_servers(self.folder)
         migrate(self.servers.postgres.url)
         if not self.keyring_file.exists():
             write_keyring(self.keyring_file)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.redis.commands import Script
 
 _CLAIM = Script.read(Path(__file__).parent / "idempotency.lua")
 

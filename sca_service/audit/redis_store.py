@@ -44,9 +44,8 @@ class Outbox:
         return [(place, text) for place, (_, text) in entries]  # each has the one member `event`
 
     async def now_ms(self) -> int:
-        """The time by Redis, which also dates the places. Raises StoreUnavailable."""
-        seconds, microseconds = await self._redis.command("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        """The time by Redis, which also dates the places; of several servers by any. Raises StoreUnavailable."""
+        return await self._redis.now_ms()
 
     async def close(self) -> None:
         """Forget what is still to be forgotten."""

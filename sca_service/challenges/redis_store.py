@@ -24,8 +24,9 @@ from sca_service.challenges.model import (
 )
 from sca_service.challenges.script_input import UNSIGNED, KeptAnswer, NewChallenge
 from sca_service.delivery.model import Settlement
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.redis.commands import Script
 from sca_service.limits.model import Limit
 from sca_service.policy.model import LockoutPolicy, ResendPolicy
 
@@ -338,11 +339,10 @@ class ChallengeStore:
 
     async def lockout(self, payer: str) -> Lockout:
         """Where a payer stands (a block that is over counts as none)."""
-        (failures, blocked_until), (seconds, microseconds) = await asyncio.gather(
-            self._redis.command("HMGET", _lockout_key(payer), "failures", "blocked_until"),
-            self._redis.command("TIME"),
+        key = _lockout_key(payer)
+        (failures, blocked_until), now_ms = await asyncio.gather(
+            self._redis.command("HMGET", key, "failures", "blocked_until"), self._redis.now_ms(key)
         )
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         until = int(blocked_until or 0)
         return Lockout(int(failures or 0), until if until > now_ms else 0)
 

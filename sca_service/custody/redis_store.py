@@ -1,7 +1,6 @@
 """What the keyring's roots are still needed for in Redis: challenges, and answers under an Idempotency-Key."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -9,6 +8,7 @@ from sca_service.challenges.model import ChallengeId
 from sca_service.custody.model import UNREADABLE
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring, SealBroken
+from sca_service.kernel.redis.commands import Command
 
 _AT_ONCE = 1_000
 
@@ -32,7 +32,7 @@ class HotStore:
         Their codes are derived from that root, and what is personal about them was sealed under it.
         """
         counted: Counter[int] = Counter()
-        async for keys in self._keys("{p[0-9][0-9]}:challenge:*"):
+        async for keys in self._redis.find_keys("{p[0-9][0-9]}:challenge:*", at_once=_AT_ONCE):
             for key in keys:
                 challenge = ChallengeId.parse(key.rpartition(b":")[2].decode("ascii", "replace"))
                 counted[challenge.key_version if challenge else UNREADABLE] += 1
@@ -41,21 +41,11 @@ class HotStore:
     async def answers(self) -> dict[int, int]:
         """How many stored answers lie under each version. Raises StoreUnavailable."""
         counted: Counter[int] = Counter()
-        async for keys in self._keys("idempotency:*"):
-            for packed in await self._redis.command("MGET", *keys):
+        async for keys in self._redis.find_keys("idempotency:*", at_once=_AT_ONCE):
+            for packed in await self._redis.all([Command(("GET", key)) for key in keys]):
                 if packed and (sealed := _sealed(packed)):
                     counted[_version(sealed)] += 1
         return dict(counted)
-
-    async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        """The keys of this form, some at a time; one may come twice while Redis grows (SCAN)."""
-        cursor = b"0"
-        while True:
-            cursor, keys = await self._redis.command("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
-            if keys:
-                yield keys
-            if cursor == b"0":
-                return
 
 
 def _sealed(packed: bytes) -> str:

@@ -12,6 +12,7 @@ import redis.exceptions
 from sca_service.delivery.inbox import SentText
 from sca_service.delivery.supplier import Message
 from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.words import Channel, Occasion
 
@@ -35,14 +36,14 @@ class RedisDueSignal:
         """Listen until `stop` is set; a lost connection is made again."""
         while not stop.is_set():
             try:
-                async with self._redis.client.pubsub() as subscription:
+                async with await self._redis.subscription() as subscription:
                     await subscription.subscribe(CHANNEL)
                     while not stop.is_set():
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=0.5)
                         if message:
                             self._due.add(int(message["data"], 16))
                             self._heard.set()
-            except (redis.exceptions.RedisError, OSError):
+            except (redis.exceptions.RedisError, OSError, StoreUnavailable):
                 await asyncio.sleep(0.5)
 
     async def wait(self, seconds: float) -> set[int]:

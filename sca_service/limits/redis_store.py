@@ -8,8 +8,9 @@ from typing import Any
 
 import structlog
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ScaError, TooEarly
+from sca_service.kernel.redis.commands import Script
 from sca_service.limits.model import Limit, Spent, allowances
 
 _HERE = Path(__file__).parent

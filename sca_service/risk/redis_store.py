@@ -12,8 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from sca_service.kernel.connections import Command, RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.redis.commands import Command, Script
 from sca_service.policy.risk import LineQuestion, MemoryRule
 from sca_service.risk.memory import (
     AGENTS,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.redis.commands import Script
 from sca_service.policy.supply import BreakerRule
 from sca_service.routing.breaker import BreakerState, is_failure
 from sca_service.routing.model import Route, SendOutcome

@@ -18,6 +18,7 @@ from tests.architecture.leaks import Canaries
 from tests.faults.cuts import challenge_key, commits_held_back, restart
 from tests.harness import Bank, Deployment, code_in, wrong
 from tests.rude_server import RudeServer
+from tests.valkeys import raw_async_client
 
 CODES = 12
 PAYEE = "Zwitschervogel Kanarienhaus"
@@ -299,7 +300,7 @@ async def _report_and_list(bank: Bank) -> None:
 async def _fail_inside(deployment: Deployment, bank: Bank, challenges: list[tuple[str, str]]) -> None:
     """A state that cannot be read, and one whose seal is broken: faults of ours, logged as such."""
     (unreadable, code), (unsealed, other) = challenges[6:8]
-    redis: Any = Redis.from_url(deployment.servers.valkey.url)
+    redis: Any = raw_async_client(deployment.servers.valkey.url)
     try:
         packed = await redis.get(challenge_key(unsealed))
         assert b'"sealed":"A' in packed  # the version of its key
@@ -414,7 +415,7 @@ async def _kill_and_restart(deployment: Deployment, bank: Bank, challenges: list
         server.kill()
         assert (await bank.answer(challenges[9][0], challenges[9][1], _TRANSACTION)).status_code == 503
         server.start(deployment.folder / name)
-    redis: Any = Redis.from_url(deployment.servers.valkey.url)
+    redis: Any = raw_async_client(deployment.servers.valkey.url)
     await redis.execute_command("BGREWRITEAOF")
     await asyncio.sleep(0.5)
     await redis.execute_command("SAVE")
@@ -461,7 +462,7 @@ async def redis_dump(deployment: Deployment) -> bytes:
         b"zset": lambda redis, key: redis.zrange(key, 0, -1, withscores=True),
         b"stream": lambda redis, key: redis.xrange(key),
     }
-    redis: Any = Redis.from_url(deployment.servers.valkey.url)
+    redis: Any = raw_async_client(deployment.servers.valkey.url)
     try:
         parts = []
         async for key in redis.scan_iter("*", count=1000):

@@ -13,7 +13,6 @@ import pytest
 from joserfc import jws
 from joserfc.errors import BadSignatureError, SecurityWarning
 from joserfc.jwk import KeySet
-from redis.asyncio import Redis
 
 from sca_service.challenges import code
 from sca_service.challenges.model import ChallengeId
@@ -23,6 +22,7 @@ from sca_service.policy.model import Purpose
 from tests.device import asked, claims_of, enrolled
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu, wrong
 from tests.storeroom import let_expire
+from tests.valkeys import raw_async_client
 
 DIGEST = "sha256:" + "ab" * 32
 CODES = 100_000
@@ -283,7 +283,7 @@ async def test_4_4_each_block_is_longer_than_the_one_before(bank: Bank, service:
     lengths = []
     payer = service.keyring.pseudonym("payer", "bank", psu["id"])
     key = f"{{p{int(payer[:2], 16) % 64:02d}}}:lockout:{payer}"
-    async with Redis.from_url(service.servers.valkey.url) as redis:
+    async with raw_async_client(service.servers.valkey.url) as redis:
         for number in (1, 2, 3):
             await _blocked_payer(bank, psu, number=number)
             seconds, _ = await redis.time()

@@ -2,9 +2,8 @@
 
 import json
 
-from redis.asyncio import Redis
-
 from tests.harness import TRANSACTION, Bank, Deployment, unique_psu
+from tests.valkeys import raw_async_client
 
 
 async def test_22_2_a_credentials_are_masked_when_displayed(bank: Bank) -> None:
@@ -23,7 +22,7 @@ async def test_22_2_b_what_is_personal_is_not_stored_in_plain_text(bank: Bank, s
     psu = unique_psu()
     challenge = await bank.issue(psu=psu)
     code = await bank.code(psu["phone"])
-    async with Redis.from_url(service.servers.valkey.url) as redis:
+    async with raw_async_client(service.servers.valkey.url) as redis:
         stored = await redis.get(f"{{p{int(challenge['id'][4:6], 16):02d}}}:challenge:{challenge['id']}")
     assert stored is not None
     assert challenge["id"].encode() in stored

@@ -13,13 +13,13 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
 
 from sca_service.challenges.model import PARTITIONS, ChallengeState, Status, decode_state
 from sca_service.delivery.model import DeliveryStatus
 from sca_service.sandbox.mailbox import MAILBOX_FILE, Mailbox
 from tests.faults.traffic import Told
 from tests.harness import Deployment
+from tests.valkeys import raw_async_client
 
 _DRAINED_SECONDS = 60.0
 _GRACE_MS = 5_000
@@ -82,7 +82,7 @@ async def read(deployment: Deployment) -> Found:
     What is on record before it is acted on is so found by whoever finds the act, while a worker goes on working.
     """
     messages = _messages(deployment)
-    redis: Any = Redis.from_url(deployment.servers.valkey.url)
+    redis: Any = raw_async_client(deployment.servers.valkey.url)
     postgres = await asyncpg.connect(deployment.servers.postgres.url)
     try:
         hot, due, outbox = {}, set(), 0

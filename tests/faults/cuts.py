@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from redis import Redis
 
 from sca_service.challenges.model import ChallengeState, decode_state
 from sca_service.sandbox.server_process import launcher
 from tests.harness import PATIENCE_SECONDS, Deployment, Role, await_ready
+from tests.valkeys import raw_client
 
 _ROOT = Path(__file__).parents[2]
 _STARTED = ".starting"  # ends the name of what each role logs once it has its stores
@@ -131,7 +131,7 @@ def parents() -> dict[int, int]:
 
 def redis_of(deployment: Deployment) -> Any:
     """A connection to the deployment's Redis."""
-    return Redis.from_url(deployment.servers.valkey.url)
+    return raw_client(deployment.servers.valkey.url)
 
 
 def challenge_key(challenge: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sca_service.limits
-from sca_service.kernel.connections import Script
+from sca_service.kernel.redis.commands import Script
 from sca_service.limits.model import Limit, give_back, spend
 from tests.properties.line import Line
 from tests.storeroom import HEAD, new_challenge, new_payer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sca_service.kernel.connections import Script
+from sca_service.kernel.redis.commands import Script
 from sca_service.limits.pumping import redis_store
 from sca_service.limits.pumping.counters import MemoryCounters
 from sca_service.limits.pumping.model import Asked, Counts, Entry, Passed, Subject, budget, reason_against

@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.harness import Bank, Deployment
+from tests.valkeys import raw_async_client
 
 Script = Callable[..., Awaitable[None]]
 
@@ -42,6 +43,6 @@ async def script(bank: Bank) -> AsyncIterator[Script]:
 @pytest.fixture
 async def redis(service: Deployment) -> AsyncIterator[Redis]:
     """The store behind the service, to let time pass or to break something."""
-    client = Redis.from_url(service.servers.valkey.url, protocol=2)
+    client = raw_async_client(service.servers.valkey.url, protocol=2)
     yield client
     await client.aclose()

@@ -22,6 +22,7 @@ from tests.harness import PATIENCE_SECONDS, Bank, Deployment, unique_psu, wrong
 from tests.record import recorded
 from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
+from tests.valkeys import raw_async_client
 
 _CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 _ARTEFACTS = Path(__file__).parents[2] / ".artefacts"
@@ -171,7 +172,7 @@ async def bank(service: Deployment) -> AsyncIterator[Bank]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def redis(service: Deployment) -> AsyncIterator[Redis]:
     """The store behind the service, to let time pass."""
-    client = Redis.from_url(service.servers.valkey.url, protocol=2)
+    client = raw_async_client(service.servers.valkey.url, protocol=2)
     yield client
     await client.aclose()
 

@@ -28,6 +28,7 @@ from tests.generator import path
 from tests.harness import Bank, Deployment, Role, order, unique_psu
 from tests.service.situations import partition_tag
 from tests.service.test_races import ReadThenWriteStore, UnguardedRecorder
+from tests.valkeys import raw_async_client
 
 pytestmark = pytest.mark.race
 
@@ -103,7 +104,7 @@ async def _answers(
 ) -> AsyncIterator[tuple[DeviceAnswers, Core]]:
     """What answers are decided by, in this process: with parts that are broken on purpose, if told so."""
     settings = read_settings(service.config(service.api.port))
-    async with open_core(settings) as core, Redis.from_url(service.servers.valkey.url) as redis:
+    async with open_core(settings) as core, raw_async_client(service.servers.valkey.url) as redis:
         stores: dict[str, ChallengeStore] = {
             "script": core.store,
             "read, then write": _LookThenWriteStore(redis, core),
@@ -184,7 +185,7 @@ async def test_a_device_that_was_withdrawn_after_its_proof_approves_nothing(
     async with _answers(service, keeps=keeps) as (answers, core):
         known = await _known(core, device)
         await withdraw(bank, psu, device, verb)
-        async with Redis.from_url(service.servers.valkey.url) as redis:
+        async with raw_async_client(service.servers.valkey.url) as redis:
             tag = partition_tag(issued["id"])
             assert await redis.delete(f"{tag}:withdrawn:{device.id}") == 1
         if keeps:

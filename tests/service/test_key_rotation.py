@@ -21,6 +21,7 @@ from tests.generator import Generator, enrolled, login, pin_enrolled
 from tests.harness import TRANSACTION, Bank, Deployment, Role, unique_psu
 from tests.ports import free_port
 from tests.storeroom import eventually
+from tests.valkeys import raw_async_client
 
 pytestmark = [pytest.mark.long, pytest.mark.race]
 
@@ -49,7 +50,7 @@ async def pool(deployment: Deployment) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def redis(deployment: Deployment) -> AsyncIterator[Redis]:
     """Its Redis, to let a day pass."""
-    client = Redis.from_url(deployment.servers.valkey.url, protocol=2)
+    client = raw_async_client(deployment.servers.valkey.url, protocol=2)
     yield client
     await client.aclose()
 

@@ -35,6 +35,7 @@ from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu
 from tests.passkey import INSTRUMENT, SETTINGS, Passkey, enrolled, login, payment, post, start_api, verify
 from tests.service.test_races import ReadThenWriteStore, UnguardedRecorder
 from tests.soft_passkey import ORIGIN, base64url
+from tests.valkeys import raw_async_client
 from tests.volley import Post, Volley
 
 ANSWERS = 50
@@ -369,7 +370,7 @@ async def _answered_brokenly(service: Deployment, challenge: dict[str, Any], ans
     assert parsed is not None
     members = {name: value for name, value in challenge["transaction"].items() if name != "digest"}
     transaction = Transaction.from_canonical(msgspec.json.encode(members, order="sorted"))
-    async with open_core(settings) as core, Redis.from_url(service.servers.valkey.url) as redis:
+    async with open_core(settings) as core, raw_async_client(service.servers.valkey.url) as redis:
         store = LookThenWriteStore(redis, core)
         recorder = UnguardedRecorder(
             writer=core.writer, outbox=core.outbox, archive=core.archive, store=core.store

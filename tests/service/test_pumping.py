@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from sca_service.settings import shipped_policies
 from tests.harness import Bank, Deployment
 from tests.storeroom import eventually
+from tests.valkeys import raw_async_client
 
 SMS = [{"channel": "sms"}]
 FLOOR = 4
@@ -124,7 +124,7 @@ async def test_a_block_whose_event_was_lost_is_recorded_by_the_next_that_meets_i
     block = await block_of(desk, prefix)
     assert block is not None
     lost = f"evt_{secrets.token_hex(16)}"
-    redis = Redis.from_url(guarded.servers.valkey.url, protocol=2)
+    redis = raw_async_client(guarded.servers.valkey.url, protocol=2)
     await redis.hset(f"{{pumping}}:block-of:{block['id']}", mapping={"recorded": "0", "event": lost})
     for _ in range(2):
         assert (await shop.issue(psu=psu(prefix, 77), channels=SMS))["status"] == "refused"
@@ -264,7 +264,7 @@ async def test_what_is_allowed_outlives_a_loss_of_redis(guarded: Deployment, sho
     prefix = prefix_of_germany()
     form = {"scope": "prefix", "subject": prefix, "reason": "new staff", "days": 2}
     assert (await desk.http.post("/v1/allow-list", json=form)).status_code == 201
-    redis = Redis.from_url(guarded.servers.valkey.url, protocol=2)
+    redis = raw_async_client(guarded.servers.valkey.url, protocol=2)
     await redis.delete(*(await redis.keys("{pumping}:*")))
 
     async def is_back() -> bool:

@@ -34,6 +34,7 @@ from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import LockoutPolicy
 from sca_service.settings import read_settings
 from tests.harness import TRANSACTION, Bank, Deployment, Role, order, unique_psu, wrong
+from tests.valkeys import raw_async_client
 from tests.volley import Post, Volley
 
 pytestmark = pytest.mark.race
@@ -276,7 +277,7 @@ async def _broken_verifier(
     service: Deployment, kind: type[Recorder]
 ) -> AsyncIterator[tuple[Verifier, ReadThenWriteStore]]:
     settings = read_settings(service.config(service.api.port))
-    async with open_core(settings) as core, Redis.from_url(service.servers.valkey.url) as redis:
+    async with open_core(settings) as core, raw_async_client(service.servers.valkey.url) as redis:
         store = ReadThenWriteStore(redis, core)
         verifier = Verifier(
             policy=core.policy,

@@ -19,6 +19,7 @@ from sca_service.kernel.secret import Secret
 from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import Channel, ResendPolicy
+from tests.harness import Deployment
 from tests.storeroom import (
     CLIENT,
     HEAD,
@@ -31,6 +32,9 @@ from tests.storeroom import (
     new_payer,
     taken_up,
 )
+from tests.valkeys import raw_async_client
+
+pytestmark = pytest.mark.one_server
 
 STRUCTURAL = re.compile(r"\{p\d\d\}:(due|outbox)")
 KINDS = {
@@ -119,12 +123,14 @@ async def test_every_key_is_of_a_kind_that_is_known_here(played: RedisConnection
     assert kinds == KINDS
 
 
-async def test_all_that_a_script_touches_lies_on_one_slot(redis: RedisConnection) -> None:
+async def test_all_that_a_script_touches_lies_on_one_slot(
+    redis: RedisConnection, quiet_stores: Deployment
+) -> None:
     """Those named to it and those it finds by itself: a cluster runs every script."""
     await redis.command("FLUSHDB")
     calls: list[set[int]] = []
     inside = 0
-    async with redis.client.monitor() as monitor:
+    async with raw_async_client(quiet_stores.servers.valkey.url) as client, client.monitor() as monitor:
         await play(redis)
         await redis.command("ECHO", "that was all")
         async for seen in monitor.listen():

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from sca_service.audit.export.postgres_store import connect_reader
 from sca_service.audit.model import AuditEvent
@@ -24,6 +23,7 @@ from sca_service.kernel.ids import new_id
 from tests.harness import Deployment
 from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
+from tests.valkeys import raw_async_client
 
 Connection = asyncpg.Connection
 
@@ -59,7 +59,10 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
 
 
 async def _play(deployment: Deployment) -> dict[str, str]:
-    async with deployment.bank() as bank, Redis.from_url(deployment.servers.valkey.url, protocol=2) as redis:
+    async with (
+        deployment.bank() as bank,
+        raw_async_client(deployment.servers.valkey.url, protocol=2) as redis,
+    ):
         challenges = {}
         for status, bring in SITUATIONS.items():
             challenges[status] = (await bring(bank, redis))["id"]

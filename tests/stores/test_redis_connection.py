@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ConfigurationError, ScaError, StoreUnavailable
+from sca_service.kernel.redis.commands import Script
 from sca_service.sandbox.servers import ValkeyProcess
 from tests.faults.cuts import stopped
 from tests.harness import Deployment
 from tests.storeroom import new_payer
+
+pytestmark = pytest.mark.one_server
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from redis.crc import key_slot
 
 import sca_service.routing
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.redis.commands import Script
 from sca_service.policy.supply import BreakerRule
 from sca_service.policy.words import Channel
 from sca_service.routing.breaker import BreakerState

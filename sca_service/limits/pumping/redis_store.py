@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.redis.commands import Script
 from sca_service.limits.pumping.model import (
     DAY_SECONDS,
     Asked,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sca_service.delivery.channels.sms.smpp.receipts import Heard, MessageId
 from sca_service.delivery.supplier import Receipt, ReceiptStatus
-from sca_service.kernel.connections import RedisConnection, Script
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.redis.commands import Script
 
 EARLY_MS = 120_000
 """How long a receipt waits for the answer to its submit; the answer itself is waited for shorter."""
