@@ -14,7 +14,8 @@ from sca_service.api.certificates.registry import BindingRegistry
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
 from sca_service.kernel.clock import SystemClock
-from sca_service.kernel.errors import ConfigurationError, InvalidInput
+from sca_service.kernel.errors import ConfigurationError, InvalidInput, StoreUnavailable
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.settings import read_settings
 
 Result = TypeVar("Result")
@@ -162,14 +163,14 @@ def _with(config: Path, act: Callable[[_Registries], Awaitable[Result]]) -> Resu
 
     async def run() -> Result:
         try:
-            async with asyncpg.create_pool(settings.postgres_url, min_size=1, max_size=1) as pool:
+            async with await connect_postgres(settings.postgres_url, most_connections=1) as pool:
                 return await act(
                     _Registries(
                         ClientRegistry(ClientStore(pool), settings.keyring),
                         BindingRegistry(BindingStore(pool), SystemClock()),
                     )
                 )
-        except (OSError, asyncpg.PostgresError) as error:
+        except (OSError, asyncpg.PostgresError, StoreUnavailable) as error:
             raise ConfigurationError(f"the database cannot be used: {type(error).__name__}") from error
 
     return asyncio.run(run())

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 
 from sca_service.api.clients import ClientRegistry
 from sca_service.api.postgres_store import ClientStore
 from sca_service.dev import SANDBOX_CLIENTS, STOP_SECONDS
 from sca_service.kernel.keyring import Keyring, write_keyring
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
@@ -91,6 +91,10 @@ class Deployment:
     def start_stores(self) -> None:
         """Embedded Valkey and PostgreSQL, the schema, a keyring and the sandbox's clients."""
         self.servers = start_cluster(self.folder) if ON_CLUSTER else start_servers(self.folder)
+        self.furnish()
+
+    def furnish(self) -> None:
+        """The schema, a keyring and the sandbox's clients, in stores that run."""
         migrate(self.servers.postgres.url)
         if not self.keyring_file.exists():
             write_keyring(self.keyring_file)
@@ -190,7 +194,8 @@ class Deployment:
         return Bank(url or self.api.url, self.keys[client])
 
     async def _create_clients(self) -> dict[str, str]:
-        async with asyncpg.create_pool(self.servers.postgres.url, min_size=1, max_size=1) as pool:
+        pool = await connect_postgres(self.servers.postgres.url, most_connections=1)
+        async with pool:
             registry = ClientRegistry(ClientStore(pool), self.keyring)
             made = {
                 name: (await registry.create(name, list(scopes))).reveal()

@@ -34,6 +34,9 @@ _INSERT_ACCEPTANCES = """
 _SELECT_ACCEPTANCES = "SELECT challenge_id, event_id FROM acceptances WHERE challenge_id = ANY($1::text[])"
 _SELECT_ACCEPTANCE = "SELECT event_id FROM acceptances WHERE challenge_id = $1"
 
+_MARK = "SELECT pg_logical_emit_message(true, 'sca', '')"
+"""Writes a few bytes to the write-ahead log that nobody reads."""
+
 
 # In the order of the log; what has no index yet comes last.
 _STORY = """
@@ -92,6 +95,15 @@ async def copy_events(connection: Connection, events: Sequence[AuditEvent]) -> N
 async def insert_events(connection: Connection, events: Sequence[AuditEvent]) -> None:
     """Append events; one that is there already is left as it is, so a repeated commit changes nothing."""
     await connection.execute(_INSERT_EVENTS, *zip(*map(_row, events), strict=True))
+
+
+async def await_standby(connection: Connection) -> None:
+    """Have the commit of this transaction wait for the disk and for the standby, also when it has changed nothing.
+
+    What an earlier commit wrote may be here alone: it shows as soon as whoever waits for the standby gives up, and a
+    transaction that writes nothing waits for nothing.
+    """
+    await connection.execute(_MARK)
 
 
 async def claim_acceptances(connection: Connection, acceptances: Sequence[Acceptance]) -> set[Acceptance]:

@@ -77,7 +77,10 @@ class AuditWriter:
         """One transaction; `repeated` when some of the events were committed before, by whoever was quicker."""
         insert = postgres_store.insert_events if repeated else postgres_store.copy_events
         async with self._pool.acquire() as connection, connection.transaction():
-            return await self._write(connection, records, insert)
+            results = await self._write(connection, records, insert)
+            if repeated or not all(record.events for record in records):
+                await postgres_store.await_standby(connection)
+            return results
 
     async def _write(
         self, connection: postgres_store.Connection, records: Sequence[Record], insert: InsertEvents

@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 
 from sca_service.kernel.errors import StoreUnavailable
+from sca_service.kernel.primary import Primary
 
 _MIGRATION_LOCK = 0x5CA_0
 _HERE = Path(__file__).parent
@@ -28,7 +29,7 @@ def migrate(url: str) -> None:
 
 
 async def _locked(url: str) -> None:
-    connection = await asyncpg.connect(url)
+    connection = await Primary(url).connect()
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         await asyncio.to_thread(_upgrade, url)

@@ -2,11 +2,12 @@
 
 import asyncio
 
-import asyncpg
 from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from sca_service.kernel.primary import Primary
 
 
 def _run(connection: Connection) -> None:
@@ -19,7 +20,7 @@ async def _online() -> None:
     url = context.config.attributes["url"]
     # asyncpg reads the URL itself: SQLAlchemy would hand `?sslmode=` on as an argument that asyncpg does not have.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        "postgresql+asyncpg://", async_creator=Primary(url).connect, poolclass=NullPool
     )
     async with engine.connect() as connection:
         await connection.run_sync(_run)

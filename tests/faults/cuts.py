@@ -114,7 +114,11 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
 
 def postgres_pids(deployment: Deployment) -> list[int]:
     """The postmaster and all of its children."""
-    postmaster = deployment.servers.postgres.pid
+    return family(deployment.servers.postgres.pid)
+
+
+def family(postmaster: int) -> list[int]:
+    """A process and all of its children."""
     return [postmaster, *(pid for pid, parent in parents().items() if parent == postmaster)]
 
 

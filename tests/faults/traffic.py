@@ -50,11 +50,11 @@ class Heard:
 
 
 class Traffic:
-    """Four payers at a time, until `stop`. A class because it owns the thread."""
+    """Four payers at a time, until `stop`, at the first api or at `url`. A class because it owns the thread."""
 
-    def __init__(self, deployment: Deployment, *, seed: int) -> None:
+    def __init__(self, deployment: Deployment, *, seed: int, url: str = "") -> None:
         self.heard = Heard()
-        self._url = deployment.api.url
+        self._url = url or deployment.api.url
         self._key = deployment.keys["bank"]
         self._keyring = deployment.keyring
         self._chance = random.Random(seed)
