@@ -15,7 +15,7 @@ from tests.faults.postgres_pair import Pair, start_deployment
 from tests.faults.traffic import Traffic
 from tests.harness import Deployment
 
-pytestmark = [pytest.mark.long, pytest.mark.race]
+pytestmark = [pytest.mark.on_demand, pytest.mark.race]
 
 
 @pytest.fixture
