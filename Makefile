@@ -60,11 +60,18 @@ bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (lo
 docs: $(VENV)/installed ## write the pages under docs/ that come from the code
 	@exec $(VENV)/bin/sca docs $(ARGS)
 
+.PHONY: manifests
+manifests: $(VENV)/installed-dev .manifests/installed ## check k8s/ and the Dockerfile with tools of their own
+	$(SAY) 'Manifests (kustomize, kubernetes-validate, checkov), Dockerfile (hadolint), alerts (promtool)'
+	@PATH="$(CURDIR)/.manifests/bin:$$PATH" $(VENV)/bin/pytest -rs tests/architecture/test_manifests.py tests/architecture/test_manifest_tools.py $(ARGS)
+
 lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade takes the newest)
 	$(SAY) 'Resolving the packages for Python 3.11 and later'
 	@$(PIP) $(PINNED) -r requirements/lock.txt
 	@$(LOCK) pyproject.toml --group build --group dev -o requirements/dev.txt
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@$(LOCK) pyproject.toml --extra otlp -c requirements/dev.txt -o requirements/image.txt
+	@$(LOCK) --group manifests -o requirements/manifests.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
 
@@ -78,6 +85,13 @@ $(VENV)/installed: $(VENV)/place pyproject.toml requirements/build.txt requireme
 $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 	$(SAY) 'Installing the packages that the checks need, each checked against its hash'
 	@$(PIP) $(PINNED) -r requirements/dev.txt
+	@touch $@
+
+# Half a gigabyte that only `make manifests` needs, and whose packages fit no other's.
+.manifests/installed: $(VENV)/place requirements/manifests.txt
+	$(SAY) 'Installing the tools that check manifests, each checked against its hash'
+	@$(VENV)/bin/python -m venv --clear .manifests
+	@.manifests/bin/python -m pip install -qq $(PINNED) -r requirements/manifests.txt
 	@touch $@
 
 # Without one of them its tests are skipped, and the next `make test` tries again.

@@ -25,6 +25,8 @@ from sca_service.audit.log.sequencer import Sequencer
 from sca_service.audit.log.witnesses.client import Witness
 from sca_service.audit.log.witnesses.postgres_store import WitnessStore
 from sca_service.audit.log.witnesses.publisher import Publisher
+from sca_service.challenges.backlog.redis_store import BacklogStore
+from sca_service.challenges.backlog.watch import BacklogWatch
 from sca_service.challenges.model import PARTITIONS
 from sca_service.challenges.record import StateSource
 from sca_service.core import Core, log_signers, open_core
@@ -139,6 +141,7 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
             tasks.create_task(alert_dispatcher.run(stop))
             tasks.create_task(CardWatch(card_desk(core, alert_pool)).run(stop))
             tasks.create_task(drain.run(stop))
+            tasks.create_task(BacklogWatch(BacklogStore(core.redis), partitions).run(stop))
             for run in webhooks:
                 tasks.create_task(run(stop))
             tasks.create_task(announcer.keep_measuring(stop))

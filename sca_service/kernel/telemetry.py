@@ -16,6 +16,10 @@ CHALLENGES_ANSWERED = Counter("sca_challenges_answered", "Answers to challenges.
 DELIVERIES_SETTLED = Counter(
     "sca_deliveries_settled", "Deliveries by what became of them.", ["channel", "status"]
 )
+DELIVERIES_DUE = Gauge(
+    "sca_deliveries_due", "Challenges that are due for a worker, and which none has taken up."
+)
+DELIVERIES_DUE_SECONDS = Gauge("sca_deliveries_due_seconds", "How long the first of them has been due.")
 CHALLENGES_DECLINED = Counter("sca_challenges_declined", "Challenges that the payer said no to.", ["how"])
 ROUTES_CHOSEN = Counter(
     "sca_routes_chosen", "Routes chosen, by the first reason.", ["channel", "supplier", "reason"]

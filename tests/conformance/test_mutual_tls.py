@@ -4,11 +4,13 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from tests.certificates import Issued, TestAuthority, make_certificate
@@ -19,6 +21,7 @@ from tests.service.test_client_certificates import AUTHORITY, api, bound
 __all__ = ["api"]
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
+ROOT = Path(__file__).parents[2]
 CONFIGURATION = """
 defaults
     mode http
@@ -27,14 +30,19 @@ defaults
     timeout server 30s
 frontend banks
     bind 127.0.0.1:{port} ssl crt {server} ca-file {folder}/authority.pem verify optional
-    http-request del-header Client-Cert
-    http-request del-header Client-Cert-Chain
-    http-request set-header Client-Cert :%[ssl_c_der,base64]: if {{ ssl_c_used }}
     default_backend api
 backend api
+{rules}
     source 127.0.0.2
     server api 127.0.0.1:{api}
 """
+
+
+def rules() -> str:
+    """What the ingress of `k8s/overlays/production` says to its HAProxy."""
+    ingress = msgspec.yaml.decode((ROOT / "k8s/overlays/production/ingress.yaml").read_bytes())
+    said: str = ingress["metadata"]["annotations"]["haproxy-ingress.github.io/config-backend"]
+    return textwrap.indent(said, "    ")
 
 
 @pytest.fixture
@@ -44,7 +52,8 @@ def proxy(api: Role, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "authority.pem").write_bytes(AUTHORITY.issued.pem)
     configuration = tmp_path / "haproxy.cfg"
     configuration.write_text(
-        CONFIGURATION.format(port=port, server=server.path, folder=tmp_path, api=api.port), "utf-8"
+        CONFIGURATION.format(rules=rules(), port=port, server=server.path, folder=tmp_path, api=api.port),
+        "utf-8",
     )
     process = subprocess.Popen(["haproxy", "-db", "-f", str(configuration)], stderr=subprocess.PIPE)
     yield f"https://localhost:{port}"
