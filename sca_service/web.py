@@ -84,6 +84,7 @@ from sca_service.exemptions.reports.postgres_store import FraudStore
 from sca_service.kernel.addresses import Proxies
 from sca_service.kernel.stopping import Stop
 from sca_service.kernel.turns import Turns
+from sca_service.limits.calm import Calm
 from sca_service.limits.redis_store import LimitStore
 from sca_service.risk.assessor import Assessor
 from sca_service.risk.listings import Listings
@@ -117,7 +118,7 @@ def issuer(core: Core, assessor: Assessor) -> Issuer:
 
 def verifier(core: Core, assessor: Assessor) -> Verifier:
     """What verifies answers."""
-    keyring = core.settings.keyring
+    keyring, limits = core.settings.keyring, LimitStore(core.redis)
     return Verifier(
         policy=core.policy,
         keyring=keyring,
@@ -135,7 +136,8 @@ def verifier(core: Core, assessor: Assessor) -> Verifier:
         ),
         uses=core.generators(),
         assessor=assessor,
-        limits=LimitStore(core.redis),
+        limits=limits,
+        calm=Calm(limits, keyring),
         guard=core.pumping_guard(),
         traces=core.traces,
         clock=core.clock,

@@ -25,7 +25,7 @@ from sca_service.challenges.model import (
 from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers, Reply
-from sca_service.challenges.risk import Assessor, learn
+from sca_service.challenges.risk import Assessor, learn, learn_disowned
 from sca_service.challenges.signed import SignedAnswer, signed_answer
 from sca_service.challenges.spans import note_answer
 from sca_service.challenges.verify import as_archived
@@ -145,7 +145,7 @@ class DeviceAnswers:
             return _final(await self._state(device, challenge))
         outcome = await self._recorder.commit_answer(challenge, reply, private=proof.of(reply))
         if outcome is Outcome.APPROVED:
-            await learn(self._assessor, ChallengeView.open(reply.state, self._keyring))
+            learn(self._assessor, ChallengeView.open(reply.state, self._keyring))
         return DeviceOutcome(outcome, reply.state.attempts_left)
 
     def _judged(self, approval: Approval, state: ChallengeState) -> Verdict:
@@ -173,7 +173,7 @@ class DeviceAnswers:
         await self._recorder.commit(challenge.partition, reply, private=proof.of(reply))
         CHALLENGES_DECLINED.labels(reply.state.why).inc()
         if approval.reason is DeclineReason.NOT_ME:
-            await learn(self._assessor, ChallengeView.open(reply.state, self._keyring), is_disowned=True)
+            await learn_disowned(self._assessor, ChallengeView.open(reply.state, self._keyring))
         return _final(reply.state)
 
     async def _still(self, challenge: ChallengeId, before: ChallengeState) -> ChallengeState:

@@ -12,6 +12,7 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import EventMembers
 from sca_service.challenges.risk import RiskVerdict
 from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.batching import unheard
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring
@@ -87,15 +88,16 @@ class PumpingGuard:
             with suppress(StoreUnavailable):
                 await self._store.give_back(passed)
 
-    async def approved(self, view: ChallengeView) -> None:
-        """Learn from an approval: its line is known when the code came over it. Never raises StoreUnavailable."""
+    def approved(self, view: ChallengeView) -> None:
+        """Learn from an approval: its line is known when the code came over it. Never raises, and never waits."""
         number, arrived = view.private.number, view.state.newest_arrived
         if number is None or not any(step.channel.needs_phone for step in view.state.ladder):
             return
         ip = view.private.marks.ip if view.private.marks else None
         asked = asked_of(number, ip=ip or "", client=view.state.client, keyring=self._keyring)
         with suppress(StoreUnavailable):
-            await self._store.approve(asked, over_line=arrived is not None and arrived.channel.needs_phone)
+            over_line = arrived is not None and arrived.channel.needs_phone
+            unheard(self._store.approve(asked, over_line=over_line))
 
     def _stopped(self, verdict: RiskVerdict, reason: PumpingReason) -> RiskVerdict:
         """What is left without the channels that cost money; everything, where the guard only observes."""

@@ -1,8 +1,6 @@
 """Put on record what a script decided, before anybody hears of it."""
 
-import asyncio
 import contextlib
-from typing import Any
 
 from sca_service.audit.model import Acceptance, AuditEvent, Record, Snapshot
 from sca_service.audit.private.commitments import CommitmentBroken, PrivateValues
@@ -14,6 +12,7 @@ from sca_service.challenges.postgres_store import ChallengeArchive
 from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.challenges.signed import values_of
 from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.batching import unheard
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
@@ -79,7 +78,7 @@ class Recorder:
     def _release(self, state: ChallengeState) -> None:
         """Let the newest delivery go, without waiting for it: what is not released goes by its timer."""
         with contextlib.suppress(StoreUnavailable):
-            self._store.release(state).add_done_callback(_forget_failure)
+            unheard(self._store.release(state))  # a release that failed is no fault: the timer is the way out
 
     async def commit_event(self, event: AuditEvent) -> None:
         """Put one event on record that no script made. Raises StoreUnavailable."""
@@ -129,12 +128,6 @@ class StateSource:
         except (SealBroken, CommitmentBroken):  # the event goes on record all the same
             return None
         return personal_values(event.head.id, snapshot.payer, private)
-
-
-def _forget_failure(released: "asyncio.Future[Any]") -> None:
-    """A release that failed is no fault of anybody's: the delivery's own timer is the way out."""
-    if not released.cancelled():
-        released.exception()
 
 
 def _queued_by(reply: Reply) -> bool:

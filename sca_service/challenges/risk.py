@@ -1,14 +1,16 @@
 """What risk has to say of a challenge: assessed when it is issued, learned from when it is answered."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sca_service.authenticators.model import KnownLine
 from sca_service.challenges.model import Method
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.view import ChallengeView
+from sca_service.kernel.batching import unheard
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import LadderStep
@@ -27,8 +29,8 @@ class Assessor(Protocol):
     async def assess(self, order: RiskOrder) -> Assessed:
         """What applies, and what a policy on trial would say; the request is counted. Raises StoreUnavailable."""
 
-    async def approved(self, order: RiskOrder) -> None:
-        """Learn from an approval. Raises StoreUnavailable."""
+    def approved(self, order: RiskOrder) -> "asyncio.Future[Any]":
+        """Learn from an approval; the future is done when it is learned. Raises StoreUnavailable."""
 
     async def disowned(self, order: RiskOrder) -> None:
         """Remember that the payer says that somebody else made this request. Raises StoreUnavailable."""
@@ -84,17 +86,28 @@ def verdict_of(assessed: Assessed, method: Method, steps: Sequence[LadderStep]) 
     )
 
 
-async def learn(assessor: Assessor, view: ChallengeView, *, is_disowned: bool = False) -> None:
-    """Learn from how a challenge ended: approved, or disowned by the payer. Never raises StoreUnavailable."""
+def learn(assessor: Assessor, view: ChallengeView, transaction: Transaction | None = None) -> None:
+    """Learn from an approval, of the transaction where the answer named it. Never raises, and never waits."""
+    with suppress(StoreUnavailable):
+        unheard(assessor.approved(_answered_order(view, transaction)))
+
+
+async def learn_disowned(assessor: Assessor, view: ChallengeView) -> None:
+    """Learn from a payer who says that somebody else asked. Never raises StoreUnavailable."""
+    with suppress(StoreUnavailable):
+        await assessor.disowned(_answered_order(view, None))
+
+
+def _answered_order(view: ChallengeView, transaction: Transaction | None) -> RiskOrder:
     private = view.private
-    transaction = private.transaction
-    order = RiskOrder(
+    kept = private.transaction
+    if transaction is None and kept:
+        transaction = Transaction.from_canonical(kept.encode())
+    return RiskOrder(
         client=view.state.client,
         payer=view.state.payer,
         purpose=view.fixed.purpose,
         marks=private.marks or Marks(),
-        transaction=Transaction.from_canonical(transaction.encode()) if transaction else None,
+        transaction=transaction,
         phone=private.number,
     )
-    with suppress(StoreUnavailable):
-        await (assessor.disowned(order) if is_disowned else assessor.approved(order))

@@ -1,6 +1,5 @@
 """Answer a challenge: the one place with the control flow."""
 
-import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,12 +20,13 @@ from sca_service.challenges.risk import Assessor, learn
 from sca_service.challenges.spans import note_answer
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock
-from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable
+from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUnavailable, TooEarly
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.quota import Allowance
 from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
 from sca_service.kernel.tracing.traces import Traces
+from sca_service.limits.calm import Calm
 from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import Subjects, limits_on
@@ -94,12 +94,15 @@ class Verifier:
         uses: Uses,
         assessor: Assessor,
         limits: LimitStore,
+        calm: Calm,
         clock: Clock,
         guard: PumpingGuard | None = None,
         traces: Traces | None = None,
     ) -> None:
         self._traces = traces
         self._limits = limits
+        self._calm = calm
+        self._counts_answers = bool(policy.limits_on(LimitedAction.VERIFY))
         self._guard = guard
         self._assessor = assessor
         self._evaluator = evaluator
@@ -117,45 +120,68 @@ class Verifier:
         """Decide one answer: on record before it is told.
 
         Wrong answers count against the limits, so that no code is tried on one payer after another; what says nothing
-        of a code does not, and an approval takes a wrong one back (docs/decisions/0019). Raises InvalidInput when a
-        transaction is missing or not wanted, NotFound for an unknown or another client's challenge, TooEarly at a
-        limit, StoreUnavailable.
+        of a code does not, and an approval takes a wrong one back (docs/decisions/0019 and 0024). Raises InvalidInput
+        when a transaction is missing or not wanted, NotFound for an unknown or another client's challenge, TooEarly at
+        a limit, StoreUnavailable.
         """
         began_ns = self._traces.now_ns() if self._traces else 0
-        limits, known = await self._limits_on(caller, challenge)
-        spent = await self._limits.spend(limits)
+        if not self._counts_answers:
+            verified = await self._decide(caller, challenge, answer)
+        elif await self._calm.holds(caller.client):
+            verified = await self._verify_in_calm(caller, challenge, answer)
+        else:
+            verified = await self._verify_counted(caller, challenge, answer)
+        if self._traces:
+            note_answer(self._traces, began_ns, challenge.text, verified.outcome, caller.traceparent)
+        return verified
+
+    async def _verify_in_calm(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
+        """Look first, and count what is wrong before it is told: no limit is near."""
+        verified = await self._decide(caller, challenge, answer)
+        if verified.outcome is not Outcome.INCORRECT:
+            return verified
+        try:
+            spent = await self._limits.spend(self._limits_for(caller, verified.view))
+        except TooEarly:
+            self._calm.ends(caller.client)
+            raise
+        if spent.is_pressed:
+            self._calm.ends(caller.client)
+        return replace(verified, allowances=spent.allowances)
+
+    async def _verify_counted(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
+        """Count before it is looked at, and give back what was no guess: not one more is tried than a limit allows."""
+        known = await self._known(caller, challenge)
+        spent = await self._limits.spend(self._limits_for(caller, known))
         try:
             verified = await self._decide(caller, challenge, answer, known)
         except ScaError:  # nothing was told
             self._limits.give_back(spent.limits)
             raise
-        if self._traces:
-            note_answer(self._traces, began_ns, challenge.text, verified.outcome, caller.traceparent)
         if verified.outcome is Outcome.INCORRECT:
             return replace(verified, allowances=spent.allowances)
         self._limits.give_back(spent.limits, times=2 if verified.is_news else 1)
         return verified
 
-    async def _limits_on(
-        self, caller: Caller, challenge: ChallengeId
-    ) -> tuple[tuple[Limit, ...], ChallengeView | None]:
-        """The limits on an answer, and the challenge where it was read for them: it names an address and a device.
+    async def _known(self, caller: Caller, challenge: ChallengeId) -> ChallengeView | None:
+        """The challenge, where limits count by what only it tells. Raises StoreUnavailable, SealBroken."""
+        if not any(rule.scope in _OF_SIGNALS for rule in self._policy.limits_on(LimitedAction.VERIFY)):
+            return None
+        state = await self._store.get(challenge)
+        if state is None or state.client != caller.client:
+            return None
+        return ChallengeView.open(state, self._keyring)
 
-        Raises StoreUnavailable, SealBroken.
-        """
-        known = None
-        if any(rule.scope in _OF_SIGNALS for rule in self._policy.limits_on(LimitedAction.VERIFY)):
-            state = await self._store.get(challenge)
-            if state and state.client == caller.client:
-                known = ChallengeView.open(state, self._keyring)
+    def _limits_for(self, caller: Caller, known: ChallengeView | None) -> tuple[Limit, ...]:
+        """The limits on an answer to this challenge: it names an address and a device."""
         signals = (known.private.signals if known else None) or {}
         subjects = Subjects(
             client=caller.client, ip=signals.get("ip", ""), device=signals.get("device_id", "")
         )
-        return limits_on(self._policy, self._keyring, LimitedAction.VERIFY, subjects), known
+        return limits_on(self._policy, self._keyring, LimitedAction.VERIFY, subjects)
 
     async def _decide(
-        self, caller: Caller, challenge: ChallengeId, answer: Answer, known: ChallengeView | None
+        self, caller: Caller, challenge: ChallengeId, answer: Answer, known: ChallengeView | None = None
     ) -> Verified:
         if (challenge.purpose is Purpose.PAYMENT) != (answer.transaction is not None):
             needed = "is required: it is compared with the one the code was issued for (RTS Art. 5)"
@@ -199,18 +225,18 @@ class Verifier:
         told = self._told(outcome, reply.state, known)
         if outcome is not Outcome.APPROVED:
             return told
-        await self._note_use(challenge, told.view)
+        await self._note_use(challenge, told.view, answer)
         return replace(told, is_news=True)
 
-    async def _note_use(self, challenge: ChallengeId, view: ChallengeView) -> None:
+    async def _note_use(self, challenge: ChallengeId, view: ChallengeView, answer: Answer) -> None:
         """What an approval rested on, and what is learned from it: the route that carried the code, the payer's
-        authenticators, what the payer is used to. None of it is worth a failed answer.
+        authenticators, what the payer is used to. None of it is worth a failed answer; what Redis learns leaves
+        before the answer does, which does not wait for it.
         """
         state = view.state
+        learn(self._assessor, view, answer.transaction)
         if self._guard:
-            await asyncio.gather(learn(self._assessor, view), self._guard.approved(view))  # one pipeline
-        else:
-            await learn(self._assessor, view)
+            self._guard.approved(view)
         if carried := state.newest_arrived:
             self._conversions.converted(carried.supplier, carried.network)
         if challenge.digits == 0 or challenge.asks_pin:

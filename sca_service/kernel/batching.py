@@ -10,6 +10,17 @@ from typing import Any, Generic, TypeVar
 
 from sca_service.kernel.errors import StoreUnavailable
 
+
+def unheard(future: "asyncio.Future[Any]") -> None:
+    """Whatever comes of it, nobody waits for it: the event loop is not to print that it failed."""
+    future.add_done_callback(_looked_at)
+
+
+def _looked_at(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

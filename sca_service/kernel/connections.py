@@ -41,6 +41,10 @@ class RedisConnection:
         """As `call`, for those who need not wait. Raises StoreUnavailable when too many wait already."""
         return self._submit(Command.of(script, keys, arguments))
 
+    def submit_command(self, *arguments: str | bytes | int) -> "asyncio.Future[Any]":
+        """As `command`, for those who need not wait. Raises StoreUnavailable when too many wait already."""
+        return self._submit(Command(arguments))
+
     async def all(self, commands: Sequence[Command]) -> list[Any]:
         """Run these and return what each returns, for the price of one wait; those on one slot one after the other.
 

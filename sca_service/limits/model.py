@@ -80,10 +80,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was spent, to be given back when nothing comes of it, and what the caller may be told."""
+    """What was spent, to be given back when nothing comes of it, and what the caller may be told.
+
+    `is_pressed` claims that one of them is more than half spent.
+    """
 
     limits: tuple[Limit, ...] = ()
     allowances: tuple[Allowance, ...] = ()
+    is_pressed: bool = False
 
 
 def spend(limit: Limit, tat_ms: int, now_ms: int) -> Decision:
@@ -99,6 +103,11 @@ def give_back(limit: Limit, tat_ms: int, now_ms: int, *, times: int = 1) -> int:
     """What to keep when one that was spent is given back, or so many: 0 when nothing is spent any more."""
     left_ms = tat_ms - times * limit.spent_ms
     return left_ms if left_ms > now_ms else 0
+
+
+def is_pressed(limit: Limit, ahead_ms: int) -> bool:
+    """Whether it is more than half spent, so far ahead of the clock; `pressed.lua` holds the same."""
+    return 2 * ahead_ms > limit.room_ms
 
 
 def limits_for(policy: Policy, action: LimitedAction, scope: LimitScope, subject: str) -> tuple[Limit, ...]:

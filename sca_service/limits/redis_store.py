@@ -11,10 +11,12 @@ import structlog
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ScaError, TooEarly
 from sca_service.kernel.redis.commands import Script
-from sca_service.limits.model import Limit, Spent, allowances
+from sca_service.limits.model import Limit, Spent, allowances, is_pressed
 
 _HERE = Path(__file__).parent
-_SPEND, _GIVE_BACK = (Script.read(_HERE / f"{name}.lua") for name in ("spend", "give_back"))
+_SPEND, _GIVE_BACK = (
+    Script.read(_HERE / "pressed.lua", _HERE / f"{name}.lua") for name in ("spend", "give_back")
+)
 _NOTED_EVERY_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -34,6 +36,10 @@ class _Answer:
     def of(cls, limits: tuple[Limit, ...], reply: Sequence[int]) -> "_Answer":
         refusing = limits[reply[0] - 1] if reply[0] else None
         return cls(limits, refusing, reply[1], tuple(map(bool, reply[2::2])), tuple(reply[3::2]))
+
+    @property
+    def is_pressed(self) -> bool:
+        return any(map(is_pressed, self.limits, self.ahead_ms))
 
     @property
     def were_spent(self) -> tuple[Limit, ...]:
@@ -85,7 +91,7 @@ class LimitStore:
         for limit in limits:
             if limit not in spent:
                 self._note(limit)
-        return Spent(spent, tuple(told))
+        return Spent(spent, tuple(told), any(answer.is_pressed for answer in answers))
 
     def give_back(self, limits: Iterable[Limit], *, times: int = 1) -> None:
         """Give back what was spent, once or so many times, for nothing came of it. Never raises and never waits.
@@ -94,13 +100,16 @@ class LimitStore:
         """
         for group in _by_slot(limits):
             try:
-                given = self._redis.submit(
-                    _GIVE_BACK, _keys(group), [times * limit.spent_ms for limit in group]
-                )
+                numbers = [number for one in group for number in (times * one.spent_ms, one.room_ms)]
+                given = self._redis.submit(_GIVE_BACK, _keys(group), numbers)
             except ScaError:
                 log.warning("limit.not_given_back")
             else:
                 given.add_done_callback(_looked_at)
+
+    async def is_pressed(self, slot: str) -> bool:
+        """Whether any of the limits that lie together there is more than half spent. Raises StoreUnavailable."""
+        return bool(await self._redis.command("EXISTS", _pressed_key(slot)))
 
     def _note(self, limit: Limit) -> None:
         """Log that a limit is spent which only observes; a flood of requests is no flood of lines."""
@@ -122,12 +131,21 @@ def _by_slot(limits: Iterable[Limit]) -> list[tuple[Limit, ...]]:
 
 
 def _keys(group: Sequence[Limit]) -> list[str]:
-    return [
+    """A group lies in one slot, or is of one subject."""
+    slot = group[0].slot
+    return [*map(_key, group), *((_pressed_key(slot),) if slot else ())]
+
+
+def _pressed_key(slot: str) -> str:
+    return f"{{limit:{slot}}}:pressed"
+
+
+def _key(limit: Limit) -> str:
+    return (
         f"{{limit:{limit.slot}}}:{limit.name}:{limit.subject}"
         if limit.slot
         else f"{{limit:{limit.subject}}}:{limit.name}"
-        for limit in group
-    ]
+    )
 
 
 def _looked_at(given: "asyncio.Future[Any]") -> None:

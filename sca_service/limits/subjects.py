@@ -62,6 +62,11 @@ class Subjects:
         return keyring.pseudonym("number country", line.country)
 
 
+def answers_slot(keyring: Keyring, client: str) -> str:
+    """What the limits on a client's answers lie together under."""
+    return keyring.pseudonym("client", client)
+
+
 def limits_on(
     policy: Policy, keyring: Keyring, action: LimitedAction, subjects: Subjects
 ) -> tuple[Limit, ...]:
@@ -73,7 +78,7 @@ def limits_on(
     names = {scope: subjects.pseudonym(scope, keyring) for scope in {rule.scope for rule in rules}}
     slot = ""
     if rules and action is LimitedAction.VERIFY:
-        slot = names.get(LimitScope.CLIENT) or keyring.pseudonym("client", subjects.client)
+        slot = names.get(LimitScope.CLIENT) or answers_slot(keyring, subjects.client)
     found = []
     for rule in rules:
         subject = names[rule.scope]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.keyring import Keyring
@@ -12,7 +12,7 @@ from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
 from sca_service.risk.camara import LineDesk, NobodyAsked
-from sca_service.risk.facts import RiskOrder, facts_of, own_minor, subjects_of
+from sca_service.risk.facts import RiskOrder, facts_of, learned_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
 from sca_service.risk.redis_store import FailuresPlace, RiskStore, SubjectKind
 from sca_service.risk.score import assess_beside
@@ -70,10 +70,13 @@ class Assessor:
         facts = facts_of(order, subjects, memory, answers, amount_minor=amount_minor)
         return assess_beside(facts, self._policy.risk, self._policy.next_risk)
 
-    async def approved(self, order: RiskOrder) -> None:
-        """Learn from a request that the payer approved. Raises StoreUnavailable."""
-        await self._store.approved(
-            subjects_of(order, self._keyring),
+    def approved(self, order: RiskOrder) -> "asyncio.Future[Any]":
+        """Learn from a request that the payer approved.
+
+        Nobody has to wait for it: the future is done when Redis has heard. Raises StoreUnavailable.
+        """
+        return self._store.approved(
+            learned_of(order, self._keyring),
             amount_minor=self._amount_minor(order),
             location=order.marks.location,
         )

@@ -106,6 +106,25 @@ def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
     )
 
 
+def learned_of(order: RiskOrder, keyring: Keyring) -> Subjects:
+    """Of those that `subjects_of` names what an approval is learned from: nobody looks an address up for it."""
+    marks, payee = order.marks, _one_payee(order.transaction)
+    given = {
+        SubjectKind.DEVICE: marks.device_id or "",
+        SubjectKind.PAYEE: _account_text(payee) if payee else "",
+    }
+    return Subjects(
+        payer=order.payer,
+        others={
+            kind: keyring.pseudonym(f"risk {kind}", order.client, text)
+            for kind, text in given.items()
+            if text
+        },
+        agent=keyring.pseudonym("risk agent", order.client, marks.user_agent) if marks.user_agent else "",
+        country=marks.payer_country or marks.ip_country or "",
+    )
+
+
 def network_pseudonym(keyring: Keyring, client: str, network: str) -> str:
     """The pseudonym of an address or of a network, as `network_of` writes it."""
     return keyring.pseudonym(f"risk {SubjectKind.IP}", client, network)

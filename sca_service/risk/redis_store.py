@@ -158,10 +158,13 @@ class RiskStore:
         days = min(self._rule.subject_days, _MOST_COUNT_DAYS)
         return Command.of(_MEET, (_key(kind, name),), (when, days * _DAY_SECONDS, "", payer, ""))
 
-    async def approved(
+    def approved(
         self, subjects: Subjects, *, amount_minor: int | None, location: Location | None
-    ) -> None:
-        """Learn what the payer is used to; only what was approved is learned. Raises StoreUnavailable."""
+    ) -> "asyncio.Future[Any]":
+        """Learn what the payer is used to; only what was approved is learned.
+
+        Nobody has to wait for it: the future is done when Redis has heard. Raises StoreUnavailable.
+        """
         amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
         place = ("", "") if location is None else (f"{location.latitude:.2f}", f"{location.longitude:.2f}")
         names = {
@@ -173,7 +176,7 @@ class RiskStore:
         remembered = [
             part for prefix, name in names.items() if name for part in (prefix, name, MOST_REMEMBERED[prefix])
         ]
-        await self._redis.call(
+        return self._redis.submit(
             _LEARN,
             (_payer_key(subjects.payer),),
             (self._rule.payer_days * _DAY_SECONDS, amount, *place, *remembered),

@@ -5,7 +5,7 @@ passes in a millisecond, and the scripts run as they are.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +35,14 @@ class Line:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What an awaitable comes to."""
         return self._runner.run(work)
+
+    def heard(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """What comes of something that nobody has to wait for."""
+
+        async def waited() -> T:
+            return await begin()
+
+        return self.run(waited())
 
     def command(self, *arguments: str | bytes | int) -> Any:
         """What a command replies."""

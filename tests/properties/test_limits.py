@@ -14,7 +14,9 @@ from tests.properties.line import Line
 from tests.storeroom import HEAD, new_challenge, new_payer
 
 _HERE = Path(sca_service.limits.__file__).parent
-SPEND, GIVE_BACK = (Script.read(_HERE / f"{name}.lua") for name in ("spend", "give_back"))
+SPEND, GIVE_BACK = (
+    Script.read(_HERE / "pressed.lua", _HERE / f"{name}.lua") for name in ("spend", "give_back")
+)
 INTERVALS = st.integers(1, 100_000)
 WAITS = st.lists(st.integers(0, 200_000), min_size=1, max_size=12)
 SHAPES = st.lists(st.tuples(INTERVALS, st.integers(1, 4), st.booleans()), min_size=1, max_size=3)
@@ -119,7 +121,7 @@ def test_what_is_given_back_was_never_spent(
         line.let_pass(wait_ms)
         asked_ms, (tat_ms,) = line.now_ms(), kept(line, keys)
         if times:
-            line.run(line.redis.call(GIVE_BACK, keys, [times * limit.spent_ms]))
+            line.run(line.redis.call(GIVE_BACK, keys, [times * limit.spent_ms, limit.room_ms]))
         else:
             line.run(line.redis.call(SPEND, keys, numbers_of([limit])))
         answered_ms, (found_ms,) = line.now_ms(), kept(line, keys)

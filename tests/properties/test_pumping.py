@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import pytest
@@ -132,11 +133,11 @@ class Beside:
             case "known":
                 for other in range(5):
                     known = replace(one, line=f"{one.line}-{other}")
-                    self.line.run(self.store.approve(known, over_line=True))
+                    self.line.heard(partial(self.store.approve, known, over_line=True))
                     self.memory.approve(known, self.now)
             case "approve" | "push":
                 over_line = step.what == "approve"
-                self.line.run(self.store.approve(one, over_line=over_line))
+                self.line.heard(partial(self.store.approve, one, over_line=over_line))
                 self.memory.approve(one, self.now, over_line=over_line)
             case "give_back" if self.passed:
                 last = self.passed.pop()

@@ -3,6 +3,7 @@
 import secrets
 import statistics
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -169,7 +170,7 @@ def test_what_the_scripts_learn_is_what_a_model_learns(line: Line, learned: list
     for amount, device in learned:
         one = Subjects(payer, {SubjectKind.DEVICE: devices[device]})
         line.run(store.meet(one, amount_minor=amount))
-        line.run(store.approved(one, amount_minor=amount, location=None))
+        line.heard(partial(store.approved, one, amount_minor=amount, location=None))
     found = line.run(store.recall(Subjects(payer, {}))).payer
     amounts = [amount for amount, _ in learned]
     assert (found.requests_day, found.amount_day_minor) == (len(amounts), sum(amounts))

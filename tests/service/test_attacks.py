@@ -129,6 +129,17 @@ async def test_one_code_sprayed_from_one_address_ends_at_its_limit(town: Deploym
     assert statuses(elsewhere) == {200: 4}
 
 
+async def test_beyond_the_limit_the_right_code_is_refused_too(town: Deployment, bank: Bank) -> None:
+    """Or a spray would go on past its limit, and take each 429 for a wrong code. Both processes refuse."""
+    address, psu = an_address(), unique_psu()
+    mine = await bank.issue(**LOGIN, psu=psu, signals={"ip": address})
+    right = Post(f"/v1/challenges/{mine['id']}/verify", {"code": await bank.code(psu["phone"])})
+    assert statuses(await fired(town, guesses(await pending(bank, 20, ip=address)))) == {200: 10, 429: 10}
+    for url in urls(town):
+        assert statuses(await fired(town, [right], at=[url])) == {429: 1}
+    assert (await bank.get(mine["id"]))["status"] == "pending", "nothing of it was decided"
+
+
 async def test_one_device_with_many_addresses_ends_at_its_limit(town: Deployment, bank: Bank) -> None:
     """A rotating address does not help whom the bank knows by the device."""
     device = secrets.token_hex(8)

@@ -27,6 +27,7 @@ from sca_service.challenges.verify import Verifier
 from sca_service.core import Core, open_core
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.transaction import Transaction
+from sca_service.limits.calm import Calm
 from sca_service.limits.redis_store import LimitStore
 from sca_service.settings import read_settings
 from tests.device import Device
@@ -394,6 +395,7 @@ async def _answered_brokenly(service: Deployment, challenge: dict[str, Any], ans
             uses=core.generators(),
             assessor=core.assessor(),
             limits=LimitStore(core.redis),
+            calm=Calm(LimitStore(core.redis), core.settings.keyring),
             clock=core.clock,
         )
 

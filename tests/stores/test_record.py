@@ -23,6 +23,7 @@ from sca_service.kernel.errors import NotFound, ResendCooldown, StoreUnavailable
 from sca_service.kernel.money import Amount
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Payee, Transaction
+from sca_service.limits.calm import Calm
 from sca_service.limits.redis_store import LimitStore
 from sca_service.policy.model import AtLimit, Channel, LimitedAction, LimitRule, LimitScope, Purpose
 from sca_service.settings import read_settings
@@ -76,6 +77,7 @@ class Bench:
                 uses=core.generators(),
                 assessor=core.assessor(),
                 limits=limits,
+                calm=Calm(limits, core.settings.keyring),
                 clock=core.clock,
             ),
             follower=Follower(

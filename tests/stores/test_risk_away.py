@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from sca_service.challenges.redis_store import ChallengeStore
-from sca_service.challenges.risk import learn
+from sca_service.challenges.risk import learn, learn_disowned
 from sca_service.challenges.view import ChallengeView
 from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.desk import ExemptionDesk
@@ -66,4 +66,7 @@ async def test_what_cannot_be_learned_fails_no_answer(
     state = await office.store.get(challenge)
     assert state is not None
     view = ChallengeView.open(state, keyring)
-    await learn(away, view, is_disowned=is_disowned)
+    if is_disowned:
+        await learn_disowned(away, view)
+    else:
+        learn(away, view)

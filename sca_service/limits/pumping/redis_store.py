@@ -4,6 +4,7 @@ They lie on one hash slot, so that one script decides about all subjects of a me
 that never approved. Which lines have approved lies on a slot for each, under pseudonyms.
 """
 
+import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -88,26 +89,22 @@ class PumpingStore:
         why = await self._redis.call(_STANDING, keys, ())
         return PumpingReason(why.decode()) if why else None
 
-    async def approve(self, asked: Asked, *, over_line: bool) -> None:
+    def approve(self, asked: Asked, *, over_line: bool) -> "asyncio.Future[Any]":
         """Count an approval; `over_line` when its code came over the line, which is known from now on.
 
-        Raises StoreUnavailable.
+        Nobody has to wait for it: the future is done when Redis has heard. Raises StoreUnavailable.
         """
+        heard = []
         if over_line:
             seconds = self._policy.known_days * DAY_SECONDS
-            known = self._redis.command("SET", _line_key(asked.line), 1, "EX", seconds)
-        else:
-            known = None
+            heard.append(self._redis.submit_command("SET", _line_key(asked.line), 1, "EX", seconds))
         arguments: list[str | int] = [int(over_line)]
         for subject in asked.subjects:
             arguments += [
                 kept_seconds(subject.scope, self._policy),
                 int(counts_all_approvals(subject.scope)),
             ]
-        counted = self._redis.submit(_APPROVE, _counted_keys(asked), arguments)
-        if known is not None:
-            await known
-        await counted
+        return asyncio.gather(*heard, self._redis.submit(_APPROVE, _counted_keys(asked), arguments))
 
     async def forget_line(self, line: str) -> None:
         """Know a line no more, as of a payer who is erased (GDPR Art. 17). Raises StoreUnavailable."""
