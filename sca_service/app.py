@@ -90,9 +90,10 @@ async def run_api(settings: Settings, stop: Stop) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(directory.keep_fresh(ended))
             await core.announcer("api").announce(core.policy.digest, core.settings.keyring)
+            application = web_application(core, directory, mailbox, stop)
             _collect_seldom()
             log.info("api.starting", url=settings.api_url)
-            await serve(web_application(core, directory, mailbox, stop), settings, stop)
+            await serve(application, settings, stop)
             ended.set()
 
 
