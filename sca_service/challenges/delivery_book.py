@@ -25,7 +25,8 @@ from sca_service.delivery.model import (
     Settlement,
     owner_of,
 )
-from sca_service.delivery.render import message_text, message_values, sms_segments
+from sca_service.delivery.own_text import OwnText
+from sca_service.delivery.render import message_text, message_values, own_message, sms_segments
 from sca_service.delivery.supplier import FailureReason, Message
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
@@ -182,7 +183,9 @@ class ChallengeBook:
         derived = code.derive(self._keyring, challenge, state.digest) if challenge.digits else Secret("")
         lifetime_minutes = max((state.expires_at - state.created_at) // 60_000, 1)
         text = Secret(private.message_shown)  # what wakes a device that signs carries no code
-        if challenge.digits:
+        if private.own_text:
+            text = own_message(OwnText(private.own_text), derived)
+        elif challenge.digits:
             text = message_text(
                 self._policy.texts,
                 purpose=challenge.purpose,

@@ -68,6 +68,16 @@ class Follower:
         fresh = await asyncio.gather(*(self._freshest(state) for state in states))
         return [ChallengeView.open(state, self._keyring) for state in fresh]
 
+    async def newest(self, client: str, psu_id: str) -> ChallengeView | None:
+        """A payer's newest challenge in whatever state, None without one. Raises StoreUnavailable, SealBroken."""
+        payer = self._keyring.pseudonym("payer", client, psu_id)
+        for challenge in reversed(await self._store.pending_of(payer)):
+            state = await self._store.get(challenge)
+            if state is not None and state.client == client and state.status is Status.PENDING:
+                return ChallengeView.open(state, self._keyring)
+        found = await self.page(ChallengeFilter(client=client, payer=payer), most=1)
+        return found[0] if found else None
+
     async def step(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
         """Send over the next channel now; the code stays the same.
 

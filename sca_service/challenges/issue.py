@@ -29,10 +29,10 @@ from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers
 from sca_service.challenges.risk import Assessor, RiskVerdict, order_at_issue, verdict_of
 from sca_service.challenges.script_input import NewChallenge
+from sca_service.challenges.shown import text_shown
 from sca_service.challenges.spans import note_issue, note_risk
 from sca_service.challenges.steps import steps_of
 from sca_service.challenges.view import ChallengeView
-from sca_service.delivery.render import message_shown
 from sca_service.kernel.errors import InvalidInput, StoreUnavailable, TooEarly
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
@@ -169,7 +169,7 @@ class Issuer:
                 state=state,
                 event=_issued_members(state, fixed, commitments, risk.members),
                 lifetime_ms=lifetime_seconds * 1000,
-                most_pending=self._policy.most_pending,
+                most_pending=1 if order.supersedes else self._policy.most_pending,
                 most_failures=self._policy.lockout.most_failures,
                 limits=payer_limits,
                 pushes=self._pushes(order),
@@ -342,7 +342,7 @@ class Issuer:
         return Private(
             psu_id=order.psu_id,
             locale=order.locale,
-            message_shown=message_shown(self._policy.texts, order.purpose, order.locale, order.transaction),
+            message_shown=text_shown(self._policy, order),
             phone=line.e164 if line else None,
             phone_masked=line.masked if line else None,
             phone_range=PhoneRange(line.country, line.kind, line.calling_code) if line else None,
@@ -355,6 +355,7 @@ class Issuer:
             passkey_request=question.passkey_request,
             payment_request=question.payment_request,
             marks=None if order.marks == Marks() else order.marks,
+            own_text=order.text.template if order.text else "",
         )
 
     def _session(self, caller: Caller, order: ChallengeOrder) -> str:

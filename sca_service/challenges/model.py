@@ -212,7 +212,10 @@ class PhoneRange(NamedTuple):
 
 
 class Private(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is personal about a challenge; at rest only ever sealed."""
+    """What is personal about a challenge; at rest only ever sealed.
+
+    `own_text` is the client's own text with a place for the code, empty where the policy's is sent.
+    """
 
     psu_id: str
     locale: str
@@ -229,6 +232,7 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     passkey_request: str | None = None
     payment_request: str | None = None
     marks: Marks | None = None
+    own_text: str = ""
 
     @property
     def number(self) -> PhoneNumber | None:

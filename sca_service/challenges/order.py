@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sca_service.challenges.elements import Presented
 from sca_service.challenges.model import Element, Method
+from sca_service.delivery.own_text import OwnText
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import Channel, Purpose
@@ -32,7 +33,8 @@ class ChallengeOrder:
     """What a client asks for, parsed: every value is already right in itself.
 
     `proves_line` claims that the answer is to prove a phone line which is being enrolled: `phone` is that line, and
-    nothing but its possession is established.
+    nothing but its possession is established. `text` is the client's own, for a code that is for no payment.
+    `supersedes` claims that no older challenge of the payer stays pending beside it.
     """
 
     psu_id: str
@@ -50,6 +52,8 @@ class ChallengeOrder:
     instrument: Instrument | None = None
     marks: Marks = field(default_factory=Marks)
     proves_line: bool = False
+    text: OwnText | None = None
+    supersedes: bool = False
 
     @property
     def digest(self) -> str:

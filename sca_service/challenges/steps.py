@@ -32,6 +32,8 @@ def steps_of(order: ChallengeOrder, ladder: Ladder, line: PhoneNumber | None) ->
         raise InvalidInput.at(
             "/psu/phone", "the policy does not take a number from the client for this purpose"
         )
+    if order.text is not None:
+        _fits_text(order, steps)
     if line is None and any(step.channel.needs_phone for step in steps):
         raise InvalidInput.at("/psu/phone", "is needed for these channels: no phone line is enrolled")
     if (
@@ -41,6 +43,16 @@ def steps_of(order: ChallengeOrder, ladder: Ladder, line: PhoneNumber | None) ->
     ):
         raise InvalidInput.at("/psu/phone", "cannot receive text messages; use voice only")
     return steps
+
+
+def _fits_text(order: ChallengeOrder, steps: Sequence[LadderStep]) -> None:
+    """Raises InvalidInput where the policy's text is what has to be shown, or said."""
+    if order.purpose is Purpose.PAYMENT:
+        raise InvalidInput.at(
+            "/text", "a payment's text says amount and payee (RTS Art. 5(1)(a)): the policy's"
+        )
+    if any(step.channel is not Channel.SMS for step in steps):
+        raise InvalidInput.at("/channels", "a text of your own is sent by SMS only")
 
 
 def _wake_up(order: ChallengeOrder, ladder: Ladder) -> tuple[LadderStep, ...]:

@@ -10,6 +10,7 @@ from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_sym
 from babel.units import format_unit
 
 from sca_service.delivery.gsm import is_gsm, segments
+from sca_service.delivery.own_text import OwnText
 from sca_service.kernel.money import Amount
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Payee, Transaction
@@ -88,6 +89,11 @@ def message_text(
     if channel is Channel.SMS:
         return Secret(_sms(texts, template, values, transaction, locale))
     return Secret(template.fill(values | _values(transaction, locale, _CUT)))
+
+
+def own_message(text: OwnText, code: Secret[str]) -> Secret[str]:
+    """The client's own text with the code in its place; what is filled in is not looked at again."""
+    return Secret(text.template.replace(OwnText.PLACE, code.reveal()))
 
 
 def message_values(

@@ -210,14 +210,25 @@ class InvalidProof(ScaError):
 
 
 class TooEarly(ScaError):
-    """A limit or a cool-down says: not yet. `retry_after_seconds` says when, `allowances` how limits stand."""
+    """A limit or a cool-down says: not yet. `retry_after_seconds` says when, `allowances` how limits stand.
+
+    `limit` names the policy's limit that refused, where it is none of the payer's own.
+    """
 
     code = "rate-limited"
     title = "Too many requests"
     meaning = "A limit of the policy is spent; `Retry-After` says in how many seconds one more is allowed."
 
-    def __init__(self, detail: str, retry_after_seconds: int, allowances: tuple[Allowance, ...] = ()) -> None:
+    def __init__(
+        self,
+        detail: str,
+        retry_after_seconds: int,
+        allowances: tuple[Allowance, ...] = (),
+        *,
+        limit: str = "",
+    ) -> None:
         super().__init__(detail)
+        self.limit = limit
         self.retry_after_seconds = retry_after_seconds
         self.allowances = allowances
 

@@ -9,7 +9,7 @@ from typing import Final
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from sca_service.kernel.errors import InvalidInput
+from sca_service.kernel.errors import InvalidInput, Mistake
 
 MOST_CHARACTERS: Final = 40
 """The longest spelling that is looked at: 15 digits (E.164), a separator after each, and `tel:`."""
@@ -47,6 +47,10 @@ _KINDS: Final = {
     PhoneNumberType.PERSONAL_NUMBER: NumberKind.OTHER,
 }
 """Kinds not listed are no payer's line: premium, shared cost, toll free, pager, UAN, voicemail, unknown."""
+
+
+class ServiceNumber(InvalidInput):
+    """A number of a country's plan that is no payer's line: premium, shared cost, toll free, pager, UAN, voicemail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,6 @@ def _parse(text: str) -> PhoneNumber:
         raise InvalidInput.at("", "must be a valid phone number of a country")
     kind = _KINDS.get(number_type)
     if kind is None:
-        raise InvalidInput.at("", "must be a mobile or landline number, not a service number")
+        raise ServiceNumber(Mistake("", "must be a mobile or landline number, not a service number"))
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     return PhoneNumber(e164=e164, country=country, kind=kind, calling_code=str(number.country_code))

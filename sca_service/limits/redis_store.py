@@ -87,7 +87,7 @@ class LimitStore:
             worst = max(refusals, key=lambda answer: answer.wait_ms)
             assert worst.refusing is not None  # noqa: S101 - asked above
             detail = f"the limit {worst.refusing.name} is spent"
-            raise TooEarly(detail, -(-worst.wait_ms // 1000), tuple(told))
+            raise TooEarly(detail, -(-worst.wait_ms // 1000), tuple(told), limit=worst.refusing.name)
         for limit in limits:
             if limit not in spent:
                 self._note(limit)
