@@ -32,7 +32,13 @@ SANDBOX_FILE = "sandbox.json"
 DEFAULT_PORT = 8080
 ROLES = ("api", "worker", "log")
 SANDBOX_CLIENTS: Mapping[str, tuple[Scope, ...]] = {
-    "bank": (Scope.CHALLENGES, Scope.AUTHENTICATORS, Scope.EXEMPTIONS, Scope.ANALYTICS),
+    "bank": (
+        Scope.CHALLENGES,
+        Scope.AUTHENTICATORS,
+        Scope.EXEMPTIONS,
+        Scope.ANALYTICS,
+        Scope.ONE_TIME_PASSWORD_SMS,
+    ),
     "issuer": (Scope.ALERTS, Scope.ANALYTICS),
     "auditor": (Scope.AUDIT,),
     "operator": (Scope.ADMIN, Scope.ANALYTICS),

@@ -37,6 +37,8 @@ A file (`--config`, TOML)::
     origins = ["https://pay.bank.example"]  # of the pages that may ask for them
     [clients]                           # left out: API keys alone say who calls
     certificate_proxies = ["10.1.0.7"]  # whose Client-Cert is believed (docs/clients.md)
+    [compat]                            # left out: no other service's API is answered
+    facades = ["camara"]                # which are (docs/compat.md)
     [tracing]                           # left out: there are no traces
     endpoint = "https://…/v1/traces"    # a collector's (OTLP over HTTP); ratio = 0.1 traces a tenth of the challenges
     [sandbox]                           # refused in production
@@ -62,6 +64,7 @@ from sca_service.kernel.custody.envelope import unwrap
 from sca_service.kernel.custody.model import CustodySettings
 from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entrance
 from sca_service.kernel.errors import ConfigurationError
+from sca_service.kernel.facades import FACADE_SETTINGS, Facades, read_facades
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.redis.address import RedisAddress
 from sca_service.kernel.secret import Secret
@@ -74,7 +77,7 @@ _KNOWN: dict[str, frozenset[str]] = {
         {
             *("environment", "issuer", "policies", "keyring", "log_level"),
             *("redis", "postgres", "api", "metrics", "log", "custody", "passkeys"),
-            *("clients", "tracing", "sandbox"),
+            *("clients", "compat", "tracing", "sandbox"),
         }
     ),
     "redis": frozenset({"url"}),
@@ -85,6 +88,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "custody": frozenset({"deployment", "pkcs11_module", "pkcs11_slot", "aws_region", "aws_endpoint"}),
     "passkeys": frozenset({"rp_id", "origins"}),
     "clients": ENTRANCE_SETTINGS,
+    "compat": FACADE_SETTINGS,
     "tracing": TRACING_SETTINGS,
     "sandbox": frozenset({"folder"}),
 }
@@ -130,6 +134,7 @@ class Settings:
     site: Site | None = None
     trusted_proxies: tuple[Network, ...] = ()
     entrance: Entrance = field(default_factory=Entrance)
+    facades: Facades = field(default_factory=Facades)
     tracing: TracingSettings | None = None
     drain_seconds: float = 0
 
@@ -213,6 +218,7 @@ def _read_elsewhere(sections: Mapping[str, Mapping[str, Any]], mistakes: list[st
     return {
         "site": read_site(sections["passkeys"], mistakes),
         "entrance": read_entrance(sections["clients"], mistakes),
+        "facades": read_facades(sections["compat"], mistakes),
         "tracing": read_tracing(sections["tracing"], mistakes),
     }
 

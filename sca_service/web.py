@@ -81,6 +81,7 @@ from sca_service.exemptions.desk import ExemptionDesk
 from sca_service.exemptions.postgres_store import AssessmentStore
 from sca_service.exemptions.reports.fraud import FraudFigures
 from sca_service.exemptions.reports.postgres_store import FraudStore
+from sca_service.facades import facade_dependencies, facade_routes
 from sca_service.kernel.addresses import Proxies
 from sca_service.kernel.stopping import Stop
 from sca_service.kernel.turns import Turns
@@ -227,8 +228,9 @@ def web_application(
         "readiness": operation_routes.until_stopped(lambda: readiness(core), stop),
         **_desk(core, door),
         **_exemptions(core, assessor),
+        **facade_dependencies(core, issuer(core, assessor), verifier(core, assessor)),
     }
-    routes = _routes()
+    routes = [*_routes(), *facade_routes(core.settings.facades)]
     if mailbox and (folder := core.settings.sandbox_folder):
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]

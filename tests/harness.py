@@ -21,6 +21,7 @@ import httpx
 from sca_service.api.clients import ClientRegistry
 from sca_service.api.postgres_store import ClientStore
 from sca_service.dev import SANDBOX_CLIENTS, STOP_SECONDS
+from sca_service.kernel.facades import Facade
 from sca_service.kernel.keyring import Keyring, write_keyring
 from sca_service.kernel.postgres import connect_postgres
 from sca_service.migrations import migrate
@@ -122,6 +123,7 @@ class Deployment:
             f"redis.url = {json.dumps(self.servers.valkey.url)}",
             f"postgres.url = {json.dumps(self.servers.postgres.url)}",
             f"api.port = {port}",
+            f"compat.facades = {json.dumps(list(Facade))}",
         ]
         if self.environment is Environment.SANDBOX:
             lines.append('sandbox.folder = "."')

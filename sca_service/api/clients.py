@@ -44,6 +44,7 @@ class Scope(StrEnum):
     ANALYTICS = "analytics"
     AUDIT = "audit"
     ADMIN = "admin"
+    ONE_TIME_PASSWORD_SMS = "one-time-password-sms:send-validate"  # noqa: S105 - CAMARA's word for what its facade does
 
 
 @dataclass(frozen=True, slots=True)

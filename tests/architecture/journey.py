@@ -39,6 +39,7 @@ _TEXTS = {
     "presented": "Q0FALSCHX7",  # a code that is no challenge's
     "dedupe": "abo-gelbfeder-dezember",
     "url": "konto-gelbfeder-aufladen",
+    "text": "Zugang zur Voliere Gelbfeder",
 }
 _TRANSACTION = {
     "amount": {"currency": "EUR", "amount": "49.99"},
@@ -96,6 +97,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _answer_in_all_ways(bank, challenges)
         await _send_bad_input(bank, challenges)
         await _report_and_list(bank)
+        await _call_facades(bank, left)
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
         await _tell_of_cards(deployment, bank)
@@ -262,6 +264,31 @@ async def _send_bad_input(bank: Bank, challenges: list[tuple[str, str]]) -> None
     assert (
         await bank.http.get("/v1/challenges", headers={"Authorization": f"Bearer {code}"})
     ).status_code == 401
+
+
+async def _call_facades(bank: Bank, left: Leftovers) -> None:
+    """A code through CAMARA, in the application's own words: wrong, right and again; and bodies that are refused."""
+    send, validate = (f"/one-time-password-sms/v1/{call}-code" for call in ("send", "validate"))
+    said = {"message": f"{_TEXTS['text']}: {{{{code}}}}"}
+    authentication, code = await _facade_code(bank, send, said)
+    left.codes.add(code)
+    for presented, status in ((wrong(code), 400), (code, 204), (code, 400), (f"{code}{code}", 400)):
+        body = {"authenticationId": authentication, "code": presented}
+        response = await bank.http.post(validate, json=body)
+        assert response.status_code == status, response.text
+    for members in ({"phoneNumber": f"{_spelled(501)}x"}, {"message": f"{_TEXTS['text']}\x00{{{{code}}}}"}):
+        body = said | {"phoneNumber": _spelled(501)} | members
+        assert (await bank.http.post(send, json=body)).status_code == 400
+
+
+async def _facade_code(bank: Bank, send: str, said: dict[str, str]) -> tuple[str, str]:
+    """What names a code that begins with 0, and the code: sent to one number after another."""
+    for number in range(501, 1000, 3):
+        sent = await bank.http.post(send, json=said | {"phoneNumber": _spelled(number)})
+        code = code_in((await bank.message(_spelled(number)))["text"])
+        if code.startswith("0"):
+            return sent.json()["authenticationId"], code
+    raise AssertionError("no code that begins with 0")
 
 
 async def _report_and_list(bank: Bank) -> None:

@@ -1,0 +1,30 @@
+"""Which other services' APIs this one answers beside its own: the section `[compat]` of the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Facade(StrEnum):
+    """An API that others defined."""
+
+    CAMARA = "camara"  # one-time-password-sms 1.1
+
+
+FACADE_SETTINGS = frozenset({"facades"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facades:
+    """The facades that are open; none unless they are named."""
+
+    opened: frozenset[Facade] = frozenset()
+
+
+def read_facades(content: Mapping[str, object], mistakes: list[str]) -> Facades:
+    """The section `[compat]`. Notes what is wrong with it."""
+    named = content.get("facades", [])
+    if not isinstance(named, list) or not all(one in tuple(Facade) for one in named):
+        mistakes.append(f"compat.facades: must be a list of {', '.join(Facade)}")
+        return Facades()
+    return Facades(frozenset(map(Facade, named)))
