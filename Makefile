@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long style types bench docs lock
+.PHONY: help install run test test-cluster test-long style types bench loadtest docs lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ test-long: $(VENV)/installed-dev ## run the tests that take minutes, one after a
 bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
 	@exec $(VENV)/bin/python -m loadtests $(ARGS)
 
+loadtest: $(VENV)/installed-dev .load/installed ## put traffic on it, check everything, draw (ARGS="--shape payday --minutes 2")
+	@exec $(VENV)/bin/python -m loadtests.scenario $(ARGS)
+
 docs: $(VENV)/installed ## write the pages under docs/ that come from the code
 	@exec $(VENV)/bin/sca docs $(ARGS)
 
@@ -73,6 +76,7 @@ lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade
 	@$(LOCK) pyproject.toml --extra otlp -c requirements/dev.txt -o requirements/image.txt
 	@$(LOCK) --group manifests -o requirements/manifests.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	@$(LOCK) --group load -o requirements/load.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
 
 $(VENV)/installed: $(VENV)/place pyproject.toml requirements/build.txt requirements/runtime.txt
@@ -92,6 +96,12 @@ $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 	$(SAY) 'Installing the tools that check manifests, each checked against its hash'
 	@$(VENV)/bin/python -m venv --clear .manifests
 	@.manifests/bin/python -m pip install -qq $(PINNED) -r requirements/manifests.txt
+	@touch $@
+
+.load/installed: $(VENV)/place requirements/load.txt
+	$(SAY) 'Installing Locust and what draws, in an environment of their own, each checked against its hash'
+	@$(VENV)/bin/python -m venv --clear .load
+	@.load/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r requirements/load.txt
 	@touch $@
 
 # Without one of them its tests are skipped, and the next `make test` tries again.

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class Deployment:
     """Stores, roles and clients on one folder. Start what a test needs; `stop` ends all of it.
 
     `environ` goes to every role besides the test's own environment. In `production` there is no sandbox.
-    `more_settings` are further lines of the configuration.
+    `more_settings` are further lines of the configuration. `log_level` is what the roles write down of themselves.
     """
 
     folder: Path
@@ -85,6 +85,7 @@ class Deployment:
     environment: Environment = Environment.SANDBOX
     environ: Mapping[str, str] = field(default_factory=dict)
     more_settings: tuple[str, ...] = ()
+    log_level: str = "DEBUG"
     servers: Servers = field(init=False)
     keys: dict[str, str] = field(init=False)
     roles: list[Role] = field(default_factory=list)
@@ -119,7 +120,7 @@ class Deployment:
             'issuer = "https://sca.example"',
             f"policies = {json.dumps(str(self.policies))}",
             'keyring = "keyring.json"',
-            'log_level = "DEBUG"',
+            f'log_level = "{self.log_level}"',
             f"redis.url = {json.dumps(self.servers.valkey.url)}",
             f"postgres.url = {json.dumps(self.servers.postgres.url)}",
             f"api.port = {port}",
@@ -142,8 +143,12 @@ class Deployment:
         port: int | None = None,
         environ: Mapping[str, str] | None = None,
         metrics_port: int | None = None,
+        module: Sequence[str] = (),
     ) -> Role:
-        """Start a role. An api gets a port of its own; the others send receipts to the first api's."""
+        """Start a role. An api gets a port of its own; the others send receipts to the first api's.
+
+        `module` with its first arguments is started instead of the role's own command.
+        """
         first_api = next((role.port for role in self.roles if role.name == "api"), None)
         port = port or (free_port() if name == "api" or first_api is None else first_api)
         log = (self.folder / f"{name}-{port}.log").open("ab")
@@ -153,8 +158,7 @@ class Deployment:
                     *launcher(death_signal="KILL"),
                     sys.executable,
                     "-m",
-                    "sca_service",
-                    name,
+                    *(module or ("sca_service", name)),
                     "--config",
                     str(self.config(port, metrics_port=metrics_port)),
                 ],

@@ -60,7 +60,7 @@ async def violations(
     Waits for the worker to drain the outbox and for the log to be numbered. `lost_tail` says that Redis was given
     back an older state: then it may show a challenge as it stood before, but still nothing may be accepted twice.
     """
-    return violations_in(await _settled(deployment), told, lost_tail=lost_tail)
+    return violations_in(await settled(deployment), told, lost_tail=lost_tail)
 
 
 def violations_in(found: Found, told: Sequence[Told] = (), *, lost_tail: bool = False) -> list[str]:
@@ -132,12 +132,13 @@ async def events_of(deployment: Deployment, challenge: str) -> list[dict[str, An
         await postgres.close()
 
 
-async def _settled(deployment: Deployment) -> Found:
+async def settled(deployment: Deployment) -> Found:
+    """What is there once the outbox is drained and the log is numbered, or the time for that is over."""
     deadline = time.monotonic() + _DRAINED_SECONDS
     while True:
         found = await read(deployment)
-        settled = found.outbox == 0 and len(found.indexes) == len(found.events)
-        if settled or time.monotonic() > deadline:
+        is_settled = found.outbox == 0 and len(found.indexes) == len(found.events)
+        if is_settled or time.monotonic() > deadline:
             return found
         await asyncio.sleep(0.1)
 
