@@ -25,9 +25,10 @@ from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import shipped_policies
+from tests.ports import free_port
 
 API_CORE, OTHER_CORE = 0, 1
-API_PORT, ECHO_PORT = 18_080, 18_081
+API_PORT, ECHO_PORT = free_port(), free_port()  # of this run: another one beside it has others
 API_URL, ECHO_URL = f"http://127.0.0.1:{API_PORT}", f"http://127.0.0.1:{ECHO_PORT}"
 _PROFILED_RATE = 500
 """Samples a second."""
