@@ -100,5 +100,5 @@ def _told(settings: Settings) -> dict[str, str]:
         "trusted proxies": str(len(settings.trusted_proxies)),
         "passkeys": settings.site.rp_id if settings.site else "off",
         "traces": "on" if settings.tracing else "off",
-        "TLS to Redis": "yes" if settings.redis_url.startswith("rediss://") else "no",
+        "TLS to Redis": "yes" if settings.redis.url.startswith("rediss") else "no",
     }

@@ -331,7 +331,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
     supply = working_supply(policy, sandbox=settings.sandbox_folder is not None)
     async with AsyncExitStack() as stack:
         traces = await stack.enter_async_context(open_traces(settings.tracing))
-        redis = RedisConnection(settings.redis_url)
+        redis = RedisConnection(settings.redis.url, replicas=settings.redis.replicas)
         stack.push_async_callback(redis.close)
         await redis.ready()
         primary = Primary(settings.postgres_url)

@@ -66,7 +66,7 @@ from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entran
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.facades import FACADE_SETTINGS, Facades, read_facades
 from sca_service.kernel.keyring import Keyring
-from sca_service.kernel.redis.address import RedisAddress
+from sca_service.kernel.redis.settings import REDIS_SETTINGS, RedisSettings, read_redis
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.site import Site, read_site
 from sca_service.kernel.tracing.settings import TRACING_SETTINGS, TracingSettings, read_tracing
@@ -80,7 +80,7 @@ _KNOWN: dict[str, frozenset[str]] = {
             *("clients", "compat", "tracing", "sandbox"),
         }
     ),
-    "redis": frozenset({"url"}),
+    "redis": REDIS_SETTINGS,
     "postgres": frozenset({"url"}),
     "api": frozenset({"host", "port", "public_url", "trusted_proxies", "drain_seconds"}),
     "metrics": frozenset({"host", "port"}),
@@ -115,7 +115,7 @@ class Settings:
     issuer: str
     policies: Path
     keyring: Keyring = field(repr=False)
-    redis_url: str = field(repr=False)
+    redis: RedisSettings
     postgres_url: str = field(repr=False)
     host: str
     port: int
@@ -172,7 +172,6 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     content = _content(path)
     mistakes, sections = _unknown(content), {name: _section(content, name) for name in _KNOWN if name}
     sandbox = sections["sandbox"].get("folder")
-    redis_url = environ.get("SCA_REDIS_URL") or sections["redis"].get("url", "")
     postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
@@ -180,7 +179,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     checks = {
         **_checks_of_the_environment(environment, sandbox),
-        **_checks_of_the_stores(str(redis_url), str(postgres_url)),
+        "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
         **_checks_of_the_api(str(content.get("issuer", "")), listening, public_url),
         **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
@@ -189,6 +188,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     witnesses = read_witnesses(sections["log"].get("witnesses", {}), mistakes)
     proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
     read_elsewhere = _read_elsewhere(sections, mistakes)
+    redis = read_redis(sections["redis"], environ.get("SCA_REDIS_URL", ""), path.parent, mistakes)
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))
@@ -197,7 +197,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         issuer=content["issuer"],
         policies=path.parent / content["policies"] if "policies" in content else shipped_policies(),
         keyring=keyring,
-        redis_url=redis_url,
+        redis=redis,
         postgres_url=postgres_url,
         **listening,
         log_level=level,
@@ -255,13 +255,6 @@ def _checks_of_the_environment(environment: object, sandbox: object) -> dict[str
     }
 
 
-def _checks_of_the_stores(redis_url: str, postgres_url: str) -> dict[str, bool]:
-    return {
-        "redis.url: must be a redis://, rediss:// or unix:// URL": _is_redis(redis_url),
-        "postgres.url: must be a postgresql:// URL": postgres_url.startswith("postgresql://"),
-    }
-
-
 def _listening(content: Mapping[str, Any], *, is_sandbox: bool) -> dict[str, Any]:
     """Where the api listens, and for how long after it was told to stop."""
     return {
@@ -269,14 +262,6 @@ def _listening(content: Mapping[str, Any], *, is_sandbox: bool) -> dict[str, Any
         "port": content.get("port", 8080),
         "drain_seconds": content.get("drain_seconds", 0 if is_sandbox else 5),
     }
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        RedisAddress.parse(url)
-    except ConfigurationError:
-        return False
-    return True
 
 
 def _checks_of_the_api(issuer: str, listening: Mapping[str, Any], public_url: str) -> dict[str, bool]:

@@ -17,10 +17,10 @@ from sca_service.challenges.authentication_code import LIFETIME_SECONDS, Authent
 from sca_service.challenges.device_answers import digits_of
 from sca_service.challenges.follow import Follower
 from sca_service.challenges.issue import Issuer
+from sca_service.challenges.lockout import Lockout
 from sca_service.challenges.model import ChallengeId, Method, Status
 from sca_service.challenges.payers import Payers, Unblock
 from sca_service.challenges.postgres_store import ChallengeFilter
-from sca_service.challenges.redis_store import Lockout
 from sca_service.challenges.verify import Verifier
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.clock import Clock, timestamp

@@ -28,6 +28,7 @@ local wait_ms, ahead = spend_limits(4, 11)
 if wait_ms > 0 then return {'limited', ahead, wait_ms} end
 
 state.created_at = now
+state.epoch = current_epoch()
 state.expires_at = now + lifetime_ms
 
 local blocked = blocked_until(state)

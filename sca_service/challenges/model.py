@@ -293,6 +293,7 @@ class ChallengeState(msgspec.Struct):
     Times are milliseconds since the epoch by Redis `TIME`; 0 means not yet. `revision` grows by one with each change.
     `session` and `transaction` are what the log calls them by: a pseudonym, and the commitment (RTS Art. 29). `signed`
     is what the payer's device signed, sealed, for as long as it may not be on record; PostgreSQL does not get it here.
+    The scripts keep one member more for themselves, `epoch` (epoch.lua).
     """
 
     id: str

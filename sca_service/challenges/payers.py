@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import msgspec
 
 from sca_service.challenges.issue import Caller
+from sca_service.challenges.lockout import Lockout
 from sca_service.challenges.model import partition_of
 from sca_service.challenges.record import Recorder
-from sca_service.challenges.redis_store import ChallengeStore, Lockout
+from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.keyring import Keyring
 from sca_service.policy.model import Policy
 

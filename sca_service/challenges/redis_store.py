@@ -6,7 +6,6 @@ All keys of a payer carry the hash tag of the payer's partition, so each call ru
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ import structlog
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.redis_store import outbox_key
 from sca_service.challenges.attempt import AttemptRoute
+from sca_service.challenges.lockout import Lockout
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
@@ -23,29 +23,26 @@ from sca_service.challenges.model import (
     partition_of,
 )
 from sca_service.challenges.script_input import UNSIGNED, KeptAnswer, NewChallenge
+from sca_service.challenges.scripts import (
+    ADVANCE,
+    CANCEL,
+    CLAIM,
+    DECLINE,
+    ISSUE,
+    NEXT,
+    POSTPONE,
+    RELEASE,
+    SETTLE,
+    UNBLOCK,
+    VERIFY,
+)
 from sca_service.delivery.model import Settlement
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
-from sca_service.kernel.redis.commands import Script
 from sca_service.limits.model import Limit
 from sca_service.policy.model import LockoutPolicy, ResendPolicy
 
 log = structlog.get_logger()
-
-_HERE = Path(__file__).parent
-_STATE = _HERE / "state.lua"
-
-
-def _script(name: str) -> Script:
-    return Script.read(_STATE, _HERE / f"{name}.lua")
-
-
-_ISSUE, _VERIFY, _NEXT, _CANCEL, _ADVANCE, _SETTLE, _POSTPONE, _DECLINE = map(
-    _script, ("issue", "verify", "next", "cancel", "advance", "settle", "postpone", "decline")
-)
-_CLAIM = Script.read(_HERE / "claim.lua")
-_RELEASE = Script.read(_HERE / "release.lua")
-_UNBLOCK = Script.read(_HERE / "unblock.lua")
 
 CLAIM_LEASE_MS = 10_000
 """To choose a route in, with a look-up; a worker with thousands to do at once gets to all of them."""
@@ -83,14 +80,6 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Lockout:
-    """Where a payer stands: failures in a row, and until when blocked (0 when not), in ms since the epoch."""
-
-    failures: int
-    blocked_until: int
-
-
-@dataclass(frozen=True, slots=True)
 class Due:
     """A challenge whose time has come, as it stood when it was leased at `now_ms`.
 
@@ -113,7 +102,7 @@ class ChallengeStore:
         """Issue: `issued`, `refused` (payer blocked), `exists`; with `wait_ms` `limited` or `unanswered` (devices)."""
         limits, pushes = new.limits, new.pushes or PushRule(0, 0)
         reply = await self._redis.call(
-            _ISSUE,
+            ISSUE[self._redis.may_lose],
             (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
             (
                 new_id("evt"),
@@ -153,7 +142,7 @@ class ChallengeStore:
         """Answer: the outcome, `not_found` (unknown, or another client's), or `withdrawn` for a `device` that is."""
         blocks = " ".join(str(seconds * 1000) for seconds in lockout.block_seconds)
         reply = await self._redis.call(
-            _VERIFY,
+            VERIFY[self._redis.may_lose],
             _keys(challenge),
             (
                 new_id("evt"),
@@ -168,6 +157,7 @@ class ChallengeStore:
                 device,
                 *signed,
             ),
+            lasts=True,
         )
         return _reply(reply)
 
@@ -182,7 +172,7 @@ class ChallengeStore:
     ) -> Reply:
         """Send over the next channel: `stepped`, `cooldown`, `limited`, `no_more`, `final` or `not_found`."""
         reply = await self._redis.call(
-            _NEXT,
+            NEXT,
             (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
             (
                 new_id("evt"),
@@ -203,13 +193,16 @@ class ChallengeStore:
     ) -> Reply:
         """Cancel: `cancelled`, `final` when it was final before, or `not_found`."""
         return _reply(
-            await self._redis.call(_CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client, why))
+            await self._redis.call(
+                CANCEL, _keys(challenge), (new_id("evt"), head.as_head(), client, why), lasts=True
+            )
         )
 
     async def withdraw(self, payer: str, device: str, *, seconds: int) -> None:
         """Let no answer of a payer's device through for so long, 0: let them again. Raises StoreUnavailable."""
         key = f"{{p{partition_of(payer):02d}}}:withdrawn:{device}"
-        await self._redis.command(*(("SET", key, 1, "EX", seconds) if seconds else ("DEL", key)))
+        command = ("SET", key, 1, "EX", seconds) if seconds else ("DEL", key)
+        await self._redis.command(*command, lasts=True)
 
     async def pending_of(self, payer: str) -> list[ChallengeId]:
         """A payer's challenges that are pending, or were a moment ago; the oldest first."""
@@ -234,7 +227,7 @@ class ChallengeStore:
 
     async def claim(self, partition: int, *, most: int) -> list[Due]:
         """Lease the challenges of a partition whose time has come."""
-        now_ms, *found = await self._redis.call(_CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
+        now_ms, *found = await self._redis.call(CLAIM, (_due_key(partition),), (CLAIM_LEASE_MS, most))
         return [
             Due(owner.decode(), _readable(owner, packed), now_ms, now_ms + CLAIM_LEASE_MS)
             for owner, packed in zip(found[::2], found[1::2], strict=True)
@@ -251,7 +244,7 @@ class ChallengeStore:
         """
         return _reply(
             await self._redis.call(
-                _ADVANCE,
+                ADVANCE,
                 _keys(challenge),
                 (
                     new_id("evt"),
@@ -278,7 +271,7 @@ class ChallengeStore:
         """Give back a try that was not used, because it could not be put on record: `changed` or `ignored`."""
         return _reply(
             await self._redis.call(
-                _POSTPONE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, attempt, wait_ms)
+                POSTPONE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, attempt, wait_ms)
             )
         )
 
@@ -296,7 +289,10 @@ class ChallengeStore:
         """
         return _reply(
             await self._redis.call(
-                _DECLINE, _keys(challenge), (new_id("evt"), head.as_head(), delivery, how, *signed)
+                DECLINE,
+                _keys(challenge),
+                (new_id("evt"), head.as_head(), delivery, how, *signed),
+                lasts=True,
             )
         )
 
@@ -310,7 +306,7 @@ class ChallengeStore:
         """Put down what became of a delivery: `changed`, `ignored` when it is no news, or `not_found`."""
         return _reply(
             await self._redis.call(
-                _SETTLE,
+                SETTLE,
                 _keys(challenge),
                 (
                     new_id("evt"),
@@ -335,7 +331,7 @@ class ChallengeStore:
         """
         challenge_id, queued_at = state.id, state.deliveries[-1].queued_at
         due_key = _due_key(int(challenge_id[4:6], 16))
-        return self._redis.submit(_RELEASE, (due_key,), (challenge_id, queued_at, RECORD_MS))
+        return self._redis.submit(RELEASE, (due_key,), (challenge_id, queued_at, RECORD_MS))
 
     async def lockout(self, payer: str) -> Lockout:
         """Where a payer stands (a block that is over counts as none)."""
@@ -353,7 +349,7 @@ class ChallengeStore:
     async def unblock(self, payer: str, members: bytes) -> Reply:
         """Lift a payer's block; `members` are the event's, as JSON without braces."""
         keys = (_lockout_key(payer), outbox_key(partition_of(payer)))
-        return _reply(await self._redis.call(_UNBLOCK, keys, (new_id("evt"), members)))
+        return _reply(await self._redis.call(UNBLOCK, keys, (new_id("evt"), members)))
 
 
 def _readable(owner: bytes, packed: bytes) -> ChallengeState | None:

@@ -69,6 +69,9 @@ elseif state.status ~= 'pending' then
   outcome = OUTCOME_OF_FINAL[state.status]
 elseif now >= state.expires_at then
   conclude('expired', 'expired')
+elseif (state.epoch or 1) ~= current_epoch() then
+  state.why = 'failover' -- wrong answers to it may be lost, and so may be that it was answered: it can only be void
+  conclude('expired', 'expired')
 elseif blocked_until(state) > 0 then
   state.blocked_until = blocked_until(state)
   state.attempts_left = 0
@@ -88,6 +91,7 @@ end
 
 local answered = emit(event_id, head, 'challenge.answered', state,
   member('outcome', outcome) .. member('attempts_left', state.attempts_left) ..
+  (outcome == 'expired' and state.why == 'failover' and member('reason', state.why) or '') ..
   (outcome == 'approved' and ARGV[12] or ''))
 if outcome == 'approved' then state.answer_event = answered end
 if outcome == 'incorrect' and state.blocked_until > 0 then

@@ -12,28 +12,45 @@ from typing import Any
 
 from redis.asyncio.client import PubSub
 
-from sca_service.kernel.errors import ConfigurationError
+from sca_service.kernel.errors import ConfigurationError, StoreUnavailable
 from sca_service.kernel.redis.address import RedisAddress
 from sca_service.kernel.redis.commands import Command, Script
+from sca_service.kernel.redis.replicas import NO_REPLICAS, ReplicaRule
 from sca_service.kernel.redis.routes import RedisRoutes
 from sca_service.kernel.redis.server import RedisServer, Sent
 
 
 class RedisConnection:
-    """Redis or Valkey, one or many: scripts and commands of concurrent requests travel in shared pipelines."""
+    """Redis or Valkey, one or many: scripts and commands of concurrent requests travel in shared pipelines.
 
-    def __init__(self, url: str, *, most_connections: int = 16) -> None:
+    `may_lose` claims that a server which takes over may lack what somebody was told.
+    """
+
+    def __init__(self, url: str, *, most_connections: int = 16, replicas: ReplicaRule = NO_REPLICAS) -> None:
         address = RedisAddress.parse(url)
+        self._replicas = replicas
+        self.may_lose = (address.may_fail_over or replicas.count > 0) and not replicas.all_have_what_was_told
         self._only: RedisServer | None = None
         self._routes: RedisRoutes | None = None
         if address.may_fail_over:
-            self._routes = RedisRoutes(address, most_connections=most_connections)
+            self._routes = RedisRoutes(address, most_connections=most_connections, replicas=replicas)
         else:
-            self._only = RedisServer(address.url_of(address.addresses[0]), most_connections=most_connections)
+            url = address.url_of(address.addresses[0])
+            self._only = RedisServer(url, most_connections=most_connections, replicas=replicas)
 
-    async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
-        """Run a script once and return what it returns. Raises StoreUnavailable; then it may or may not have run."""
-        return await self.submit(script, keys, arguments)
+    async def call(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int],
+        *,
+        lasts: bool = False,
+    ) -> Any:
+        """Run a script once and return what it returns; with `lasts` once as many replicas have it as must.
+
+        Raises StoreUnavailable; then it may or may not have run.
+        """
+        return await self._submit(Command.of(script, keys, arguments, lasts=lasts))
 
     def submit(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
@@ -56,9 +73,9 @@ class RedisConnection:
         assert self._routes is not None  # noqa: S101 - one of the two is there
         return await self._routes.all(commands)
 
-    async def command(self, *arguments: str | bytes | int) -> Any:
-        """Run one command. Raises StoreUnavailable."""
-        return await self._submit(Command(arguments))
+    async def command(self, *arguments: str | bytes | int, lasts: bool = False) -> Any:
+        """Run one command; `lasts` as for a script. Raises StoreUnavailable."""
+        return await self._submit(Command(arguments, lasts=lasts))
 
     async def now_ms(self, key: str = "") -> int:
         """The time of the server that decides about this key, or of any, in ms. Raises StoreUnavailable."""
@@ -82,16 +99,21 @@ class RedisConnection:
         return random.choice(await self._servers()).client.pubsub()  # noqa: S311 - any of them
 
     async def ready(self) -> None:
-        """Check that Redis answers and never evicts what we keep in it.
+        """Check that Redis answers, never evicts what we keep in it, and has the replicas that it should have.
 
-        Raises StoreUnavailable when it does not answer, ConfigurationError when its policy is not `noeviction`.
+        Raises StoreUnavailable when it does not answer or too few replicas follow it, ConfigurationError when its
+        policy is not `noeviction`, or when it would decide alone though it should have replicas.
         """
         for server in await self._servers():
-            reply = await server.submit(Sent(Command(("INFO", "memory"))))
-            if b"maxmemory_policy:noeviction" not in reply:
+            memory, replication = await server.submit(
+                [Sent(Command(("INFO", "memory"))), Sent(Command(("INFO", "replication")))]
+            )
+            if b"maxmemory_policy:noeviction" not in memory:
                 raise ConfigurationError(
                     "Redis must run with maxmemory-policy noeviction: eviction would forget attempts"
                 )
+            if self._replicas.count:
+                _check_replicas(replication, self._replicas)
 
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
@@ -110,3 +132,15 @@ class RedisConnection:
             return (self._only,)
         assert self._routes is not None  # noqa: S101 - one of the two is there
         return await self._routes.primaries()
+
+
+def _check_replicas(replication: bytes, rule: ReplicaRule) -> None:
+    """Raises ConfigurationError, StoreUnavailable."""
+    found = dict(line.split(b":", 1) for line in replication.splitlines() if b":" in line)
+    if b"min_slaves_good_slaves" not in found:  # it is there when both settings are
+        raise ConfigurationError(
+            "Redis with replicas must run with min-replicas-to-write and min-replicas-max-lag: "
+            "a primary that is cut off would decide what nobody else knows"
+        )
+    if int(found[b"connected_slaves"]) < rule.must_have:
+        raise StoreUnavailable("too few replicas follow Redis")

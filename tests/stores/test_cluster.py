@@ -79,7 +79,9 @@ async def approvals_while(store: ChallengeStore, under_way: Callable[[], Awaitab
                 asked = (answered(store, challenge, right=True) for _ in range(4))
                 replies = await asyncio.gather(*asked, return_exceptions=True)
                 faults = [reply for reply in replies if isinstance(reply, BaseException)]
-                assert all(isinstance(fault, StoreUnavailable) for fault in faults), faults
+                assert all(isinstance(fault, StoreUnavailable) for fault in faults), [
+                    fault.__cause__.args if fault.__cause__ else fault for fault in faults
+                ]
                 approvals.append(sum(getattr(reply, "word", "") == "approved" for reply in replies))
 
     load = [asyncio.create_task(one_after_the_other()) for _ in range(4)]

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis import ConnectionPool
 
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import create_keyring_text, write_keyring
+from sca_service.kernel.redis.address import RedisAddress
+from sca_service.kernel.redis.replicas import ReplicaRule
 from sca_service.kernel.site import Site
 from sca_service.settings import Environment, Settings, read_settings, shipped_policies
 
@@ -79,11 +82,34 @@ def test_the_environment_stands_over_the_file(write: Write) -> None:
     }
     path = write(keyring=None, redis__url=None, postgres__url=None)
     settings = read_settings(path, environ)
-    assert (settings.redis_url, settings.postgres_url) == (
+    assert (settings.redis.url, settings.postgres_url) == (
         "rediss://other.example",
         "postgresql://other.example/sca",
     )
     assert settings.log_level == "DEBUG"
+
+
+def test_where_there_are_replicas_one_has_to_acknowledge(write: Write) -> None:
+    """Unless the file says otherwise; without replicas there is nobody to ask."""
+    assert read_settings(write(), {}).redis.replicas == ReplicaRule(0, 0, 300)
+    assert read_settings(write(redis__replicas="2"), {}).redis.replicas == ReplicaRule(2, 1, 300)
+    told = write(redis__replicas="2", redis__acknowledged_by="0", redis__acknowledged_within_ms="50")
+    assert read_settings(told, {}).redis.replicas == ReplicaRule(2, 0, 50)
+
+
+def test_the_files_of_tls_go_into_the_url(write: Write, tmp_path: Path) -> None:
+    """Relative to the configuration's folder, for each of the servers."""
+    names = {name: f'"{name}.pem"' for name in ("ca_file", "certificate_file", "key_file")}
+    settings = read_settings(
+        write(**{"redis__url": '"rediss://a,b"', **{f"redis__{name}": text for name, text in names.items()}}),
+        {},
+    )
+    address = RedisAddress.parse(settings.redis.url)
+    pool = ConnectionPool.from_url(address.url_of(address.addresses[1]))
+    assert pool.connection_kwargs["host"] == "b"
+    assert pool.connection_kwargs["ssl_ca_certs"] == str(tmp_path / "ca_file.pem")
+    assert pool.connection_kwargs["ssl_certfile"] == str(tmp_path / "certificate_file.pem")
+    assert pool.connection_kwargs["ssl_keyfile"] == str(tmp_path / "key_file.pem")
 
 
 def test_a_sandbox_has_its_folder(write: Write, tmp_path: Path) -> None:
@@ -108,6 +134,22 @@ def test_a_sandbox_in_production_is_refused(write: Write) -> None:
         (
             {"redis__url": '"http://password-of-redis@x"'},
             "redis.url: must be a redis://, rediss:// or unix:// URL",
+        ),
+        ({"redis__replicas": "-1"}, "redis.replicas: must be a whole number, 0 or more"),
+        ({"redis__replicas": "6"}, "redis.replicas: must be at most 5"),
+        ({"redis__acknowledged_by": "1"}, "redis.acknowledged_by: must be at most redis.replicas"),
+        ({"redis__acknowledged_within_ms": "501"}, "redis.acknowledged_within_ms: must be 1 to 500"),
+        (
+            {"redis__ca_file": '"ca.pem"'},
+            "redis.ca_file, .certificate_file, .key_file: are for TLS, which a rediss:// URL asks for",
+        ),
+        (
+            {"redis__url": '"rediss://x"', "redis__key_file": '"key.pem"'},
+            "redis.certificate_file: needs its redis.key_file, and the other way round",
+        ),
+        (
+            {"redis__url": '"rediss://x"', "redis__ca_file": "1"},
+            "redis.ca_file, .certificate_file, .key_file: each must name a file",
         ),
         ({"postgres__url": '"mysql://sca:password-of-mysql@x"'}, "postgres.url: must be a postgresql:// URL"),
         ({"api__port": "0"}, "api.port: must be 1 to 65535"),

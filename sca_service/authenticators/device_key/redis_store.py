@@ -13,4 +13,5 @@ class ProofStore:
     async def is_new(self, name: str) -> bool:
         """Whether a proof of this name comes for the first time; then it is remembered. Raises StoreUnavailable."""
         key = f"device_proof:{name}"
-        return await self._redis.command("SET", key, 1, "NX", "EX", REMEMBERED_SECONDS) is not None
+        noted = await self._redis.command("SET", key, 1, "NX", "EX", REMEMBERED_SECONDS, lasts=True)
+        return noted is not None

@@ -10,6 +10,7 @@ import redis.exceptions
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.redis.address import Address, RedisAddress
 from sca_service.kernel.redis.commands import Command
+from sca_service.kernel.redis.replicas import ReplicaRule
 from sca_service.kernel.redis.server import RedisServer, Sent
 from sca_service.kernel.redis.whereabouts import Owners, whereabouts
 
@@ -27,7 +28,8 @@ class RedisRoutes:
     times. One that got no answer may have run: that is StoreUnavailable, and it is found out anew who owns the slots.
     """
 
-    def __init__(self, address: RedisAddress, *, most_connections: int) -> None:
+    def __init__(self, address: RedisAddress, *, most_connections: int, replicas: ReplicaRule) -> None:
+        self._replicas = replicas
         self._address = address
         self._most_connections = most_connections
         self._servers: dict[Address, RedisServer] = {}
@@ -148,5 +150,7 @@ class RedisRoutes:
         server = self._servers.get(address)
         if server is None:
             url = self._address.url_of(address)
-            server = self._servers[address] = RedisServer(url, most_connections=self._most_connections)
+            server = self._servers[address] = RedisServer(
+                url, most_connections=self._most_connections, replicas=self._replicas
+            )
         return server

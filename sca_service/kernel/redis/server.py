@@ -16,8 +16,11 @@ from sca_service.kernel.batching import Batcher
 from sca_service.kernel.deadline import STORE_DEADLINE_SECONDS
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.redis.commands import Command
+from sca_service.kernel.redis.replicas import ReplicaRule
 
 _CONNECT_DEADLINE_SECONDS: Final = 0.5
+_IN_FLIGHT_WITH_REPLICAS: Final = 4
+"""Pipelines to one server that waits for its replicas: the next ones need not wait for them too."""
 _REFUSALS = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
@@ -30,8 +33,8 @@ _REFUSALS = (
 )
 _REFUSING_WORDS = ("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "OOM", "CLUSTERDOWN")
 _MOVING_WORDS = (
-    "Script attempted to access a non local key",  # of a slot that moves key by key; what it wrote before stands
-    "Script attempted to execute a",  # … command while the cluster is down
+    "ttempted to access a non local key",  # a script, in a slot that moves key by key; what it wrote before stands
+    "ttempted to execute a",  # … command while the cluster is down
 )
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError)
 
@@ -47,7 +50,8 @@ class Sent:
 class RedisServer:
     """One Redis or Valkey. A class because it holds the connections, and what waits to be sent."""
 
-    def __init__(self, url: str, *, most_connections: int) -> None:
+    def __init__(self, url: str, *, most_connections: int, replicas: ReplicaRule) -> None:
+        self._replicas = replicas
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=most_connections,
@@ -59,7 +63,10 @@ class RedisServer:
         )
         self.client: Redis = Redis(connection_pool=self._pool)
         self._batcher: Batcher[Sent | Sequence[Sent], Any] = Batcher(
-            self._run, most_in_flight=1, most_in_batch=512, most_waiting=20_000
+            self._run,
+            most_in_flight=_IN_FLIGHT_WITH_REPLICAS if replicas.must_have else 1,
+            most_in_batch=512,
+            most_waiting=20_000,
         )
 
     def submit(self, item: Sent | Sequence[Sent]) -> "asyncio.Future[Any]":
@@ -97,10 +104,15 @@ class RedisServer:
         """One write, then as many replies. redis-py's pipeline packs in Python, at twice the CPU of all the rest."""
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(
-                [hiredis.pack_command(arguments) for one in sent for arguments in _arguments_of(one)]
-            )
+            packed = [hiredis.pack_command(arguments) for one in sent for arguments in _arguments_of(one)]
+            waits = self._replicas.must_have > 0 and any(one.command.lasts for one in sent)
+            if waits:  # blocks this connection only
+                wait: tuple[Any, ...] = ("WAIT", self._replicas.must_have, self._replicas.wait_ms)
+                packed.append(hiredis.pack_command(wait))
+            await connection.send_packed_command(packed)
             replies = [await _reply_to(one, connection) for one in sent]
+            if waits:
+                self._withhold(sent, replies, await _reply(connection))
             if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
                 await connection.disconnect(
                     nowait=True
@@ -111,6 +123,14 @@ class RedisServer:
             raise
         finally:
             await self._pool.release(connection)
+
+    def _withhold(self, sent: Sequence[Sent], replies: list[Any], reached: Any) -> None:
+        """Tell nothing of what too few replicas have: whoever takes over might know nothing of it."""
+        if isinstance(reached, int) and reached >= self._replicas.must_have:
+            return
+        for at, one in enumerate(sent):
+            if one.command.lasts and not isinstance(replies[at], redis.exceptions.RedisError):
+                replies[at] = redis.exceptions.ResponseError("NOREPLICAS: too few have it in time")
 
     async def _send_with_scripts(self, sent: Sequence[Sent], replies: list[Any]) -> list[Any]:
         unknown = [
@@ -155,7 +175,12 @@ def _as_away(reply: Any) -> Any:
     """A server that is loading, read-only, full or failing over is away; any other refusal is a fault of ours."""
     if not isinstance(reply, redis.exceptions.RedisError):
         return reply
-    is_away = isinstance(reply, _REFUSALS) or str(reply).startswith(_REFUSING_WORDS + _MOVING_WORDS)
+    said = str(reply)
+    is_away = (
+        isinstance(reply, _REFUSALS)
+        or said.startswith(_REFUSING_WORDS)
+        or any(words in said for words in _MOVING_WORDS)
+    )
     error = (
         StoreUnavailable("Redis refuses to decide right now")
         if is_away
