@@ -6,10 +6,15 @@ from sca_service.challenges.issue import Issuer
 from sca_service.challenges.verify import Verifier
 from sca_service.compat.camara import routes as camara_routes
 from sca_service.compat.camara.operations import CamaraOperations
+from sca_service.compat.twilio import routes as twilio_routes
+from sca_service.compat.twilio.operations import TwilioOperations
 from sca_service.core import Core
 from sca_service.kernel.facades import Facade, Facades
 
-_ROUTES: dict[Facade, tuple[Any, ...]] = {Facade.CAMARA: camara_routes.ROUTES}
+_ROUTES: dict[Facade, tuple[Any, ...]] = {
+    Facade.CAMARA: camara_routes.ROUTES,
+    Facade.TWILIO: twilio_routes.ROUTES,
+}
 
 
 def facade_routes(facades: Facades) -> list[Any]:
@@ -19,8 +24,17 @@ def facade_routes(facades: Facades) -> list[Any]:
 
 def facade_dependencies(core: Core, issuer: Issuer, verifier: Verifier) -> dict[str, object]:
     """What the facades' routes ask for, by name."""
+    policy, keyring = core.policy, core.settings.keyring
     return {
-        "camara": CamaraOperations(
-            policy=core.policy, keyring=core.settings.keyring, issuer=issuer, verifier=verifier
+        "camara": CamaraOperations(policy=policy, keyring=keyring, issuer=issuer, verifier=verifier),
+        "twilio": TwilioOperations(
+            policy=policy,
+            keyring=keyring,
+            issuer=issuer,
+            verifier=verifier,
+            follower=core.follower(),
+            clock=core.clock,
+            url=core.settings.receipts_url,
+            forgets=core.settings.facades.twilio_forgets,
         ),
     }

@@ -38,7 +38,7 @@ A file (`--config`, TOML)::
     [clients]                           # left out: API keys alone say who calls
     certificate_proxies = ["10.1.0.7"]  # whose Client-Cert is believed (docs/clients.md)
     [compat]                            # left out: no other service's API is answered
-    facades = ["camara"]                # which are (docs/compat.md)
+    facades = ["camara", "twilio"]      # which are (docs/compat.md); twilio_forgets = true: over is 404, as there
     [tracing]                           # left out: there are no traces
     endpoint = "https://…/v1/traces"    # a collector's (OTLP over HTTP); ratio = 0.1 traces a tenth of the challenges
     [sandbox]                           # refused in production

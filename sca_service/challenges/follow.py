@@ -5,13 +5,14 @@ import asyncio
 from sca_service.authenticators.enrolment.model import Withdrawal, WithdrawnLine
 from sca_service.authenticators.model import AuthenticatorType, Withdrawn
 from sca_service.challenges.issue import Caller
-from sca_service.challenges.model import ChallengeId, ChallengeState, Method, Status
+from sca_service.challenges.model import ChallengeId, ChallengeState, LadderState, Method, Status
 from sca_service.challenges.postgres_store import ChallengeArchive, ChallengeFilter
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.challenges.verify import as_archived
 from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.errors import (
+    InvalidInput,
     NoMoreChannels,
     NotFound,
     NotPending,
@@ -21,7 +22,7 @@ from sca_service.kernel.errors import (
 from sca_service.kernel.keyring import Keyring
 from sca_service.limits.model import limits_for, observing, refusing
 from sca_service.limits.redis_store import LimitStore
-from sca_service.policy.model import LimitedAction, LimitScope, Policy
+from sca_service.policy.model import Channel, LimitedAction, LimitScope, Policy
 
 _ON_ITS_WAY_SECONDS = 300
 """Longer than any process stands still between asking whether a device is active and telling what it answered."""
@@ -68,21 +69,26 @@ class Follower:
         fresh = await asyncio.gather(*(self._freshest(state) for state in states))
         return [ChallengeView.open(state, self._keyring) for state in fresh]
 
-    async def newest(self, client: str, psu_id: str) -> ChallengeView | None:
-        """A payer's newest challenge in whatever state, None without one. Raises StoreUnavailable, SealBroken."""
-        payer = self._keyring.pseudonym("payer", client, psu_id)
-        for challenge in reversed(await self._store.pending_of(payer)):
-            state = await self._store.get(challenge)
-            if state is not None and state.client == client and state.status is Status.PENDING:
-                return ChallengeView.open(state, self._keyring)
-        found = await self.page(ChallengeFilter(client=client, payer=payer), most=1)
-        return found[0] if found else None
+    async def pending(self, client: str, psu_id: str) -> list[ChallengeView]:
+        """A payer's challenges that are pending, or were a moment ago; the newest first.
 
-    async def step(self, caller: Caller, challenge: ChallengeId) -> ChallengeView:
-        """Send over the next channel now; the code stays the same.
+        Raises StoreUnavailable, SealBroken.
+        """
+        payer = self._keyring.pseudonym("payer", client, psu_id)
+        states = await asyncio.gather(*map(self._store.get, await self._store.pending_of(payer)))
+        return [
+            ChallengeView.open(state, self._keyring)
+            for state in reversed(states)
+            if state is not None and state.client == client and state.status is Status.PENDING
+        ]
+
+    async def step(
+        self, caller: Caller, challenge: ChallengeId, *, over: Channel | None = None
+    ) -> ChallengeView:
+        """Send over the next channel now, or once more `over` one of its ladder's; the code stays the same.
 
         Raises NotFound, NoMoreChannels, ResendCooldown and TooEarly (with the seconds to wait), NotPending when the
-        challenge is final, StoreUnavailable.
+        challenge is final, InvalidInput for a channel that its ladder does not have, StoreUnavailable.
         """
         state = await self._store.get(challenge)
         if state is None or state.client != caller.client:
@@ -96,6 +102,7 @@ class Follower:
             client=caller.client,
             resend=self._policy.resend,
             limits=refusing(limits),
+            over=_again(state, over) if over else None,
         )
         if reply.word != "stepped":
             self._limits.give_back(observed.limits)
@@ -177,6 +184,16 @@ class Follower:
         if not withdrawn.number:  # nobody knows any more which of those from before went there
             return phone is not None and state.created_at <= withdrawn.revoked_at_ms
         return phone == withdrawn.number
+
+
+def _again(state: ChallengeState, channel: Channel) -> LadderState:
+    """The challenge's own step over this channel. Raises InvalidInput where it has none: what its ladder leaves out was
+    not in the policy, or left out by risk.
+    """
+    step = next((one for one in state.ladder if one.channel is channel), None)
+    if step is None or state.details.method is not Method.ONE_TIME_CODE:
+        raise InvalidInput.at("/channel", "is not in the challenge's ladder")
+    return step
 
 
 def _is_only_for(state: ChallengeState, withdrawn: Withdrawn) -> bool:

@@ -18,6 +18,7 @@ from sca_service.challenges.lockout import Lockout
 from sca_service.challenges.model import (
     ChallengeId,
     ChallengeState,
+    LadderState,
     PushRule,
     decode_state,
     partition_of,
@@ -169,8 +170,9 @@ class ChallengeStore:
         client: str,
         resend: ResendPolicy,
         limits: Sequence[Limit],
+        over: LadderState | None = None,
     ) -> Reply:
-        """Send over the next channel: `stepped`, `cooldown`, `limited`, `no_more`, `final` or `not_found`."""
+        """Send over the next channel or this one: `stepped`, `cooldown`, `limited`, `no_more`, `final`, `not_found`."""
         reply = await self._redis.call(
             NEXT,
             (*_keys(challenge), *(_limit_key(challenge.partition, limit) for limit in limits)),
@@ -178,9 +180,8 @@ class ChallengeStore:
                 new_id("evt"),
                 head.as_head(),
                 client,
-                resend.first_seconds * 1000,
-                resend.factor,
-                resend.most_seconds * 1000,
+                *(resend.first_seconds * 1000, resend.factor, resend.most_seconds * 1000),
+                *((over.channel, over.timeout_ms, over.until_status) if over else ("", 0, "")),
                 *_numbers(limits),
             ),
         )

@@ -24,6 +24,7 @@ _FORBIDDEN_FUNCTIONS = frozenset({"handle", "process"})
 _WORDS_OF_OTHERS = {
     "data": "what Litestar calls a request's body, and the contract a page's items",
     "auth_token": "what Twilio calls the key that it signs with",
+    "more_info": "what Twilio calls where an error is explained",
     "handle_data": "what html.parser calls what it is given to override",
     "data_received": "what asyncio calls a protocol's method",
     "_auth_token": "the same, kept",

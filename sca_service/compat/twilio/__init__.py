@@ -1,0 +1,1 @@
+"""Twilio Verify v2: verifications and their checks, PSD2 parameters included."""
