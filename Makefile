@@ -7,6 +7,10 @@ LOCK = $(VENV)/bin/uv --no-config --quiet pip compile --universal --python-versi
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
 SAY := @printf '» %s\n'
 
+# Tools that one target needs have environments of their own below .venv, so that the tests install no more than they run.
+TOOLS := manifests sbom scan site
+APART := $(TOOLS) runtime
+
 # A .venv that was moved or copied, or whose Python is gone, is made again.
 USABLE := [ "$$(cat $(VENV)/place)" = "$(CURDIR)" ] && $(VENV)/bin/python -c ''
 ifneq ($(shell { $(USABLE); } 2>&1 || echo no),)
@@ -17,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long style types bench loadtest docs lock
+.PHONY: help install run test test-cluster test-long style types bench loadtest docs site sbom scan manifests lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,10 +67,26 @@ loadtest: $(VENV)/installed-dev .load/installed ## put traffic on it, check ever
 docs: $(VENV)/installed ## write the pages under docs/ that come from the code
 	@exec $(VENV)/bin/sca docs $(ARGS)
 
-.PHONY: manifests
-manifests: $(VENV)/installed-dev .manifests/installed ## check k8s/ and the Dockerfile with tools of their own
+manifests: $(VENV)/installed-dev $(VENV)/manifests/installed ## check k8s/ and the Dockerfile with tools of their own
 	$(SAY) 'Manifests (kustomize, kubernetes-validate, checkov), Dockerfile (hadolint), alerts (promtool)'
-	@PATH="$(CURDIR)/.manifests/bin:$$PATH" $(VENV)/bin/pytest -rs tests/architecture/test_manifests.py tests/architecture/test_manifest_tools.py $(ARGS)
+	@PATH="$(CURDIR)/$(VENV)/manifests/bin:$$PATH" $(VENV)/bin/pytest -rs tests/architecture/test_manifests.py tests/architecture/test_manifest_tools.py $(ARGS)
+
+site: $(VENV)/installed $(VENV)/site/installed ## make the documentation's pages in site/ (ARGS=serve serves them while you write)
+	@$(VENV)/bin/sca docs >$(VENV)/docs.log
+	@rm -rf build/pages && mkdir -p build/pages && cp -r --parents docs *.md k8s/README.md loadtests/README.md build/pages
+	$(SAY) 'Making the pages of the documentation (zensical)'
+	@exec $(VENV)/site/bin/zensical $(or $(ARGS),build --clean)
+
+sbom: $(VENV)/sbom/installed $(VENV)/runtime/installed ## write what the service is made of (sbom.json, CycloneDX)
+	@$(VENV)/sbom/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --gather-license-texts \
+		--pyproject pyproject.toml --mc-type application --output-file sbom.json $(VENV)/runtime/bin/python
+	$(SAY) 'Written: sbom.json'
+
+scan: $(VENV)/scan/installed ## look for what is unsafe (bandit, and semgrep with our own rules)
+	$(SAY) 'Looking for what is unsafe (bandit)'
+	@$(VENV)/scan/bin/bandit --quiet --recursive --configfile pyproject.toml sca_service
+	$(SAY) 'Holding the code against our own rules (semgrep)'
+	@$(VENV)/scan/bin/semgrep scan --quiet --error --metrics off --disable-version-check --config tests/rules sca_service
 
 lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade takes the newest)
 	$(SAY) 'Resolving the packages for Python 3.11 and later'
@@ -74,10 +94,10 @@ lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade
 	@$(LOCK) pyproject.toml --group build --group dev -o requirements/dev.txt
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --extra otlp -c requirements/dev.txt -o requirements/image.txt
-	@$(LOCK) --group manifests -o requirements/manifests.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	@$(LOCK) --group load -o requirements/load.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
+	@for tool in $(TOOLS); do $(LOCK) --group $$tool -o requirements/$$tool.txt; done
 
 $(VENV)/installed: $(VENV)/place pyproject.toml requirements/build.txt requirements/runtime.txt
 	$(SAY) 'Installing the packages it needs, each checked against its hash (the first time takes half a minute)'
@@ -91,11 +111,10 @@ $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 	@$(PIP) $(PINNED) -r requirements/dev.txt
 	@touch $@
 
-# Half a gigabyte that only `make manifests` needs, and whose packages fit no other's.
-.manifests/installed: $(VENV)/place requirements/manifests.txt
-	$(SAY) 'Installing the tools that check manifests, each checked against its hash'
-	@$(VENV)/bin/python -m venv --clear .manifests
-	@.manifests/bin/python -m pip install -qq $(PINNED) -r requirements/manifests.txt
+$(APART:%=$(VENV)/%/installed): $(VENV)/%/installed: requirements/%.txt | $(VENV)/place
+	$(SAY) 'Installing what this needs, each package checked against its hash'
+	@$(VENV)/bin/python -m venv --clear $(VENV)/$*
+	@$(VENV)/$*/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r $<
 	@touch $@
 
 .load/installed: $(VENV)/place requirements/load.txt

@@ -35,7 +35,7 @@ for group, name, place, what in (
     ),
     (app, "log", "commands:log", "Run the log role: the order of the audit log."),
     (app, "migrate", "commands:migrate_database", "Bring the database to the newest schema."),
-    (app, "docs", "commands:write_docs", "Write the pages under docs/ that come from the code."),
+    (app, "docs", "docs_command:write_docs", "Write the pages under docs/ that come from the code."),
     (clients, "create", "clients_commands:create", "Create a client; its API key is shown once."),
     (clients, "list", "clients_commands:show", "List the clients, and what they are bound to."),
     (clients, "rotate", "clients_commands:rotate", "Give a client a new API key, shown once."),

@@ -6,11 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sca_service.api.pages import errors_markdown
-from sca_service.api.problems import problem_pages
 from sca_service.app import run_role
-from sca_service.compliance.page import compliance_markdown
-from sca_service.compliance.requirements import requirements
 from sca_service.delivery.channels.kinds import check as check_supplier
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import write_keyring
@@ -82,15 +78,3 @@ def create_keys(path: Path) -> None:
     print(
         f"{path} holds a new keyring. Keep a copy in a safe place: without it nothing at rest can be opened."
     )
-
-
-def write_docs(folder: Path = Path("docs")) -> None:
-    """Write the pages under docs/ that come from the code."""
-    pages = {
-        "errors.md": errors_markdown(problem_pages()),
-        "compliance.md": compliance_markdown(requirements()),
-    }
-    for name, text in pages.items():
-        path = folder / name
-        path.write_text(text, "utf-8")
-        print(path)

@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from rich.console import Console
 
 from sca_service.cli import app
+from sca_service.docs_command import commands_markdown
 from sca_service.kernel import telemetry
 from sca_service.kernel.keyring import create_keyring_text
 from sca_service.policy.bounds import BOUNDS, Bound
@@ -88,6 +89,20 @@ def test_every_command_exists_with_its_options(document: Path) -> None:
         assert f"Usage: sca {words[0]}" in told, command
         for option in re.findall(r"--[a-z-]+", command):
             assert option in told, command
+
+
+def test_the_page_on_commands_is_what_they_say_of_themselves() -> None:
+    """`docs/cli.md` is what `sca docs` writes now."""
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == commands_markdown()
+
+
+def test_the_site_has_every_page() -> None:
+    """Each page of docs/ but the decisions is in the site's navigation, and nothing else is."""
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
+    named = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if not page.startswith("docs/decisions/")} <= named
+    assert all((ROOT / page).is_file() for page in named)
 
 
 @every_document

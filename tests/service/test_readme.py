@@ -1,86 +1,44 @@
-"""The README's payment with curl, run as a reader would: every block in order, in one shell, against the service."""
+"""The README and the guides, run as a reader would: every block in order, in one shell, against the service."""
 
 import asyncio
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Deployment
+from tests.guides import as_pattern, follow, run, steps_of
+from tests.harness import Bank, Deployment
+from tests.storeroom import eventually
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-_FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_PATIENCE_SECONDS = 120
-_MARK = "=== block {} ==="
 
 
 def walkthrough(section: str = "One payment with curl") -> list[tuple[str, str | None]]:
     """Each block of commands in a section, with the output that the README shows for it, if it shows any."""
-    section = README.read_text("utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    steps: list[tuple[str, str | None]] = []
-    for block in _FENCED.finditer(section):
-        if block["language"] == "bash":
-            steps.append((block["text"], None))
-        else:
-            commands, _ = steps.pop()
-            steps.append((commands, block["text"]))
-    return steps
-
-
-def as_pattern(shown: str) -> str:
-    """What the README shows, as a pattern: `…` stands for anything on its line, alone on a line for any lines."""
-    return "".join(
-        "(?:.*\n)*?" if line.strip() == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
-        for line in shown.splitlines()
-    )
-
-
-async def run(commands: str, folder: Path) -> str:
-    """What the commands print, in one bash that stops at the first failure."""
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-eu", "-o", "pipefail", "-c", commands),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            printed, complained = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, complained.decode()
-    return printed.decode()
+    return steps_of(README.read_text("utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0])
 
 
 @pytest.fixture
 def sandbox(service: Deployment, tmp_path: Path) -> Path:
-    """A folder in which the running service has left its address and keys, as `sca dev` does."""
+    """A folder as that of a reader: the service has left its address and keys there, as `sca dev` does."""
     clients = {name: {"api_key": key} for name, key in service.keys.items()}
     (tmp_path / ".sca").mkdir()
     (tmp_path / ".sca" / "sandbox.json").write_text(
         json.dumps({"base_url": service.api.url, "clients": clients}), "utf-8"
     )
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    settings = service.config(service.api.port).read_text("utf-8")
+    keyring = json.dumps(str(service.keyring_file))
+    (tmp_path / ".sca" / "sca.toml").write_text(settings.replace('"keyring.json"', keyring), "utf-8")
+    for name, place in (("policies", README.parent / "policies"), (".venv", Path(sys.prefix))):
+        (tmp_path / name).symlink_to(place)
     return tmp_path
 
 
 async def test_the_payment_in_the_readme_goes_as_it_says(sandbox: Path) -> None:
     """Every block runs, in its order, and prints what stands below it."""
-    steps = walkthrough()
-    script = "".join(f"echo '{_MARK.format(at)}'\n{commands}" for at, (commands, _) in enumerate(steps))
-    printed = await run(script, sandbox)
-    pieces = re.split(_MARK.format(r"\d+") + "\n", printed)[1:]
-    assert len(pieces) == len(steps)
-    for (_, shown), piece in zip(steps, pieces, strict=True):
-        if shown is None:
-            assert not piece.strip()
-        else:
-            assert re.fullmatch(as_pattern(shown), piece), f"{shown}\nbut:\n{piece}"
+    await follow(walkthrough(), sandbox)
 
 
 async def test_the_payment_in_the_readme_can_be_played_twice(sandbox: Path) -> None:
@@ -108,3 +66,17 @@ async def test_the_payment_from_python_goes_as_it_says(sandbox: Path) -> None:
     assert issuer in commands
     printed = await run(commands.replace(issuer, 'issuer="https://sca.example"'), sandbox)
     assert re.fullmatch(as_pattern(shown), printed), printed
+
+
+GUIDES = sorted([README.parent / "docs" / "tutorial.md", *(README.parent / "docs" / "howto").glob("*.md")])
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+async def test_a_guide_goes_as_it_says(guide: Path, sandbox: Path, bank: Bank) -> None:
+    """Each block of a guide runs and prints what stands below it."""
+
+    async def has_checkpoint() -> bool:
+        return (await bank.http.get("/log/checkpoint")).status_code == 200
+
+    await eventually(has_checkpoint)
+    await follow(steps_of(await asyncio.to_thread(guide.read_text, "utf-8")), sandbox)

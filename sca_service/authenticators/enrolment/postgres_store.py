@@ -49,6 +49,7 @@ _IS_VOID = """
 """
 
 # Counted before the code is looked at: whatever arrives in parallel, no more are looked at than are allowed.
+_GIVE_BACK = "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending' AND tries > 0"
 _TRY = """
     UPDATE authenticators SET tries = tries + 1
     WHERE id = $1 AND psu = $2 AND state = 'pending' AND tries < $3
@@ -196,8 +197,7 @@ class EnrolmentStore:
 
     async def give_back(self, row: AuthenticatorRow) -> None:
         """A try whose code was not looked at. Raises StoreUnavailable."""
-        query = "UPDATE authenticators SET tries = tries - 1 WHERE id = $1 AND state = 'pending'"
-        await in_time(self._pool.execute(f"{query} AND tries > 0", row.id))
+        await in_time(self._pool.execute(_GIVE_BACK, row.id))
 
     async def activate(
         self, row: AuthenticatorRow, proven: Proven, occurrence: Occurrence
