@@ -16,7 +16,7 @@ from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.ids import new_id
-from tests.harness import Deployment
+from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.logs import own_schema
 from tests.storeroom import eventually
 
@@ -31,6 +31,7 @@ class Seen:
     def __init__(self) -> None:
         self.breaks = False
         self.gate: asyncio.Event | None = None
+        self.has_begun = asyncio.Event()
 
     async def work(self, connection: asyncpg.pool.PoolConnectionProxy, events: Sequence[LoggedEvent]) -> None:
         """Write each event's index and id down, in the order they came."""
@@ -38,6 +39,7 @@ class Seen:
             "INSERT INTO seen (index, id, kind) VALUES ($1, $2, $3)",
             [(event.index, event.head.id, event.members["kind"]) for event in events],
         )
+        self.has_begun.set()
         if self.gate:
             await self.gate.wait()
         if self.breaks:
@@ -182,12 +184,8 @@ async def test_while_one_works_another_does_not_wait(pool: asyncpg.Pool) -> None
     await slow.register()
     working = asyncio.create_task(slow.follow_once())
 
-    async def is_held() -> bool:
-        held = "SELECT EXISTS (SELECT FROM followers WHERE name = 'test')"
-        taken = "SELECT EXISTS (SELECT FROM followers WHERE name = 'test' FOR UPDATE SKIP LOCKED)"
-        return bool(await pool.fetchval(held)) and not await pool.fetchval(taken)
-
-    await eventually(is_held)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await work.has_begun.wait()  # to ask by a lock who holds it would take the turn
     assert await follower(pool, Seen()).follow_once() == 0
     work.gate.set()
     assert await working == 3
