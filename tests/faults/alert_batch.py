@@ -4,6 +4,7 @@ import asyncio
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,24 @@ class Outcome:
         assert not unmarked, "sent more often than is on record"
 
 
+class _Arrivals:
+    """The deliveries of alerts' messages. The mailbox keeps so many only, so it is looked into again and again."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.seen: list[str] = []
+        self._file = deployment.folder / MAILBOX_FILE
+        self._last = 0
+
+    def look(self) -> None:
+        """Put down what has come since."""
+        with closing(sqlite3.connect(self._file)) as mailbox:
+            rows = mailbox.execute(
+                "SELECT id, delivery FROM messages WHERE id > ? ORDER BY id", (self._last,)
+            ).fetchall()
+        self._last = rows[-1][0] if rows else self._last
+        self.seen += [delivery for _, delivery in rows if delivery.startswith("dlv_alt")]
+
+
 async def killed_batch(deployment: Deployment, *, count: int, kills: int, chance: random.Random) -> Outcome:
     """Order so many alerts twice over, kill the worker so often while it sends them, and let the last one finish."""
     worker = next(role for role in deployment.roles if role.name == "worker")
@@ -60,18 +79,21 @@ async def killed_batch(deployment: Deployment, *, count: int, kills: int, chance
         asyncpg.create_pool(deployment.servers.postgres.url, min_size=1, max_size=1) as pool,
     ):
         await _order(issuer, count)
+        arrivals = _Arrivals(deployment)
         for number in range(1, kills + 1):
             wanted = count * number // (kills + 1)
             await until(partial(_are_over, pool, wanted), f"{wanted} of {count} are over")
             await asyncio.sleep(chance.uniform(0, 0.05))
             worker.kill()
+            arrivals.look()
             # The leases of the dead end; who is alive has none.
             await pool.execute(
                 "UPDATE alerts SET due_at = clock_timestamp() WHERE due_at > clock_timestamp()"
             )
             worker = restart(deployment, worker)
         await until(lambda: _is_over(pool), "all of it is over")
-        return await _outcome(deployment, pool)
+        arrivals.look()
+        return await _outcome(arrivals.seen, pool)
 
 
 async def _order(issuer: Bank, count: int) -> None:
@@ -103,7 +125,7 @@ async def _is_over(pool: asyncpg.Pool) -> bool:
     return bool(await pool.fetchval("SELECT count(*) = 0 FROM alerts WHERE due_at IS NOT NULL"))
 
 
-async def _outcome(deployment: Deployment, pool: asyncpg.Pool) -> Outcome:
+async def _outcome(arrived: Sequence[str], pool: asyncpg.Pool) -> Outcome:
     rows = await pool.fetch(
         "SELECT id, status FROM alerts WHERE client_id = 'issuer' AND reason <> 'duplicate'"
     )
@@ -111,10 +133,8 @@ async def _outcome(deployment: Deployment, pool: asyncpg.Pool) -> Outcome:
         "SELECT body::jsonb ->> 'alert' AS alert, max((body::jsonb ->> 'try')::int) AS most FROM audit_events"
         " WHERE type = 'alert.attempted' GROUP BY 1"
     )
-    with closing(sqlite3.connect(deployment.folder / MAILBOX_FILE)) as mailbox:
-        sent = mailbox.execute("SELECT delivery FROM messages WHERE delivery LIKE 'dlv_alt%'").fetchall()
     statuses = {row["id"]: row["status"] for row in rows}
-    messages = [f"alt_{delivery[7:39]}" for (delivery,) in sent]
+    messages = [f"alt_{delivery[7:39]}" for delivery in arrived]
     return Outcome(
         statuses,
         Counter(alert for alert in messages if alert in statuses),
