@@ -144,8 +144,9 @@ class Deployment:
         environ: Mapping[str, str] | None = None,
         metrics_port: int | None = None,
         module: Sequence[str] = (),
+        is_awaited: bool = True,
     ) -> Role:
-        """Start a role. An api gets a port of its own; the others send receipts to the first api's.
+        """Start a role. An api gets a port of its own, and is awaited; the others send receipts to the first api's.
 
         `module` with its first arguments is started instead of the role's own command.
         """
@@ -168,7 +169,7 @@ class Deployment:
             )
         role = Role(name, port, process, metrics_port)
         self.roles.append(role)
-        if name == "api":
+        if name == "api" and is_awaited:
             await_ready(role)
         return role
 

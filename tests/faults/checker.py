@@ -233,7 +233,7 @@ def _messages_beyond_the_log(found: Found, *, lost_tail: bool) -> Iterator[str]:
     """Every message was on record before it was sent, and a repeated one is marked by its `try`."""
     tries: dict[str, list[int]] = {}
     for event in found.events:
-        if event["type"] == "delivery.attempted":
+        if event["type"] in ("delivery.attempted", "alert.attempted"):
             tries.setdefault(event["delivery"], []).append(event["try"])
     for event in found.events:
         if event["type"] == "delivery.postponed":  # it was not sent, and its number is given out again

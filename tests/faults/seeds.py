@@ -1,0 +1,163 @@
+"""Runs seed after seed on one deployment, and goes over everything: `python -m tests.faults.seeds --seeds 1000`.
+
+A seed is a window of about a second: what payers do in it and which faults happen follow from the seed alone. Answers
+are looked up as they come; the rest is looked at after every so many windows.
+"""
+
+import asyncio
+import resource
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cyclopts import run
+
+from tests import device, generator
+from tests.faults.auditing import audited
+from tests.faults.place import Place, faketime, opened, small_disk
+from tests.faults.schedule import STORES, Fault, Plan, plan_of
+from tests.faults.stories import Payers, Stories, scripted
+from tests.harness import Bank, Deployment, unique_psu
+
+_DEVICES, _GENERATORS = 6, 8
+_AUDITED_EVERY = 50
+AT_ONCE = 4
+"""So many windows overlap: most of a window is waiting."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """A place, and the stories that are told in it."""
+
+    place: Place
+    stories: Stories
+    without: frozenset[Fault]
+    played: list[int] = field(default_factory=list)
+
+    async def play(self, plan: Plan) -> list[str]:
+        """One window; what was found in it."""
+        place, stories = self.place, self.stories
+        self.played.append(plan.seed)
+        await scripted(place.deployment, *plan.scripted)
+        async with asyncio.TaskGroup() as tasks:
+            for blow in plan.blows:
+                tasks.create_task(place.strike(blow))
+            for story, seed in plan.stories:
+                tasks.create_task(stories.tell(story, seed))
+        if any(blow.fault is Fault.LOSE_TAIL for blow in plan.blows):
+            await stories.answer_again()
+        return self.found()
+
+    def found(self) -> list[str]:
+        return [*self.place.found, *self.stories.violations, *self.stories.heard.surprises]
+
+    async def audit(self) -> list[str]:
+        """Everything that does not hold once all of it is over."""
+        await self.place.check_alive()
+        return [
+            *self.found(),
+            *await audited(
+                self.place.deployment,
+                self.stories.heard.told,
+                self.stories.dedupe_keys,
+                has_lost_tail=self.place.has_lost_tail,
+            ),
+        ]
+
+
+@asynccontextmanager
+async def trial(place: Place) -> AsyncIterator[Trial]:
+    """A trial in a place that is opened for it, with payers who have enrolled their devices."""
+    without = {Fault.STEP_CLOCK} if faketime() is None else set()
+    without |= set() if place.disks else {Fault.FULL_DISK}
+    async with opened(place):
+        async with place.deployment.bank(url=place.apis[0]) as bank:
+            payers = await _enrolled(bank)
+        stories = Stories(place.deployment, place.apis, payers)
+        try:
+            yield Trial(place, stories, frozenset(without))
+        finally:
+            await stories.close()
+
+
+async def _enrolled(bank: Bank) -> Payers:
+    devices = [unique_psu() for _ in range(_DEVICES)]
+    generators = [unique_psu() for _ in range(_GENERATORS)]
+    return Payers(
+        [(psu, await device.enrolled(bank, psu)) for psu in devices],
+        [(psu, (await generator.enrolled(bank, psu))[1]) for psu in generators],
+    )
+
+
+async def run_seeds(
+    one: Trial,
+    seeds: Iterable[int],
+    *,
+    only: Collection[Fault] = (),
+    audited_every: int = _AUDITED_EVERY,
+    at_once: int = AT_ONCE,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[str]:
+    """Play seeds, so many `at_once`, until something is found; what it is, with the seeds to look at."""
+    wanted = list(seeds)
+    for start in range(0, len(wanted), audited_every):
+        portion = wanted[start : start + audited_every]
+        waiting = iter(portion)
+
+        async def keep_playing(waiting: Iterator[int] = waiting) -> None:
+            for seed in waiting:
+                if one.found():
+                    return
+                plan = plan_of(seed, without=one.without, only=only)
+                say(f"seed {seed}: {' '.join(f'{blow.fault}:{blow.target}' for blow in plan.blows)}")
+                await one.play(plan)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(at_once):
+                tasks.create_task(keep_playing())
+        found = one.found() or await one.audit()
+        if found:
+            how = f"--first {portion[0]} --seeds {len(portion)}"
+            return [f"found in seeds {portion[0]} to {portion[-1]}: play them again with {how}", *found]
+    return []
+
+
+def disks(deployment: Deployment, stack: ExitStack) -> tuple[str, ...]:
+    """The stores that get a small disk of their own: both, or none where nothing may be mounted."""
+    return tuple(store for store in STORES if stack.enter_context(small_disk(deployment.folder / store)))
+
+
+def seeds(*, seeds: int = 100, first: int = 0, only: str = "", at_once: int = AT_ONCE) -> None:
+    """Play so many seeds from the first on; `only` names faults, with commas between."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        deployment = Deployment(Path(folder))
+        place = Place(deployment, disks(deployment, stack))
+        deployment.start_stores()
+        stack.callback(deployment.stop)
+        wanted = tuple(Fault(name) for name in only.split(",") if name)
+
+        async def main() -> list[str]:
+            async with trial(place) as one:
+                left_out = ", ".join(sorted(one.without)) or "nothing"
+                print(f"» {seeds} seeds from {first} on; left out: {left_out}", flush=True)
+                found = await run_seeds(
+                    one, range(first, first + seeds), only=wanted, say=lambda text: print(text, flush=True)
+                )
+                heard = one.stories.heard
+                print(
+                    f"» {len(heard.told)} answers, {heard.undecided} undecided, {heard.unanswered} unanswered"
+                )
+                return found
+
+        found = asyncio.run(main())
+        spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        print(f"» CPU: {sum(one.ru_utime + one.ru_stime for one in spent):.0f} s")
+        if found:
+            sys.exit("\n".join(found))
+
+
+if __name__ == "__main__":
+    run(seeds)
