@@ -5,6 +5,7 @@ Redis mortal, the log the one that every checkpoint signed, and each alert order
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from tests.rfc6962 import Tree
 _PATIENCE_SECONDS = 90.0
 _LONGEST_LEASE_MS = 20_000
 _GRACE_MS = 2_000
+_TELLING = ("actor", "outcome", "attempts_left", "delivery", "status", "try", "reason", "request")
 _IMMORTAL = {
     b":due": "timers: an entry goes when its challenge is settled",
     b":outbox": "events wait in it until they are committed",
@@ -59,6 +61,29 @@ async def audited(
     finally:
         await redis.aclose()
         await postgres.close()
+
+
+async def stories_of(deployment: Deployment, found: Sequence[str]) -> list[str]:
+    """What is on record of each challenge that a sentence names, and how it stands in both stores."""
+    named = {
+        f"chl_{match[1][:38]}" for one in found for match in re.finditer(r"(?:chl|dlv)_([0-9a-f]{38})", one)
+    }
+    lines = []
+    there = await read(deployment)
+    for challenge in sorted(named)[:5]:
+        lines.append(challenge)
+        for event in there.events:
+            if event.get("challenge") == challenge:
+                at_ms, kind = event["at_ms"], event["type"]
+                rest = {name: event[name] for name in _TELLING if name in event}
+                lines.append(f"  {at_ms} {kind} {rest}")
+        for where, states in (("Redis", there.hot), ("PostgreSQL", there.archive)):
+            if state := states.get(challenge):
+                deliveries = [
+                    (one.id[-2:], str(one.status), one.reason, one.tries) for one in state.deliveries
+                ]
+                lines.append(f"  {where}: {state.status}, revision {state.revision}, {deliveries}")
+    return lines
 
 
 async def _until(holds: Any, what: str) -> None:

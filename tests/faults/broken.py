@@ -1,24 +1,31 @@
-"""The api with one thing wrong, to show that tests notice, or that it is none: `python -m tests.faults.broken <fault>
-<config>`.
+"""A role with one thing wrong, to show that tests notice, or that it is none: `python -m tests.faults.broken <fault>
+<config> [<role>]`. The role is the api unless another is named.
 
 hasty      answers before the commit, instead of after it
 forgetful  takes an event out of the outbox before the commit, instead of after it
 racing     reads a limit and then writes it, by its own clock, instead of asking a script
 ahead      its clocks go 30 seconds ahead of the others'
+torn       reads a challenge, waits, and writes it back before its script decides: read, decide, write
+unguarded  takes every approval, whether the challenge was approved before or not
+endless    leases what it sends for an hour
 """
 
 import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 from sca_service import app, core, web
+from sca_service.audit import postgres_store
+from sca_service.audit.model import Acceptance
 from sca_service.audit.private.commitments import PrivateValues
+from sca_service.challenges import redis_store
+from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.record import Recorder
-from sca_service.challenges.redis_store import Reply
+from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.settings import read_settings
 from tests.racing_limits import RacingLimits
@@ -90,9 +97,43 @@ def ahead() -> None:
     time.time = lambda: time.time_ns() / 10**9
 
 
-FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead)}
+class TornStore(ChallengeStore):
+    """Decides on what a challenge was a moment ago."""
+
+    async def answer(self, challenge: ChallengeId, *arguments: Any, **members: Any) -> Reply:
+        """What the script says of the state that was read before."""
+        key = f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
+        before = await self._redis.command("GET", key)
+        await asyncio.sleep(0.02)
+        if before:
+            await self._redis.command("SET", key, before, "KEEPTTL")
+        return await super().answer(challenge, *arguments, **members)
+
+
+def torn() -> None:
+    """Read, decide, write."""
+    core.ChallengeStore = TornStore  # type: ignore[attr-defined]
+
+
+def unguarded() -> None:
+    """Every acceptance is taken."""
+    claim = postgres_store.claim_acceptances
+
+    async def claim_all(connection: Any, acceptances: Sequence[Acceptance]) -> set[Acceptance]:
+        await claim(connection, acceptances)
+        return set(acceptances)
+
+    postgres_store.claim_acceptances = claim_all
+
+
+def endless() -> None:
+    """An hour is longer than any challenge."""
+    redis_store.CLAIM_LEASE_MS = redis_store.SEND_LEASE_MS = 3_600_000
+
+
+FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded, endless)}
 
 
 if __name__ == "__main__":
     FAULTS[sys.argv[1]]()
-    app.run_role("api", read_settings(Path(sys.argv[2])))
+    app.run_role((sys.argv[3:] or ["api"])[0], read_settings(Path(sys.argv[2])))

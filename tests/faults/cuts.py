@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,26 @@ def _starts(deployment: Deployment, role: Role) -> int:
 def start_broken(deployment: Deployment, fault: str, *, port: int | None = None) -> Role:
     """Start an api with one thing wrong (`tests/faults/broken.py`), in the first api's place or on a port."""
     port = port or deployment.api.port
-    command = [sys.executable, "-m", "tests.faults.broken", fault, str(deployment.config(port))]
-    with (deployment.folder / f"broken-{port}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*launcher(death_signal="KILL"), *command],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        )
-    role = Role("api", port, process)
+    role = Role("api", port, None)  # type: ignore[arg-type]
+    role.process = start_broken_role(deployment, fault, role, {})
     deployment.roles.append(role)
     await_ready(role)
     return role
+
+
+def start_broken_role(
+    deployment: Deployment, fault: str, role: Role, environ: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start a role with one thing wrong where it is; nobody waits for it."""
+    config = str(deployment.config(role.port))
+    command = [sys.executable, "-m", "tests.faults.broken", fault, config, role.name]
+    with (deployment.folder / f"{role.name}-{role.port}.log").open("ab") as log:
+        return subprocess.Popen(
+            [*launcher(death_signal="KILL"), *command],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environ, "PYTHONPATH": str(_ROOT)},
+        )
 
 
 @contextlib.asynccontextmanager

@@ -9,12 +9,12 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.cuts import Tail, postgres_pids
+from tests.faults.cuts import Tail, postgres_pids, start_broken_role
 from tests.faults.links import Link
 from tests.faults.schedule import LINKS, ROLES, Blow, Fault
 from tests.harness import Deployment, Role
@@ -23,9 +23,6 @@ from tests.ports import free_port
 _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 _LOOK_SECONDS = 0.05
 _DISK_BYTES = 256 * 2**20
-
-Start = Callable[[str, Role, dict[str, str]], "subprocess.Popen[bytes]"]
-"""How a role's process is started: its name here, where it is, and its environment."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +36,11 @@ class Running:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """Everything that runs, and what is done to it. A class because it holds it."""
+    """Everything that runs, and what is done to it. A class because it holds it.
+
+    `broken` names, for a kind of role, what is wrong with it (`tests/faults/broken.py`); `disks` the stores on a small
+    disk of their own.
+    """
 
     deployment: Deployment
     disks: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Place:
     links: dict[str, Link] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
     has_lost_tail: bool = False
-    start_role: Start | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)
     _busy: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def open(self) -> None:
@@ -95,10 +96,11 @@ class Place:
         """Start a role's process where it was."""
         running = self.running[name]
         running.begun_before = self._begun(name)
-        if self.start_role:
-            running.role.process = self.start_role(name, running.role, running.environ)
-            return
         role = running.role
+        fault = self.broken.get(role.name)
+        if fault:
+            running.role.process = start_broken_role(self.deployment, fault, role, running.environ)
+            return
         started = self.deployment.start(role.name, port=role.port, environ=running.environ, is_awaited=False)
         self.deployment.forget(started)
         running.role.process = started.process
@@ -262,7 +264,7 @@ async def opened(place: Place) -> AsyncIterator[Place]:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int = _DISK_BYTES // 2**20):  # type: ignore[no-untyped-def]
+def small_disk(folder: Path, megabytes: int = _DISK_BYTES // 2**20) -> Iterator[bool]:
     """A disk of its own for a folder, which is soon full: a tmpfs, where we may mount one. Whether there is one."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", str(folder)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from cyclopts import run
 
 from tests import device, generator
-from tests.faults.auditing import audited
+from tests.faults.auditing import audited, stories_of
 from tests.faults.place import Place, faketime, opened, small_disk
 from tests.faults.schedule import STORES, Fault, Plan, plan_of
 from tests.faults.stories import Payers, Stories, scripted
@@ -121,7 +121,8 @@ async def run_seeds(
         found = one.found() or await one.audit()
         if found:
             how = f"--first {portion[0]} --seeds {len(portion)}"
-            return [f"found in seeds {portion[0]} to {portion[-1]}: play them again with {how}", *found]
+            where = f"found in seeds {portion[0]} to {portion[-1]}: play them again with {how}"
+            return [where, *found, *await stories_of(one.place.deployment, found)]
     return []
 
 
