@@ -32,6 +32,7 @@ _INSERT_ACCEPTANCES = """
 """
 
 _SELECT_ACCEPTANCES = "SELECT challenge_id, event_id FROM acceptances WHERE challenge_id = ANY($1::text[])"
+_HAS_EVENT = "SELECT EXISTS (SELECT FROM audit_events WHERE challenge_id = $1 AND type = ANY($2::text[]))"
 _SELECT_ACCEPTANCE = "SELECT event_id FROM acceptances WHERE challenge_id = $1"
 
 _MARK = "SELECT pg_logical_emit_message(true, 'sca', '')"
@@ -124,6 +125,11 @@ async def accepted_by(pool: asyncpg.Pool, challenge_id: str) -> str | None:
     """The event that holds a challenge's acceptance, or None while nothing does."""
     event_id: str | None = await pool.fetchval(_SELECT_ACCEPTANCE, challenge_id)
     return event_id
+
+
+async def has_event(pool: asyncpg.Pool, challenge_id: str, kinds: Sequence[str]) -> bool:
+    """Whether an event of one of these types about a challenge is on record."""
+    return bool(await pool.fetchval(_HAS_EVENT, challenge_id, kinds))
 
 
 def _row(event: AuditEvent) -> tuple[str, datetime, str, str | None, str | None, str | None, str]:

@@ -42,6 +42,10 @@ class AuditWriter:
         """The event on record that approved a challenge, or None while there is none. Raises StoreUnavailable."""
         return await in_time(postgres_store.accepted_by(self._pool, challenge_id))
 
+    async def has_event(self, challenge_id: str, kinds: Sequence[str]) -> bool:
+        """Whether an event of one of these types about a challenge is on record. Raises StoreUnavailable."""
+        return await in_time(postgres_store.has_event(self._pool, challenge_id, kinds))
+
     async def close(self) -> None:
         """Finish the commits under way."""
         await self._batcher.drain()

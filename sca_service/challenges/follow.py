@@ -126,6 +126,8 @@ class Follower:
         if reply.state.status is Status.APPROVED:
             await self._recorder.expect(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
+        if reply.state.status is Status.CANCELLED and not reply.events:  # an earlier request cancelled it
+            await self._recorder.expect_event(reply.state, "challenge.cancelled")
         await self._recorder.commit(challenge.partition, reply)
         return ChallengeView.open(reply.state, self._keyring)
 

@@ -25,7 +25,7 @@ from sca_service.challenges.model import (
 from sca_service.challenges.order import ChallengeOrder
 from sca_service.challenges.personal import personal_values
 from sca_service.challenges.pumping import Destination, PumpingGuard
-from sca_service.challenges.record import Recorder
+from sca_service.challenges.record import COMMITTING, Recorder
 from sca_service.challenges.redis_store import ChallengeStore, EventMembers
 from sca_service.challenges.risk import Assessor, RiskVerdict, order_at_issue, verdict_of
 from sca_service.challenges.script_input import NewChallenge
@@ -183,7 +183,7 @@ class Issuer:
             raise TooEarly(_TOO_EARLY[reply.word], -(-reply.wait_ms // 1000), told)
         assert reply.state is not None  # noqa: S101 - every other word comes with the state
         if reply.word == "exists":
-            await self._recorder.expect(reply.state)
+            await self._expect_issued(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
         kept = replace(personal, event_id=reply.events[0].head.id)
         await self._recorder.commit(challenge.partition, reply, private=(kept,))
@@ -300,8 +300,13 @@ class Issuer:
         state = await self._store.first_of(challenge.otherwise(self._keyring.versions))
         if state is None:
             return None
-        await self._recorder.expect(state)
+        await self._expect_issued(state)
         return ChallengeView.open(state, self._keyring)
+
+    async def _expect_issued(self, state: ChallengeState) -> None:
+        """Before an earlier request's challenge is told, it and what has become of it are on record."""
+        await self._recorder.expect_event(state, *COMMITTING)
+        await self._recorder.expect(state)
 
     def _reached(self, order: ChallengeOrder, question: Question, steps: Sequence[LadderStep]) -> Established:
         """What an approval establishes. Raises InvalidInput when that is less than the purpose requires."""

@@ -104,6 +104,14 @@ class Recorder:
             raise StoreUnavailable("what was decided is being put on record")
         return True
 
+    async def expect_event(self, state: ChallengeState, *kinds: str) -> None:
+        """Make sure that an earlier request's event is on record, before what it did is told again.
+
+        Not only the state: whatever is committed about a challenge stores its newest state. Raises StoreUnavailable.
+        """
+        if not await self._writer.has_event(state.id, kinds):
+            raise StoreUnavailable("what was decided is being put on record")
+
 
 class StateSource:
     """Tells the outbox's drain how the challenge of an event stands now. A class because it holds the store."""

@@ -76,10 +76,11 @@ class Link:
         ends = {writer, store_writer}
         self._writers |= ends
         try:
-            await asyncio.gather(
-                self._pump(reader, store_writer, "request", ends),
-                self._pump(store_reader, writer, "reply", ends),
-            )
+            with contextlib.suppress(asyncio.CancelledError):  # the loop ends
+                await asyncio.gather(
+                    self._pump(reader, store_writer, "request", ends),
+                    self._pump(store_reader, writer, "reply", ends),
+                )
         finally:
             self._writers -= ends
             for one in ends:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.faults.cuts import Tail, postgres_pids, start_broken_role
 from tests.faults.links import Link
 from tests.faults.schedule import LINKS, ROLES, Blow, Fault
-from tests.harness import Deployment, Role
+from tests.harness import Deployment, Role, await_ready
 from tests.ports import free_port
 
 _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
@@ -66,6 +66,8 @@ class Place:
             self.launch(name)
         for name in ROLES:
             await self.until_works(name)
+        for name in ("api-1", "api-2"):
+            await asyncio.to_thread(await_ready, self.running[name].role)
 
     def _environ(self, name: str) -> dict[str, str]:
         environ = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 from structlog.testing import capture_logs
 
+from sca_service.audit.model import AuditEvent
 from sca_service.challenges import code
 from sca_service.challenges.answer import Answer
 from sca_service.challenges.authentication_code import AuthenticationCodeSigner
@@ -90,17 +91,20 @@ class Bench:
             ),
         )
 
-    async def issue(self, **members: str) -> ChallengeId:
-        """A pending challenge, on record."""
+    def order(self, **members: str) -> ChallengeOrder:
+        """A payment of a payer nobody else has."""
         psu = {**unique_psu(), **members}
-        order = ChallengeOrder(
+        return ChallengeOrder(
             psu_id=psu["id"],
             purpose=Purpose.PAYMENT,
             transaction=PAYMENT,
             phone=PhoneNumber.parse(psu["phone"]),
             channels=LADDER,
         )
-        view = await self.issuer.issue(BANK, order)
+
+    async def issue(self, **members: str) -> ChallengeId:
+        """A pending challenge, on record."""
+        view = await self.issuer.issue(BANK, self.order(**members))
         challenge = ChallengeId.parse(view.state.id)
         assert challenge is not None
         return challenge
@@ -113,6 +117,12 @@ class Bench:
         """The right answer under a key."""
         right = code.derive(self.core.settings.keyring, challenge, PAYMENT.digest())
         return Answer(right, PAYMENT, key)
+
+    async def taken_off_the_record(self, challenge: ChallengeId) -> tuple[AuditEvent, ...]:
+        """The events of a challenge, as if they were not committed yet."""
+        off = "DELETE FROM audit_events WHERE challenge_id = $1 RETURNING body"
+        rows = await self.core.postgres.fetch(off, challenge.text)
+        return tuple(AuditEvent.parse(row["body"].encode()) for row in rows)
 
     async def approve_and_die(self, challenge: ChallengeId, *, key: str = "") -> Reply:
         """The script has approved; the process was killed before it could commit."""
@@ -163,6 +173,31 @@ async def test_a_snapshot_is_no_approval(bench: Bench) -> None:
         await bench.follower.get("bank", challenge)
     with pytest.raises(StoreUnavailable):
         await bench.verify(challenge, key="key")
+
+
+@pytest.mark.parametrize("action", ["issue", "cancel"])
+async def test_a_snapshot_is_no_issue_and_no_cancellation(bench: Bench, action: str) -> None:
+    """A commit of something else stores the newest state; the same request again waits for its own event."""
+    order, unique = bench.order(), "5" * 32
+    view = await bench.issuer.issue(BANK, order, unique=unique)
+    challenge = ChallengeId.parse(view.state.id)
+    assert challenge is not None
+    if action == "cancel":
+        members = BANK.event_members(bench.core.policy)
+        reply = await bench.core.store.cancel(challenge, members, client="bank")
+    else:
+        reply = Reply("issued", view.state, await bench.taken_off_the_record(challenge))
+    await bench.core.recorder.commit(challenge.partition, Reply("changed", reply.state))
+
+    async def again() -> Status:
+        if action == "cancel":
+            return (await bench.follower.cancel(BANK, challenge)).state.status
+        return (await bench.issuer.issue(BANK, order, unique=unique)).state.status
+
+    with pytest.raises(StoreUnavailable):
+        await again()
+    assert await bench.core.recorder.commit(challenge.partition, reply)
+    assert await again() is (Status.CANCELLED if action == "cancel" else Status.PENDING)
 
 
 async def test_the_same_answer_again_is_the_same_proof(bench: Bench) -> None:
