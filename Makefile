@@ -45,6 +45,12 @@ test-cluster: $(VENV)/installed-dev ## run the tests of the stores and the servi
 	$(SAY) 'Tests of stores and service, on a cluster'
 	@SCA_TEST_REDIS=cluster $(VENV)/bin/pytest tests/stores tests/service $(ARGS)
 
+test-long: $(VENV)/installed-dev $(VENV)/peers ## run the tests that take minutes each (ARGS="-k seeds")
+	@exec $(VENV)/bin/pytest -m on_demand $(ARGS)
+
+faults: $(VENV)/installed-dev $(VENV)/peers ## break what can break, by seed, and check everything (ARGS="--seeds 1000")
+	@exec $(VENV)/bin/python -m tests.faults.seeds $(ARGS)
+
 style: $(VENV)/installed-dev
 	$(SAY) 'Style (ruff) and import rules (import-linter)'
 	@$(VENV)/bin/ruff check --quiet
