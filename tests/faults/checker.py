@@ -204,6 +204,9 @@ def _disagreements(found: Found, *, lost_tail: bool) -> Iterator[str]:
         said.setdefault(event.get("challenge", ""), set()).add(_said(event))
     for challenge, state in (*found.hot.items(), *found.archive.items()):
         events = said.get(challenge, set())
+        recorded = found.archive.get(challenge, state)
+        if lost_tail and recorded.status.is_final and recorded.status is not state.status:
+            continue  # Redis has forgotten that it is over; the record has not, and goes before it (decision 6)
         if not events & {"challenge.issued", "challenge.refused"}:
             yield f"{challenge}: there without having been issued"
         elif state.status is not Status.PENDING and not events & _EXPLAINED_BY[state.status]:

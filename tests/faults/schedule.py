@@ -82,6 +82,11 @@ class Plan:
     stories: tuple[tuple[Story, int], ...]
     scripted: tuple[str, int]
 
+    @property
+    def loses_tail(self) -> bool:
+        """Whether Redis comes back older than it was."""
+        return any(blow.fault is Fault.LOSE_TAIL for blow in self.blows)
+
 
 def plan_of(seed: int, *, without: Collection[Fault] = (), only: Collection[Fault] = ()) -> Plan:
     """The plan of a seed, of the faults that can be done here; each story has a seed of its own."""

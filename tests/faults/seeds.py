@@ -8,7 +8,7 @@ import asyncio
 import resource
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,19 +35,18 @@ class Trial:
     place: Place
     stories: Stories
     without: frozenset[Fault]
-    played: list[int] = field(default_factory=list)
+    forgiven: set[str] = field(default_factory=set)
 
     async def play(self, plan: Plan) -> list[str]:
         """One window; what was found in it."""
         place, stories = self.place, self.stories
-        self.played.append(plan.seed)
         await scripted(place.deployment, *plan.scripted)
         async with asyncio.TaskGroup() as tasks:
             for blow in plan.blows:
                 tasks.create_task(place.strike(blow))
             for story, seed in plan.stories:
                 tasks.create_task(stories.tell(story, seed))
-        if any(blow.fault is Fault.LOSE_TAIL for blow in plan.blows):
+        if plan.loses_tail:
             await stories.answer_again()
         return self.found()
 
@@ -57,13 +56,15 @@ class Trial:
     async def audit(self) -> list[str]:
         """Everything that does not hold once all of it is over."""
         await self.place.check_alive()
+        has_lost_tail, self.place.has_lost_tail = self.place.has_lost_tail, False
         return [
             *self.found(),
             *await audited(
                 self.place.deployment,
                 self.stories.heard.told,
                 self.stories.dedupe_keys,
-                has_lost_tail=self.place.has_lost_tail,
+                has_lost_tail=has_lost_tail,
+                forgiven=self.forgiven,
             ),
         ]
 
@@ -102,28 +103,37 @@ async def run_seeds(
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Play seeds, so many `at_once`, until something is found; what it is, with the seeds to look at."""
-    wanted = list(seeds)
-    for start in range(0, len(wanted), audited_every):
-        portion = wanted[start : start + audited_every]
-        waiting = iter(portion)
-
-        async def keep_playing(waiting: Iterator[int] = waiting) -> None:
-            for seed in waiting:
-                if one.found():
-                    return
-                plan = plan_of(seed, without=one.without, only=only)
-                say(f"seed {seed}: {' '.join(f'{blow.fault}:{blow.target}' for blow in plan.blows)}")
-                await one.play(plan)
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(at_once):
-                tasks.create_task(keep_playing())
-        found = one.found() or await one.audit()
-        if found:
-            how = f"--first {portion[0]} --seeds {len(portion)}"
-            where = f"found in seeds {portion[0]} to {portion[-1]}: play them again with {how}"
-            return [where, *found, *await stories_of(one.place.deployment, found)]
+    plans = [plan_of(seed, without=one.without, only=only) for seed in seeds]
+    for start in range(0, len(plans), audited_every):
+        portion = plans[start : start + audited_every]
+        # What loses Redis's tail comes last: then less can be asked for.
+        for part in (
+            [plan for plan in portion if not plan.loses_tail],
+            [plan for plan in portion if plan.loses_tail],
+        ):
+            found = await _played(one, part, at_once, say) if part else []
+            if found:
+                first, last = min(plan.seed for plan in portion), max(plan.seed for plan in portion)
+                where = f"in seeds {first} to {last}; again: --first {first} --seeds {last - first + 1}"
+                return [where, *found, *await stories_of(one.place.deployment, found)]
     return []
+
+
+async def _played(one: Trial, plans: Sequence[Plan], at_once: int, say: Callable[[str], None]) -> list[str]:
+    """Windows that overlap, so many at once, and what is found in them or afterwards."""
+    waiting = iter(plans)
+
+    async def keep_playing() -> None:
+        for plan in waiting:
+            if one.found():
+                return
+            say(f"seed {plan.seed}: {' '.join(f'{blow.fault}:{blow.target}' for blow in plan.blows)}")
+            await one.play(plan)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(at_once):
+            tasks.create_task(keep_playing())
+    return one.found() or await one.audit()
 
 
 def disks(deployment: Deployment, stack: ExitStack) -> tuple[str, ...]:

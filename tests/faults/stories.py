@@ -157,11 +157,17 @@ class Stories:
         began = asyncio.get_running_loop().time()
         while True:
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     if self._record is None:
                         self._record = await asyncpg.connect(self._deployment.servers.postgres.url)
                     return [row[0] for row in await self._record.fetch(question, *arguments)]
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,  # what it says of a connection that was broken off
+            ):
                 if asyncio.get_running_loop().time() > began + _PATIENCE_SECONDS:
                     raise
                 if self._record:

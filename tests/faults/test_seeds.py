@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_nothing_is_lost_doubled_or_left_open_in_a_hundred_seeds(
 
     async def play() -> list[str]:
         async with trial(Place(deployment, mounted)) as one:
-            found = await run_seeds(one, range(_SEEDS))
+            found = await run_seeds(one, range(_SEEDS), audited_every=_SEEDS)
             assert len(one.stories.heard.told) > 5 * _SEEDS, "hardly anything was answered"
             return found
 
@@ -58,7 +59,11 @@ def test_a_seed_is_its_plan() -> None:
 
 
 CONTROLS = {
-    "torn": ({"api": "torn"}, (Fault.SLOW,), "wrong answers left"),
+    "torn": (
+        {"api": "torn"},
+        (Fault.SLOW,),
+        "wrong answers left|accepted, and PostgreSQL does not|in Redis, ",
+    ),
     "hasty": ({"api": "hasty"}, (Fault.HOLD, Fault.SLOW), "before it was on record"),
     "unguarded": ({"api": "unguarded"}, (Fault.LOSE_TAIL,), "approv"),
     "forgetful": ({"api": "forgetful"}, (Fault.KILL_ROLE,), "the log does not s"),
@@ -86,7 +91,7 @@ def test_what_is_broken_is_caught(tmp_path: Path, control: str) -> None:
         found = asyncio.run(play())
     finally:
         deployment.stop()
-    assert any(said in one for one in found), found
+    assert any(re.search(said, one) for one in found), found
 
 
 async def _commit_later(deployment: Deployment) -> None:
