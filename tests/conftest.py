@@ -11,6 +11,7 @@ from tests.valkeys import ON_CLUSTER
 
 _TESTS = Path(__file__).parent
 _LONGEST = (
+    "faults/test_seeds.py",
     "conformance/test_sip_trunk.py",
     "service/test_desk_browser.py",
     "faults/test_worker_killed.py",

@@ -37,7 +37,7 @@ _WEIGHTS = {
     Fault.SLOW: 5,
     Fault.TEAR_REPLY: 8,
     Fault.TEAR_REQUEST: 6,
-    Fault.KILL_ROLE: 4,
+    Fault.KILL_ROLE: 2,
     Fault.KILL_STORE: 2,
     Fault.LOSE_TAIL: 1,
     Fault.FULL_DISK: 1,
