@@ -14,9 +14,6 @@ from sca_service.alerts.cards.watch import CardWatch
 from sca_service.alerts.lane import LANE, Rounds
 from sca_service.alerts.pruning.postgres_store import AlertPruning
 from sca_service.analytics import counting as analytics
-from sca_service.api.certificates.postgres_store import BindingStore
-from sca_service.api.clients import ClientDirectory
-from sca_service.api.postgres_store import ClientStore
 from sca_service.audit.drain import Drain
 from sca_service.audit.following.follower import LogFollower
 from sca_service.audit.log.housekeeping import Household
@@ -36,6 +33,7 @@ from sca_service.delivery.dispatch import Dispatcher
 from sca_service.delivery.http_client import HttpClient
 from sca_service.delivery.redis_store import RedisDueSignal
 from sca_service.desks import card_desk
+from sca_service.entrance import open_entrance
 from sca_service.exemptions.retention.postgres_store import AssessmentRetention
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.errors import ScaError
@@ -82,15 +80,12 @@ async def run_api(settings: Settings, stop: Stop) -> None:
         if settings.sandbox_folder:
             mailbox = AsyncMailbox(Mailbox(settings.sandbox_folder / MAILBOX_FILE))
             stack.push_async_callback(mailbox.close)
-        directory = ClientDirectory(
-            ClientStore(core.postgres), BindingStore(core.postgres), settings.keyring, core.clock
-        )
-        await directory.refresh()
+        entrance = await stack.enter_async_context(open_entrance(core))
         ended = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(directory.keep_fresh(ended))
+            tasks.create_task(entrance.door.directory.keep_fresh(ended))
             await core.announcer("api").announce(core.policy.digest, core.settings.keyring)
-            application = web_application(core, directory, mailbox, stop)
+            application = web_application(core, entrance, mailbox, stop)
             _collect_seldom()
             log.info("api.starting", url=settings.api_url)
             await serve(application, settings, stop)

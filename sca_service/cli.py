@@ -41,6 +41,8 @@ for group, name, place, what in (
     (clients, "rotate", "clients_commands:rotate", "Give a client a new API key, shown once."),
     (clients, "revoke", "clients_commands:revoke", "Revoke a client: its keys stop working within a second."),
     (clients, "bind", "clients_commands:bind", "Bind a client to a certificate: its keys need it."),
+    (clients, "add-credential", "clients_commands:add_credential", "Give a client an OAuth credential."),
+    (clients, "end-credential", "clients_commands:end_credential", "End an OAuth credential of a client."),
     (clients, "unbind", "clients_commands:unbind", "End what a client is bound to."),
     (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),

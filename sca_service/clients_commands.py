@@ -12,6 +12,9 @@ from cyclopts import Parameter
 from sca_service.api.certificates.postgres_store import BindingRow, BindingStore
 from sca_service.api.certificates.registry import BindingRegistry
 from sca_service.api.clients import ClientRegistry, Scope
+from sca_service.api.oauth.model import CredentialKind
+from sca_service.api.oauth.postgres_store import CredentialRow, CredentialStore
+from sca_service.api.oauth.registry import CredentialRegistry, secret_hasher
 from sca_service.api.postgres_store import ClientStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.errors import ConfigurationError, InvalidInput, StoreUnavailable
@@ -26,6 +29,7 @@ Config = Annotated[Path, Parameter(help="The configuration file (see sca_service
 class _Registries:
     clients: ClientRegistry
     bindings: BindingRegistry
+    credentials: CredentialRegistry
 
 
 def create(
@@ -48,10 +52,10 @@ def create(
 
 
 def show(*, config: Config) -> None:
-    """List the clients, and below each what it is bound to."""
+    """List the clients, and below each what it is bound to and which credentials it has."""
 
-    async def both(held: _Registries) -> None:
-        bindings = await held.bindings.all()
+    async def everything(held: _Registries) -> None:
+        bindings, credentials = await held.bindings.all(), await held.credentials.all()
         for row in await held.clients.all():
             state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else "active"
             bound = "\tbound" if row.is_bound else ""
@@ -59,8 +63,11 @@ def show(*, config: Config) -> None:
             for binding in bindings:
                 if binding.client == row.id:
                     print(f"    {_told(binding)}")
+            for given in credentials:
+                if given.credential.client == row.id:
+                    print(f"    {_told_of(given)}")
 
-    _with(config, both)
+    _with(config, everything)
 
 
 def rotate(client: str, *, overlap: int = 3600, config: Config) -> None:
@@ -134,6 +141,66 @@ def unbind(
         print(f"{client} is not bound to a certificate any more.")
 
 
+def add_credential(
+    client: str,
+    *,
+    secret: Annotated[bool, Parameter(negative=())] = False,
+    jwks: Path | None = None,
+    jwks_url: str | None = None,
+    certificate: Annotated[bool, Parameter(negative=())] = False,
+    overlap: int = 3600,
+    config: Config,
+) -> None:
+    """Give a client what it proves itself by at /oauth/token: one of the four.
+
+    Parameters
+    ----------
+    secret
+        A new secret, shown once and never again.
+    jwks
+        A file with the client's public keys, a JWK set.
+    jwks_url
+        Where the client publishes its public keys.
+    certificate
+        The certificates that it is bound to are enough.
+    overlap
+        For how many seconds its older credentials still hold.
+    """
+    if sum((secret, jwks is not None, jwks_url is not None, certificate)) != 1:
+        raise InvalidInput.at("/credential", "is one of --secret, --jwks, --jwks-url and --certificate")
+
+    async def add(held: _Registries) -> str:
+        registry = held.credentials
+        if secret:
+            return (await registry.give_secret(client, overlap_seconds=overlap)).reveal()
+        if jwks is not None:
+            return await registry.take_keys(client, _read(jwks), overlap_seconds=overlap)
+        if jwks_url is not None:
+            return await registry.take_keys_url(client, jwks_url, overlap_seconds=overlap)
+        return await registry.take_certificate(client, overlap_seconds=overlap)
+
+    print(_with(config, add))
+
+
+def end_credential(client: str, credential: str, *, config: Config) -> None:
+    """End a credential of a client, and within a second all access that was given for it.
+
+    Parameters
+    ----------
+    credential
+        Its id, as `sca clients list` shows it.
+    """
+    _with(config, lambda held: held.credentials.end(client, credential))
+    print(f"{credential} is ended.")
+
+
+def _told_of(given: CredentialRow) -> str:
+    one = given.credential
+    shown = one.content if one.kind is CredentialKind.KEYS_URL else ""
+    ends = f"ends {given.ends_at:%Y-%m-%dT%H:%MZ}" if given.ends_at else ""
+    return "\t".join(part for part in (one.id, one.kind.value, shown, ends) if part)
+
+
 def _told(binding: BindingRow) -> str:
     kind = "subject" if binding.authority else "certificate"
     ends = f"ends {binding.ends_at:%Y-%m-%dT%H:%MZ}" if binding.ends_at else ""
@@ -164,12 +231,17 @@ def _with(config: Path, act: Callable[[_Registries], Awaitable[Result]]) -> Resu
     async def run() -> Result:
         try:
             async with await connect_postgres(settings.postgres_url, most_connections=1) as pool:
-                return await act(
-                    _Registries(
-                        ClientRegistry(ClientStore(pool), settings.keyring),
-                        BindingRegistry(BindingStore(pool), SystemClock()),
+                hasher = secret_hasher(settings.keyring)
+                try:
+                    return await act(
+                        _Registries(
+                            ClientRegistry(ClientStore(pool), settings.keyring),
+                            BindingRegistry(BindingStore(pool), SystemClock()),
+                            CredentialRegistry(CredentialStore(pool), hasher),
+                        )
                     )
-                )
+                finally:
+                    await hasher.close()
         except (OSError, asyncpg.PostgresError, StoreUnavailable) as error:
             raise ConfigurationError(f"the database cannot be used: {type(error).__name__}") from error
 

@@ -37,6 +37,7 @@ A file (`--config`, TOML)::
     origins = ["https://pay.bank.example"]  # of the pages that may ask for them
     [clients]                           # left out: API keys alone say who calls
     certificate_proxies = ["10.1.0.7"]  # whose Client-Cert is believed (docs/clients.md)
+    oauth = true                        # /oauth/token gives access; left out: there is none
     [compat]                            # left out: no other service's API is answered
     facades = ["camara", "twilio"]      # which are (docs/compat.md); twilio_forgets = true: over is 404, as there
     [tracing]                           # left out: there are no traces

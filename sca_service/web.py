@@ -35,14 +35,13 @@ from sca_service.api import trusted_beneficiaries as beneficiary_routes
 from sca_service.api import webhooks as webhook_routes
 from sca_service.api.authenticator_operations import AuthenticatorOperations
 from sca_service.api.authorisations import Authorisations
-from sca_service.api.certificates.header import CertificateHeaders
 from sca_service.api.client_door import ClientDoor
-from sca_service.api.clients import ClientDirectory
 from sca_service.api.device_door import DeviceDoor
 from sca_service.api.document import KEYED
 from sca_service.api.front import Front
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.json_body import MOST_BYTES
+from sca_service.api.oauth import routes as oauth_routes
 from sca_service.api.operations import ChallengeOperations, PayerOperations
 from sca_service.api.postgres_store import EventReader
 from sca_service.api.receipts import ReceiptOperations
@@ -74,6 +73,7 @@ from sca_service.console.session import Sessions
 from sca_service.console.traffic.desk import TrafficDesk
 from sca_service.core import Core, readiness
 from sca_service.desks import pumping_desk, told_and_heard
+from sca_service.entrance import ClientEntrance
 from sca_service.exemptions.analysis import RiskAnalysis
 from sca_service.exemptions.beneficiaries.postgres_store import BeneficiaryStore
 from sca_service.exemptions.beneficiaries.trusted import TrustedBeneficiaries
@@ -208,9 +208,7 @@ def device_operations(core: Core, assessor: Assessor) -> device_routes.DeviceOpe
     )
 
 
-def web_application(
-    core: Core, directory: ClientDirectory, mailbox: AsyncMailbox | None, stop: Stop
-) -> Front:
+def web_application(core: Core, entrance: ClientEntrance, mailbox: AsyncMailbox | None, stop: Stop) -> Front:
     """The HTTP application of the api role; with the sandbox's endpoints when there is a mailbox.
 
     When `stop` has begun it is not ready any more.
@@ -219,7 +217,7 @@ def web_application(
     challenges, devices = challenge_operations(core, assessor), device_operations(core, assessor)
     book = core.deliveries("api")
     turns = Turns()
-    door = ClientDoor(directory, CertificateHeaders(core.settings.entrance.certificate_proxies))
+    door = entrance.door
     dependencies: dict[str, object] = {
         "challenges": challenges,
         "devices": devices,
@@ -231,6 +229,9 @@ def web_application(
         **facade_dependencies(core, issuer(core, assessor), verifier(core, assessor)),
     }
     routes = [*_routes(), *facade_routes(core.settings.facades)]
+    if entrance.oauth:
+        routes += oauth_routes.ROUTES
+        dependencies["oauth"] = entrance.oauth
     if mailbox and (folder := core.settings.sandbox_folder):
         routes = [route for route in routes if route is not operation_routes.front_door]
         routes += [*sandbox.ROUTES, *bank_routes.ROUTES]

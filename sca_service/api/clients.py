@@ -4,6 +4,8 @@ A key is 256 random bits, shown once and stored as a keyed hash. Each api proces
 reads them anew every second: a request costs no look-up, a key that is revoked stops working within that second, and
 guessing keys never reaches the database.
 
+Where OAuth is on, access is given for credentials as well (oauth/), and they are held in the same way.
+
 A client may be bound to certificates (certificates/): then its keys are good only with one of them, and whoever has
 stolen a key has nothing.
 """
@@ -19,6 +21,8 @@ import structlog
 
 from sca_service.api.certificates.model import Authority, Binding, Certificate, UnreadableCertificate
 from sca_service.api.certificates.postgres_store import BindingRow, BindingStore
+from sca_service.api.oauth.model import Credential
+from sca_service.api.oauth.postgres_store import CredentialStore
 from sca_service.api.postgres_store import ClientRow, ClientStore
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthorized
@@ -28,7 +32,7 @@ from sca_service.kernel.secret import Secret
 _REFRESH_SECONDS = 1.0
 _STALE_SECONDS = 10.0
 _MOST_AUTHORITIES = 256
-_KEY_PREFIX = "sca_"
+KEY_PREFIX = "sca_"
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 
 log = structlog.get_logger()
@@ -75,13 +79,23 @@ class Client:
 class ClientDirectory:
     """All clients by the hash of their keys, at most a second old. A class because it holds them."""
 
-    def __init__(self, store: ClientStore, bindings: BindingStore, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ClientStore,
+        bindings: BindingStore,
+        keyring: Keyring,
+        clock: Clock,
+        credentials: CredentialStore | None = None,
+    ) -> None:
+        """Without `credentials` there are API keys alone."""
         self._store = store
         self._bindings = bindings
+        self._credential_store = credentials
         self._keyring = keyring
         self._clock = clock
         self._clients: dict[bytes, Client] = {}
         self._bound: dict[str, tuple[Binding, ...]] = {}
+        self._credentials: dict[str, Credential] = {}
         self._authority = lru_cache(_MOST_AUTHORITIES)(Authority)  # kept, for what they remember
         self._read_at = float("-inf")
 
@@ -91,18 +105,38 @@ class ClientDirectory:
         Raises Unauthorized, and StoreUnavailable when the directory could not be read for ten seconds.
         """
         scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not key.startswith(_KEY_PREFIX):
+        if scheme.lower() != "bearer" or not key.startswith(KEY_PREFIX):
             raise Unauthorized("the Authorization header has no API key of this service")
         return self.client_of(self._keyring.key_hash(key), certificate)
 
     def client_of(self, key_hash: bytes, certificate: Certificate | None = None) -> Client:
         """The client whose valid API key has this hash, with its certificate. Raises Unauthorized, StoreUnavailable."""
-        if asyncio.get_running_loop().time() - self._read_at > _STALE_SECONDS:
-            raise StoreUnavailable("the clients cannot be read")
+        self._check_fresh()
         client = self._clients.get(key_hash)
         if client is None:
             raise Unauthorized("the API key is not valid")
         return self._held(client, certificate)
+
+    def client_by_credential(self, credential_id: str, certificate: Certificate | None) -> Client:
+        """The client whose credential this is, while it holds. Raises Unauthorized, StoreUnavailable."""
+        self._check_fresh()
+        credential = self._credentials.get(credential_id)
+        if credential is None:
+            raise Unauthorized("what access was given for has ended")
+        return self._held(Client(credential.client, credential.scopes), certificate)
+
+    def credentials_of(self, client: str) -> list[Credential]:
+        """What a client may prove itself by; nothing for an unknown one. Raises StoreUnavailable."""
+        self._check_fresh()
+        return [one for one in self._credentials.values() if one.client == client]
+
+    def is_bound(self, client: str) -> bool:
+        """Whether a client has to come with a certificate."""
+        return client in self._bound
+
+    def _check_fresh(self) -> None:
+        if asyncio.get_running_loop().time() - self._read_at > _STALE_SECONDS:
+            raise StoreUnavailable("the clients cannot be read")
 
     def _held(self, client: Client, certificate: Certificate | None) -> Client:
         """The client with its certificate. Raises Unauthorized when it lacks one that it is bound to."""
@@ -118,11 +152,14 @@ class ClientDirectory:
     async def refresh(self) -> None:
         """Read all clients anew. Raises StoreUnavailable."""
         keys = await self._store.valid_keys()
+        credentials = await self._credential_store.valid() if self._credential_store else []
         bindings: dict[str, list[Binding]] = {key.id: [] for key in keys if key.is_bound}
+        bindings |= {row.credential.client: [] for row in credentials if row.is_bound}
         for row in await self._bindings.valid():
             if row.client in bindings and (binding := self._binding(row)):
                 bindings[row.client].append(binding)
         self._bound = {client: tuple(held) for client, held in bindings.items()}
+        self._credentials = {row.credential.id: row.credential for row in credentials}
         self._clients = {key.key_hash: Client(key.id, key.scopes) for key in keys}
         self._read_at = asyncio.get_running_loop().time()
 
@@ -187,4 +224,4 @@ class ClientRegistry:
 
 
 def _new_key() -> Secret[str]:
-    return Secret(_KEY_PREFIX + secrets.token_urlsafe(32))
+    return Secret(KEY_PREFIX + secrets.token_urlsafe(32))

@@ -61,7 +61,7 @@ class EndpointCaller:
             max_connections=MOST_CONNECTIONS,
             max_keepalive_connections=MOST_CONNECTIONS // 4,
             keepalive_expiry=_KEEP_ALIVE_SECONDS,
-            network_backend=_GuardedNetwork(resolve or system_resolver(), sandbox=sandbox),
+            network_backend=GuardedNetwork(resolve or system_resolver(), sandbox=sandbox),
         )
 
     async def call(self, url: str, *, headers: Mapping[str, str], body: str) -> CallResult:
@@ -188,7 +188,7 @@ def system_resolver(look_up: LookUp = socket.getaddrinfo) -> Resolve:
     return resolve
 
 
-class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
+class GuardedNetwork(httpcore2.AsyncNetworkBackend):
     """Connects to addresses that were looked at. A class because the connections ask one for every connection."""
 
     def __init__(self, resolve: Resolve, *, sandbox: bool) -> None:

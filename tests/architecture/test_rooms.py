@@ -64,6 +64,8 @@ _MAY_REVEAL = {
     "webhooks/signature.py": "next to the MAC and the key that sign a message",
     "api/webhooks.py": "an endpoint's secret, told once to the client that it is for",
     "api/sandbox.py": "the handset, over HTTP",
+    "api/oauth/grants.py": "the form of a secret, before Argon2 sees it",
+    "api/oauth/routes.py": "the access JWT, told to the client that it is for",
     "api/clients.py": "next to the MAC that an API key is stored as",
     "challenges/erasure.py": "next to the MAC that an operator's API key is known by",
     "audit/private/vault.py": "a payer's key, next to the cipher",

@@ -87,11 +87,15 @@ async def comes_to(role: Role, key: str, issued: Issued | None, status: int) -> 
 
 
 async def events_of(auditor: Bank, **wanted: str) -> list[dict[str, Any]]:
-    """What is on record."""
-    events: list[dict[str, Any]] = (
-        await auditor.http.get("/v1/audit/events", params={"limit": "100", **wanted})
-    ).json()["data"]
-    return events
+    """What is on record, all pages of it."""
+    events: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await auditor.http.get("/v1/audit/events", params={**wanted, **cursor})).json()
+        events += page["data"]
+        if not page["next_cursor"]:
+            return events
+        cursor = {"cursor": page["next_cursor"]}
 
 
 async def test_a_bound_key_is_nothing_without_its_certificate(service: Deployment, api: Role) -> None:
@@ -169,7 +173,8 @@ async def test_commands_bind_renew_and_let_go(
     for file, pem in (("first", first.pem), ("renewed", renewed.pem), ("authority", AUTHORITY.issued.pem)):
         pems[file] = tmp_path / f"{file}.pem"
         pems[file].write_bytes(pem)
-    key = await printed(service, "create", name, "--scopes", "challenges")
+    async with registries(service) as (clients, _):
+        key = (await clients.create(name, [Scope.CHALLENGES])).reveal()
     assert (await comes_to(api, key, None, 201)).status_code == 201
     await printed(service, "bind", name, str(pems["first"]))
     await comes_to(api, key, None, 401)
@@ -178,7 +183,8 @@ async def test_commands_bind_renew_and_let_go(
     await comes_to(api, key, first, 401)
     await comes_to(api, key, renewed, 201)
     listed = await printed(service, "list")
-    await printed(service, "unbind", name, made.rpartition(" ")[2])
+    async with registries(service) as (_, bindings):
+        await bindings.unbind(name, made.rpartition(" ")[2])
     await comes_to(api, key, renewed, 401)
     assert (await post(api, key, None)).status_code == 401
     await printed(service, "unbind", name, "--all")

@@ -50,6 +50,7 @@ TABLES = {
     "log_state",
     "log_tiles",
     "log_witnesses",
+    "oauth_credentials",
     "opt_outs",
     "payer_keys",
     "pumping_allowances",
