@@ -2,18 +2,27 @@
 
 from typing import Any
 
+from sca_service.api.device_door import DeviceDoor
+from sca_service.api.idempotency import Idempotency
+from sca_service.api.redis_store import IdempotencyStore
 from sca_service.challenges.issue import Issuer
 from sca_service.challenges.verify import Verifier
 from sca_service.compat.camara import routes as camara_routes
 from sca_service.compat.camara.operations import CamaraOperations
+from sca_service.compat.issuer import routes as issuer_routes
+from sca_service.compat.issuer.hooks import IssuerHooks
 from sca_service.compat.twilio import routes as twilio_routes
 from sca_service.compat.twilio.operations import TwilioOperations
 from sca_service.core import Core
+from sca_service.kernel.addresses import Proxies
 from sca_service.kernel.facades import Facade, Facades
+from sca_service.limits.redis_store import LimitStore
+from sca_service.webhooks.postgres_store import EndpointStore
 
 _ROUTES: dict[Facade, tuple[Any, ...]] = {
     Facade.CAMARA: camara_routes.ROUTES,
     Facade.TWILIO: twilio_routes.ROUTES,
+    Facade.ISSUER: issuer_routes.ROUTES,
 }
 
 
@@ -36,5 +45,18 @@ def facade_dependencies(core: Core, issuer: Issuer, verifier: Verifier) -> dict[
             clock=core.clock,
             url=core.settings.receipts_url,
             forgets=core.settings.facades.twilio_forgets,
+        ),
+        "issuer_hooks": IssuerHooks(
+            endpoints=EndpointStore(core.postgres),
+            issuer=issuer,
+            idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
+            door=DeviceDoor(
+                policy=policy,
+                keyring=keyring,
+                limits=LimitStore(core.redis),
+                proxies=Proxies(core.settings.trusted_proxies),
+            ),
+            keyring=keyring,
+            clock=core.clock,
         ),
     }

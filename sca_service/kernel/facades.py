@@ -10,6 +10,7 @@ class Facade(StrEnum):
 
     CAMARA = "camara"  # one-time-password-sms 1.1
     TWILIO = "twilio"  # Verify v2
+    ISSUER = "issuer"  # card processors' out-of-band challenges
 
 
 FACADE_SETTINGS = frozenset({"facades", "twilio_forgets"})

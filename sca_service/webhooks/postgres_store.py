@@ -59,6 +59,11 @@ _ENABLE = """
     WHERE id = $1 AND status = 'disabled'
 """
 
+_SIGNING = f"""
+    SELECT {_COLUMNS} FROM webhook_endpoints WHERE id = $1 AND status = 'active'
+        AND client_id IN (SELECT id FROM clients WHERE revoked_at IS NULL AND $2 = ANY(scopes))
+"""  # noqa: S608 - a constant
+
 _MESSAGE = "id, endpoint_id, type, at, status, reason, tries, due_at, body"
 
 _MESSAGES = f"""
@@ -111,6 +116,11 @@ class EndpointStore:
     async def get(self, endpoint: str, client: str) -> Endpoint | None:
         """A client's endpoint; None for an unknown one, or another client's."""
         row = await in_time(self._pool.fetchrow(_ONE, endpoint, client))
+        return _endpoint(row) if row else None
+
+    async def of_any(self, endpoint: str, scope: str) -> Endpoint | None:
+        """An active endpoint of whichever client, if that may call with this scope; else None."""
+        row = await in_time(self._pool.fetchrow(_SIGNING, endpoint, scope))
         return _endpoint(row) if row else None
 
     async def all_of(self, client: str) -> list[Endpoint]:

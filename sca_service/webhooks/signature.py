@@ -15,6 +15,8 @@ from sca_service.kernel.secret import Secret
 from sca_service.webhooks.model import Scheme
 
 _KEY_BYTES = 32
+_MOST_SIGNATURES = 4
+"""That are looked at: of a key, and of the one before it, in both schemes."""
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what Standard Webhooks begins every secret with
 _PUBLIC_PREFIX = "whpk_"
 
@@ -92,6 +94,21 @@ class SigningKeys:
         if self._before and now_ms < self.before_ends_at_ms:
             keys.append(self._before)
         return " ".join(f"{self._scheme},{self._signature(key, content)}" for key in keys)
+
+    def signed(self, header: str, *, message: str, at_s: int, body: bytes, now_ms: int) -> bool:
+        """Whether whoever knows the secret signed this: the current key, or the one before it while that holds.
+
+        `header` is the value of `webhook-signature`. Never true for `v1a`, whose private key nobody else has.
+        """
+        if self._scheme is not Scheme.V1:
+            return False
+        content = f"{message}.{at_s}.".encode() + body
+        keys = [self._current]
+        if self._before and now_ms < self.before_ends_at_ms:
+            keys.append(self._before)
+        ours = [f"{self._scheme},{self._signature(key, content)}".encode() for key in keys]
+        presented = header.encode().split(b" ")[:_MOST_SIGNATURES]
+        return any(hmac.compare_digest(one, other) for one in ours for other in presented)
 
     def _signature(self, key: Secret[bytes], content: bytes) -> str:
         if self._scheme is Scheme.V1:
