@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import asyncpg
 import structlog
 from prometheus_client import start_http_server
 
@@ -62,6 +63,8 @@ Run = Callable[[asyncio.Event], Coroutine[None, None, None]]
 _WEBHOOK_CONNECTIONS = 4
 _WEBHOOK_STATEMENT_SECONDS = 10.0
 """What follows the log and calls banks works on many rows at once; nobody waits for an answer from it."""
+
+_LOCKING_CONNECTIONS = 2
 
 _ALERT_CONNECTIONS = 3
 """What the lane of alerts has to PostgreSQL, beside what puts codes on record: neither waits for the other."""
@@ -124,7 +127,10 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
         webhooks = await stack.enter_async_context(_webhooks(core))
         drain = Drain(core.outbox, core.writer, StateSource(core.store, core.settings.keyring), partitions)
         resealer = Resealer(
-            store=SealedStore(core.postgres), writer=core.writer, keyring=settings.keyring, clock=core.clock
+            store=SealedStore(await _sessions(core, stack)),
+            writer=core.writer,
+            keyring=settings.keyring,
+            clock=core.clock,
         )
         counting = await _counting(core, stack)
         announcer = core.announcer("worker")
@@ -145,6 +151,15 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
             tasks.create_task(resealer.run(stop))
             tasks.create_task(Copier(MarkStore(core.postgres), core.risk_store()).run(stop))
             tasks.create_task(counting.run(stop))
+
+
+async def _sessions(core: Core, stack: AsyncExitStack) -> asyncpg.Pool:
+    """Connections whose sessions hold locks: a pooler would give the lock to whoever comes next."""
+    if core.direct is core.primary:
+        return core.postgres
+    pool = await connect_postgres(core.direct, most_connections=_LOCKING_CONNECTIONS, leaves_nothing=True)
+    stack.push_async_callback(pool.close)
+    return pool
 
 
 @asynccontextmanager

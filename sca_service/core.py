@@ -1,6 +1,6 @@
 """What every role is made of: the stores, the policy, and the ways to decide, deliver and put on record."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -55,8 +55,7 @@ from sca_service.delivery.receipts import DeliveryBook, Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
-from sca_service.kernel.errors import ScaError, StoreUnavailable
-from sca_service.kernel.postgres import connect_postgres, in_time
+from sca_service.kernel.postgres import connect_postgres
 from sca_service.kernel.primary import Primary
 from sca_service.kernel.tracing.traces import Traces, open_traces
 from sca_service.limits.pumping.redis_store import PumpingStore
@@ -82,6 +81,7 @@ class Core:
     policy: Policy
     supply: SupplyPolicy
     redis: RedisConnection
+    direct: Primary
     primary: Primary
     postgres: asyncpg.Pool
     store: ChallengeStore
@@ -334,12 +334,14 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         redis = RedisConnection(settings.redis.url, replicas=settings.redis.replicas)
         stack.push_async_callback(redis.close)
         await redis.ready()
-        primary = Primary(settings.postgres_url)
+        direct = primary = Primary(settings.postgres_url)
+        if settings.postgres_pooler_url:
+            primary = Primary(settings.postgres_pooler_url, is_pooler=True)
         postgres = await connect_postgres(primary, most_connections=6, leaves_nothing=True)
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)
         vault = Vault(postgres, settings.keyring)
-        reader = await connect_reader(primary, most_connections=2)
+        reader = await connect_reader(direct, most_connections=2)
         stack.push_async_callback(reader.close)
         writer = AuditWriter(postgres, archive, vault)
         stack.push_async_callback(writer.close)
@@ -357,6 +359,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             policy=policy,
             supply=supply,
             redis=redis,
+            direct=direct,
             primary=primary,
             postgres=postgres,
             store=store,
@@ -373,24 +376,3 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
             router=router,
             traces=traces,
         )
-
-
-async def readiness(core: Core) -> dict[str, str]:
-    """The parts that have to be there, each `ok` or what is the matter (architecture, decision 7)."""
-
-    async def postgres() -> None:
-        if await in_time(core.postgres.fetchval("SELECT pg_is_in_recovery()")):
-            raise StoreUnavailable("PostgreSQL takes no writes: the audit log cannot be written")
-
-    checks: dict[str, Callable[[], Awaitable[None]]] = {"redis": core.redis.ready, "audit_log": postgres}
-    parts = {"policy": "ok"}
-    for name, check in checks.items():
-        try:
-            await check()
-        except ScaError as error:
-            parts[name] = error.detail
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            parts[name] = "does not answer"
-        else:
-            parts[name] = "ok"
-    return parts

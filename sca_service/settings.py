@@ -12,6 +12,7 @@ A file (`--config`, TOML)::
     url = "redis://…"                   # or SCA_REDIS_URL
     [postgres]
     url = "postgresql://…"              # or SCA_POSTGRES_URL
+    pooler_url = "postgresql://…"       # or SCA_POSTGRES_POOLER_URL; what decides goes there; left out: there is none
     [api]
     host = "127.0.0.1"
     port = 8080
@@ -67,6 +68,7 @@ from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entran
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.facades import FACADE_SETTINGS, Facades, read_facades
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.primary import names_servers
 from sca_service.kernel.redis.settings import REDIS_SETTINGS, RedisSettings, read_redis
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.site import Site, read_site
@@ -82,7 +84,7 @@ _KNOWN: dict[str, frozenset[str]] = {
         }
     ),
     "redis": REDIS_SETTINGS,
-    "postgres": frozenset({"url"}),
+    "postgres": frozenset({"url", "pooler_url"}),
     "api": frozenset({"host", "port", "public_url", "trusted_proxies", "drain_seconds"}),
     "metrics": frozenset({"host", "port"}),
     "log": frozenset({"origin", "witnesses"}),
@@ -138,6 +140,7 @@ class Settings:
     facades: Facades = field(default_factory=Facades)
     tracing: TracingSettings | None = None
     drain_seconds: float = 0
+    postgres_pooler_url: str = field(default="", repr=False)
 
     def secrets_of(self, supplier: str) -> dict[str, Secret[str]]:
         """The environment's secrets for a supplier, by their lower-case names."""
@@ -174,13 +177,15 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     mistakes, sections = _unknown(content), {name: _section(content, name) for name in _KNOWN if name}
     sandbox = sections["sandbox"].get("folder")
     postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
+    pooler_url = environ.get("SCA_POSTGRES_POOLER_URL") or sections["postgres"].get("pooler_url", "")
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
     listening = _listening(sections["api"], is_sandbox=bool(sandbox))
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     checks = {
         **_checks_of_the_environment(environment, sandbox),
-        "postgres.url: must be a postgresql:// URL": str(postgres_url).startswith("postgresql://"),
+        "postgres.url: must be a postgresql:// URL": names_servers(str(postgres_url)),
+        "postgres.pooler_url: must be a postgresql:// URL": not pooler_url or names_servers(str(pooler_url)),
         **_checks_of_the_api(str(content.get("issuer", "")), listening, public_url),
         **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
@@ -200,6 +205,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         keyring=keyring,
         redis=redis,
         postgres_url=postgres_url,
+        postgres_pooler_url=pooler_url,
         **listening,
         log_level=level,
         sandbox_folder=path.parent / sandbox if sandbox else None,

@@ -71,7 +71,7 @@ from sca_service.console.postgres_store import DeskStore
 from sca_service.console.redis_store import EndedSessions
 from sca_service.console.session import Sessions
 from sca_service.console.traffic.desk import TrafficDesk
-from sca_service.core import Core, readiness
+from sca_service.core import Core
 from sca_service.desks import pumping_desk, told_and_heard
 from sca_service.entrance import ClientEntrance
 from sca_service.exemptions.analysis import RiskAnalysis
@@ -87,6 +87,7 @@ from sca_service.kernel.stopping import Stop
 from sca_service.kernel.turns import Turns
 from sca_service.limits.calm import Calm
 from sca_service.limits.redis_store import LimitStore
+from sca_service.readiness import readiness
 from sca_service.risk.assessor import Assessor
 from sca_service.risk.listings import Listings
 from sca_service.risk.postgres_store import MarkStore

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 import asyncpg
 
 from sca_service.audit.model import Acceptance, AuditEvent
-from sca_service.kernel.postgres import in_time
+from sca_service.kernel.postgres import in_time, is_pooled
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
 _COLUMNS = ("id", "at", "type", "client_id", "psu", "challenge_id", "body")
 
-_INSERT_EVENTS = """
+_INSERT_NEW = """
     INSERT INTO audit_events (id, at, type, client_id, psu, challenge_id, body)
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-    ON CONFLICT (id) DO NOTHING
 """
+_INSERT_EVENTS = f"{_INSERT_NEW} ON CONFLICT (id) DO NOTHING"
 
 # A challenge that is on record as voided, blocked or otherwise over is not approved any more: Redis has lost its tail.
 _INSERT_ACCEPTANCES = """
@@ -90,6 +90,9 @@ class StoryRow:
 
 async def copy_events(connection: Connection, events: Sequence[AuditEvent]) -> None:
     """Append events none of which is there yet, in the cheapest way. Raises asyncpg.UniqueViolationError if one is."""
+    if is_pooled(connection):
+        await connection.execute(_INSERT_NEW, *zip(*map(_row, events), strict=True))
+        return
     await connection.copy_records_to_table("audit_events", columns=_COLUMNS, records=map(_row, events))
 
 

@@ -17,6 +17,7 @@ from sca_service.kernel.primary import Primary
 Result = TypeVar("Result")
 
 _CONNECT_DEADLINE_SECONDS = 5.0
+_POOLED = "sca pooled"
 _SERVER_GIVES_UP_AFTER = 2
 """How many times the deadline of a statement the server lets it run, should its client not be there to end it."""
 _ENDS_BY_ITSELF = {
@@ -49,7 +50,7 @@ async def connect_postgres(
 
     `leaves_nothing` claims that nobody leaves a lock, a setting or a cursor in a session: then a connection that is
     given back is not reset by a statement of its own, which would take as long as the work. An open transaction is
-    rolled back all the same.
+    rolled back all the same. A session behind a pooler is set to nothing: that is for the role (docs/operations.md).
     """
     primary = Primary(primary) if isinstance(primary, str) else primary
     try:
@@ -60,17 +61,22 @@ async def connect_postgres(
             timeout=_CONNECT_DEADLINE_SECONDS,
             command_timeout=statement_deadline_seconds,
             max_inactive_connection_lifetime=0,
-            reset=_nothing_to_reset if leaves_nothing else None,
+            reset=_nothing_to_reset if leaves_nothing or primary.is_pooler else None,
             server_settings={
-                "application_name": "sca",
+                "application_name": _POOLED if primary.is_pooler else "sca",
                 "timezone": "UTC",
-                **ends_by_itself(statement_deadline_seconds),
+                **({} if primary.is_pooler else ends_by_itself(statement_deadline_seconds)),
             },
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         raise StoreUnavailable("PostgreSQL does not answer") from error
     primary.watch(pool)
     return pool
+
+
+def is_pooled(connection: asyncpg.pool.PoolConnectionProxy) -> bool:
+    """Whether a pooler stands before the server. A COPY would keep its session for good (PgBouncer 1.21 to 1.25)."""
+    return str(connection.get_settings().application_name).startswith(_POOLED)
 
 
 async def _nothing_to_reset(_: object) -> None:

@@ -22,6 +22,8 @@ _STANDING = """
 """The name of a file of the write-ahead log begins with the timeline that it is written on."""
 _TIMELINE_DIGITS = 8
 _DEFAULT_PORT = 5432
+_ANSWER_SECONDS = 5.0
+"""How long a server may take to say how far it is; as long as it may take to let us in."""
 _OTHERS_SECONDS = 0.2
 """For how long those hosts are waited for that have not answered when one has that will do."""
 
@@ -60,8 +62,10 @@ class Primary:
     One for all pools of a process: what one of them has seen holds for all.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_pooler: bool = False) -> None:
+        """`is_pooler`: what the URL leads to hands out its own sessions, one transaction at a time."""
         self.url = url
+        self.is_pooler = is_pooler
         self._addresses: Sequence[Address | None] = addresses_of(url) or (None,)
         self._seen: Standing | None = None
         self._pools: list[asyncpg.Pool] = []
@@ -129,10 +133,19 @@ class Primary:
 
 async def standing_of(connection: asyncpg.Connection) -> Standing:
     """How far the server is that it leads to. Raises NotPrimary for a standby, and what asyncpg does."""
-    row = await connection.fetchrow(_STANDING)
+    row = await connection.fetchrow(_STANDING, timeout=_ANSWER_SECONDS)
     if row is None or row["wal_file"] is None:
         raise NotPrimary("the server is a standby")
     return Standing(row["cluster"], int(row["wal_file"][:_TIMELINE_DIGITS], 16))
+
+
+def names_servers(url: str) -> bool:
+    """Whether it is a `postgresql://` URL, with as many ports as hosts."""
+    try:
+        addresses_of(url)
+    except ValueError:
+        return False
+    return url.startswith("postgresql://")
 
 
 def addresses_of(url: str) -> tuple[Address, ...]:
