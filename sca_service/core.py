@@ -56,7 +56,7 @@ from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.postgres import connect_postgres
-from sca_service.kernel.primary import Primary
+from sca_service.kernel.primary import Primary, primaries_of
 from sca_service.kernel.tracing.traces import Traces, open_traces
 from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.pumping.standing import StandingBlocks
@@ -334,9 +334,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         redis = RedisConnection(settings.redis.url, replicas=settings.redis.replicas)
         stack.push_async_callback(redis.close)
         await redis.ready()
-        direct = primary = Primary(settings.postgres_url)
-        if settings.postgres_pooler_url:
-            primary = Primary(settings.postgres_pooler_url, is_pooler=True)
+        direct, primary = primaries_of(settings.postgres_url, settings.postgres_pooler_url)
         postgres = await connect_postgres(primary, most_connections=6, leaves_nothing=True)
         stack.push_async_callback(postgres.close)
         archive = ChallengeArchive(postgres)

@@ -176,16 +176,14 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     content = _content(path)
     mistakes, sections = _unknown(content), {name: _section(content, name) for name in _KNOWN if name}
     sandbox = sections["sandbox"].get("folder")
-    postgres_url = environ.get("SCA_POSTGRES_URL") or sections["postgres"].get("url", "")
-    pooler_url = environ.get("SCA_POSTGRES_POOLER_URL") or sections["postgres"].get("pooler_url", "")
+    postgres = _postgres(sections["postgres"], environ)
     environment = content.get("environment", "production")
     level = str(environ.get("SCA_LOG_LEVEL") or content.get("log_level", "INFO")).upper()
     listening = _listening(sections["api"], is_sandbox=bool(sandbox))
     public_url = str(sections["api"].get("public_url", "")).rstrip("/")
     checks = {
         **_checks_of_the_environment(environment, sandbox),
-        "postgres.url: must be a postgresql:// URL": names_servers(str(postgres_url)),
-        "postgres.pooler_url: must be a postgresql:// URL": not pooler_url or names_servers(str(pooler_url)),
+        **_checks_of_postgres(**postgres),
         **_checks_of_the_api(str(content.get("issuer", "")), listening, public_url),
         **_checks_of_the_log(sections, str(content.get("issuer", ""))),
         f"log_level: must be one of {', '.join(_LOG_LEVELS)}": level in _LOG_LEVELS,
@@ -204,8 +202,7 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
         policies=path.parent / content["policies"] if "policies" in content else shipped_policies(),
         keyring=keyring,
         redis=redis,
-        postgres_url=postgres_url,
-        postgres_pooler_url=pooler_url,
+        **postgres,
         **listening,
         log_level=level,
         sandbox_folder=path.parent / sandbox if sandbox else None,
@@ -259,6 +256,22 @@ def _checks_of_the_environment(environment: object, sandbox: object) -> dict[str
     return {
         "environment: must be sandbox or production": environment in tuple(Environment),
         "sandbox: must not be there in production": not (sandbox and environment == Environment.PRODUCTION),
+    }
+
+
+def _postgres(section: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Where PostgreSQL is, and the pooler before it, if there is one."""
+    return {
+        "postgres_url": environ.get("SCA_POSTGRES_URL") or str(section.get("url", "")),
+        "postgres_pooler_url": environ.get("SCA_POSTGRES_POOLER_URL") or str(section.get("pooler_url", "")),
+    }
+
+
+def _checks_of_postgres(postgres_url: str, postgres_pooler_url: str) -> dict[str, bool]:
+    return {
+        "postgres.url: must be a postgresql:// URL": names_servers(postgres_url),
+        "postgres.pooler_url: must be a postgresql:// URL": not postgres_pooler_url
+        or names_servers(postgres_pooler_url),
     }
 
 

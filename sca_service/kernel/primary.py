@@ -131,6 +131,12 @@ class Primary:
                 await pool.expire_connections()
 
 
+def primaries_of(url: str, pooler_url: str) -> tuple[Primary, Primary]:
+    """The primary itself, and the way to it that is shared: through the pooler, or the same where there is none."""
+    direct = Primary(url)
+    return direct, Primary(pooler_url, is_pooler=True) if pooler_url else direct
+
+
 async def standing_of(connection: asyncpg.Connection) -> Standing:
     """How far the server is that it leads to. Raises NotPrimary for a standby, and what asyncpg does."""
     row = await connection.fetchrow(_STANDING, timeout=_ANSWER_SECONDS)
