@@ -259,7 +259,7 @@ def _checks_of_the_environment(environment: object, sandbox: object) -> dict[str
     }
 
 
-def _postgres(section: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+def _postgres(section: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """Where PostgreSQL is, and the pooler before it, if there is one."""
     return {
         "postgres_url": environ.get("SCA_POSTGRES_URL") or str(section.get("url", "")),
