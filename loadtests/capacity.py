@@ -127,7 +127,7 @@ def _measured(measured: dict[str, Any]) -> tuple[str, ...]:
         f"| a message in PostgreSQL, tables and indexes | {per_message:,.0f} bytes: {event:,.0f} for each event, {challenge:,.0f} for the challenge | the same |",
         f"| write-ahead log for each event | {growth['wal_bytes_per_event']:,.0f} bytes, whole pages after each checkpoint included | the same |",
         f"| events written, one stream | {growth['events_per_second']:,.0f}/s | the same |",
-        f"| events put in order | {growth['sequenced_per_second']:,.0f}/s | the same |",
+        f"| events put in order | {growth['sequenced_per_second']:,.0f}/s; {measured['alone']['sequenced_per_second']:,.0f}/s with the machine to itself | the same; {measured['alone']['source']} |",
         f"| events exported | {growth['exported_per_second']:,.0f}/s | the same |",
         f"| events taken out when their time is over | {growth['pruned_per_second']:,.0f}/s | the same |",
         f"| a challenge in Valkey, of a payer who is new | {measured['valkey']['bytes_per_challenge']:,.0f} bytes | {measured['valkey']['source']} |",
