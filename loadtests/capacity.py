@@ -16,13 +16,8 @@ _YEAR_SECONDS = 365 * 86_400
 _HOURS_OF_A_MONTH = 730
 _GB = 1e9
 _TABLES_OF_EVENTS = ("audit_events", "audit_leaves", "log_tiles")
-_TABLES_OF_CHALLENGES = (
-    "audit_private",
-    "challenges",
-    "acceptances",
-    "analytics_deliveries",
-    "analytics_stories",
-)
+_TABLES_OF_CHALLENGES = ("audit_private", "challenges", "acceptances")
+_TABLES_OF_ANALYTICS = ("analytics_deliveries", "analytics_stories")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,7 @@ def _limits(measured: dict[str, Any], assumed: dict[str, Any]) -> list[Limit]:
         Limit(
             "Leader of the log: one process numbers the events",
             measured["growth"]["sequenced_per_second"] / events * busy,
-            f"{measured['growth']['sequenced_per_second']:,.0f} events/s put in order beside nothing else",
+            f"{measured['growth']['sequenced_per_second']:,.0f} events/s put in order with nothing else on that PostgreSQL",
             "more cells, each with a log of its own",
         ),
         Limit(
@@ -147,6 +142,12 @@ def _bytes(measured: dict[str, Any]) -> tuple[float, float]:
     return event, sum(tables[name] + indexes[name] for name in _TABLES_OF_CHALLENGES)
 
 
+def _analytics_bytes(measured: dict[str, Any]) -> float:
+    """Bytes of what analytics keeps of a message for some days."""
+    tables, indexes = measured["growth"]["bytes"], measured["growth"]["index_bytes"]
+    return float(sum(tables[name] + indexes[name] for name in _TABLES_OF_ANALYTICS))
+
+
 def _shares(measured: dict[str, Any]) -> str:
     """Which tables take how many bytes of a message, the largest first."""
     growth, events = measured["growth"], measured["story"]["events_per_message"]
@@ -181,7 +182,8 @@ def _parts(load: Load, measured: dict[str, Any], assumed: dict[str, Any], cells:
     cores = {part: math.ceil(load.peak * cpu[part] / 1e6 / busy) for part in _PARTS}
     event, challenge = _bytes(measured)
     events = measured["story"]["events_per_message"]
-    disk = load.per_year * load.years * (event * events + challenge) / _GB
+    recent = load.per_second * 86_400 * assumed["analytics_days"] * _analytics_bytes(measured) / _GB
+    disk = load.per_year * load.years * (event * events + challenge) / _GB + recent
     wal = load.per_second * events * measured["growth"]["wal_bytes_per_event"] * 86_400 / _GB
     live = load.peak * assumed["challenge_seconds"] * valkey["bytes_per_challenge"] / _GB
     kept = load.per_second * 86_400 * valkey["bytes_per_kept_answer"] / _GB
@@ -222,7 +224,7 @@ def _parts(load: Load, measured: dict[str, Any], assumed: dict[str, Any], cells:
         " `max_wal_size` makes it less: whole pages are written once after each checkpoint.",
         f"- **Network** at the peak: {network * 8 / 1e9:,.1f} Gbit/s, of which the standby's part is {load.peak * events * measured['growth']['wal_bytes_per_event'] * 8 / 1e9:,.1f}; HTTP with {assumed['http_bytes_per_message']:,} bytes a message"
         " is **assumed**.",
-        f"- **Disk** of one copy: {disk / 1000:,.0f} TB; of each message {_shares(measured)}.",
+        f"- **Disk** of one copy: {disk / 1000:,.0f} TB; of each message {_shares(measured)}. What analytics keeps of single deliveries, {_analytics_bytes(measured):,.0f} bytes a message for {assumed['analytics_days']} days (`analytics.toml`), is {recent / 1000:,.1f} TB of it.",
         "",
     )
 
