@@ -2,12 +2,14 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ONE_SITE = 64
 """Bits of an IPv6 address that one connection has at least (RFC 6177): whoever has it chooses the others at will."""
+ADDRESSES_REMEMBERED = 1024
 _AROUND_IPV4 = (24, 16)
 _AROUND_IPV6 = (56, 48, 32)
 """Bits of the wider networks that an address is looked up by: a household's or a site's, and an operator's."""
@@ -18,12 +20,7 @@ def site_of(address: str) -> str | None:
 
     An IPv4 address in IPv6 (`::ffff:192.0.2.1`) is the IPv4 address; a zone (`%eth0`) makes no difference.
     """
-    found = _parsed(address)
-    if found is None:
-        return None
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    return str(ipaddress.IPv6Network((int(found), _ONE_SITE), strict=False))
+    return _places(address)[0]
 
 
 def network_of(text: str) -> str | None:
@@ -44,12 +41,20 @@ def network_of(text: str) -> str | None:
 
 def networks_around(address: str) -> tuple[str, ...]:
     """The networks that an address lies in, the narrowest first; none for what is no address."""
+    return _places(address)[1]
+
+
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
+def _places(address: str) -> tuple[str | None, tuple[str, ...]]:
+    """What an address is counted as, and the networks around it. Remembered: one request asks for it five times."""
     found = _parsed(address)
     if found is None:
-        return ()
+        return None, ()
     if isinstance(found, ipaddress.IPv4Address):
-        return tuple(str(ipaddress.IPv4Network((int(found), bits), strict=False)) for bits in _AROUND_IPV4)
-    return tuple(str(ipaddress.IPv6Network((int(found), bits), strict=False)) for bits in _AROUND_IPV6)
+        first, second, third, _ = found.packed
+        return str(found), (f"{first}.{second}.{third}.0/24", f"{first}.{second}.0.0/16")
+    around = (ipaddress.IPv6Network((int(found), bits), strict=False) for bits in _AROUND_IPV6)
+    return str(ipaddress.IPv6Network((int(found), _ONE_SITE), strict=False)), tuple(map(str, around))
 
 
 def sender_of(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

@@ -15,7 +15,6 @@ follow. Without it there is one, made from `index`.
 
 import base64
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from sca_service.kernel.errors import ConfigurationError, ScaError
+from sca_service.kernel.mac import Mac
 from sca_service.kernel.secret import Secret
 
 _KEY_BYTES = 32
@@ -79,13 +79,12 @@ class Keyring:
             )
         self.current = current
         self._roots = dict(roots)
-        self._index = index
-        self._code_keys = {version: _derive(root, b"one-time code") for version, root in roots.items()}
-        self._seal_keys = {version: _derive(root, b"seal") for version, root in roots.items()}
+        self._index = Mac(index)
+        self._code_keys = {version: Mac(_derive(root, b"one-time code")) for version, root in roots.items()}
+        self._seal_keys = {version: Mac(_derive(root, b"seal")) for version, root in roots.items()}
         self.signing_keys = tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in signing)
         self.log_signing_keys = tuple(
-            Ed25519PrivateKey.from_private_bytes(seed)
-            for seed in log or (hmac.digest(index, b"log key", "sha256"),)
+            Ed25519PrivateKey.from_private_bytes(seed) for seed in log or (self._index.of(b"log key"),)
         )
 
     def __repr__(self) -> str:
@@ -122,7 +121,7 @@ class Keyring:
         Raises SealBroken when that root is no longer in the keyring.
         """
         try:
-            return hmac.digest(self._code_keys[version], record, "sha256")
+            return self._code_keys[version].of(record)
         except KeyError as error:
             raise SealBroken("the key version is not in the keyring") from error
 
@@ -153,28 +152,27 @@ class Keyring:
             raise SealBroken("sealed bytes have no version") from error
 
     def _record_cipher(self, version: int, record_id: str) -> AESGCM:
-        return AESGCM(hmac.digest(self._seal_keys[version], record_id.encode(), "sha256"))
+        return AESGCM(self._seal_keys[version].of(record_id.encode()))
 
     def pseudonym(self, kind: str, *parts: str) -> str:
         """A stable name for something personal or secret: 128 bits of HMAC-SHA256 in hexadecimal.
 
         `kind` keeps the name of a payer, a phone line and an API key apart even where their texts agree.
         """
-        message = "\0".join((kind, *parts)).encode()
-        return hmac.digest(self._index, message, "sha256")[:16].hex()
+        return self._index.of("\0".join((kind, *parts)).encode())[:16].hex()
 
     def key_hash(self, api_key: str) -> bytes:
         """The keyed hash under which an API key is stored: 32 bytes."""
-        return hmac.digest(self._index, b"api key\0" + api_key.encode(), "sha256")
+        return self._index.of(b"api key\0" + api_key.encode())
 
     @property
     def pin_pepper(self) -> Secret[bytes]:
         """The key that PINs are bound to before they are hashed: who steals the hashes alone cannot guess."""
-        return Secret(hmac.digest(self._index, b"pin pepper", "sha256"))
+        return Secret(self._index.of(b"pin pepper"))
 
     def channel_key(self, name: str) -> bytes:
         """A key of 256 bits shared between two of our own roles, such as a sandbox supplier's receipts."""
-        return hmac.digest(self._index, b"channel\0" + name.encode(), "sha256")
+        return self._index.of(b"channel\0" + name.encode())
 
 
 def create_keyring_text() -> str:

@@ -7,11 +7,12 @@ learns nothing by guessing at the value.
 
 import base64
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+
+from sca_service.kernel.mac import Mac
 
 SEED_BYTES = 32
 
@@ -46,9 +47,9 @@ class PrivateValues:
     @property
     def disclosures(self) -> tuple[Disclosure, ...]:
         """Each value with its salt, by name."""
+        salts = Mac(self.seed)
         return tuple(
-            Disclosure(name, self.values[name], hmac.digest(self.seed, name.encode(), "sha256"))
-            for name in sorted(self.values)
+            Disclosure(name, self.values[name], salts.of(name.encode())) for name in sorted(self.values)
         )
 
     @property
