@@ -5,10 +5,13 @@ from typing import Any
 from sca_service.api.device_door import DeviceDoor
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.redis_store import IdempotencyStore
+from sca_service.challenges.authentication_code import AuthenticationCodeSigner
 from sca_service.challenges.issue import Issuer
 from sca_service.challenges.verify import Verifier
 from sca_service.compat.camara import routes as camara_routes
 from sca_service.compat.camara.operations import CamaraOperations
+from sca_service.compat.ciba import routes as ciba_routes
+from sca_service.compat.ciba.operations import CibaOperations
 from sca_service.compat.issuer import routes as issuer_routes
 from sca_service.compat.issuer.hooks import IssuerHooks
 from sca_service.compat.twilio import routes as twilio_routes
@@ -22,6 +25,7 @@ from sca_service.webhooks.postgres_store import EndpointStore
 _ROUTES: dict[Facade, tuple[Any, ...]] = {
     Facade.CAMARA: camara_routes.ROUTES,
     Facade.TWILIO: twilio_routes.ROUTES,
+    Facade.CIBA: ciba_routes.ROUTES,
     Facade.ISSUER: issuer_routes.ROUTES,
 }
 
@@ -45,6 +49,14 @@ def facade_dependencies(core: Core, issuer: Issuer, verifier: Verifier) -> dict[
             clock=core.clock,
             url=core.settings.receipts_url,
             forgets=core.settings.facades.twilio_forgets,
+        ),
+        "ciba": CibaOperations(
+            keyring=keyring,
+            issuer=issuer,
+            follower=core.follower(),
+            signer=AuthenticationCodeSigner(keyring, core.settings.issuer),
+            limits=LimitStore(core.redis),
+            clock=core.clock,
         ),
         "issuer_hooks": IssuerHooks(
             endpoints=EndpointStore(core.postgres),

@@ -33,7 +33,8 @@ class ChallengeOrder:
     """What a client asks for, parsed: every value is already right in itself.
 
     `proves_line` claims that the answer is to prove a phone line which is being enrolled: `phone` is that line, and
-    nothing but its possession is established. `text` is the client's own, for a code that is for no payment.
+    nothing but its possession is established. `text` is the client's own, for a code that is for no payment. `binding`
+    is shown on the payer's device as well as on the page that asked, so that the payer sees that both are one.
     `supersedes` claims that no older challenge of the payer stays pending beside it.
     """
 
@@ -53,6 +54,7 @@ class ChallengeOrder:
     marks: Marks = field(default_factory=Marks)
     proves_line: bool = False
     text: OwnText | None = None
+    binding: str = ""
     supersedes: bool = False
 
     @property

@@ -12,7 +12,8 @@ def text_shown(policy: Policy, order: ChallengeOrder) -> str:
     Raises InvalidInput for a text of the client's own that takes more parts of an SMS than the policy sends.
     """
     if order.text is None:
-        return message_shown(policy.texts, order.purpose, order.locale, order.transaction)
+        shown = message_shown(policy.texts, order.purpose, order.locale, order.transaction)
+        return f"{shown}: {order.binding}" if order.binding else shown
     parts, most = order.text.segments(policy.code.digits), policy.texts.most_sms_segments
     if parts > most:
         raise InvalidInput.at("/text", f"takes {parts} parts as an SMS, and {most} are sent at most")

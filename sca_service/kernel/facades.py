@@ -10,6 +10,7 @@ class Facade(StrEnum):
 
     CAMARA = "camara"  # one-time-password-sms 1.1
     TWILIO = "twilio"  # Verify v2
+    CIBA = "ciba"  # OpenID CIBA Core 1.0, poll mode
     ISSUER = "issuer"  # card processors' out-of-band challenges
 
 

@@ -63,6 +63,7 @@ _MAY_REVEAL = {
     "sandbox/mailbox.py": "the handset: the only place where a code can be read",
     "webhooks/signature.py": "next to the MAC and the key that sign a message",
     "api/webhooks.py": "an endpoint's secret, told once to the client that it is for",
+    "compat/ciba/operations.py": "the two digits, shown by whoever asked",
     "compat/issuer/hooks.py": "the two digits, shown by whoever asked",
     "api/sandbox.py": "the handset, over HTTP",
     "api/oauth/grants.py": "the form of a secret, before Argon2 sees it",

@@ -1,18 +1,16 @@
 """What Twilio's clients send: `application/x-www-form-urlencoded`, and what of it becomes an order or an answer."""
 
 import ipaddress
-from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
+from sca_service.compat.form_body import Parameters
 from sca_service.compat.twilio.money import amount_of
-from sca_service.kernel.errors import InvalidInput, MalformedRequest
+from sca_service.kernel.errors import InvalidInput
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.kernel.text import clean_text
 from sca_service.kernel.transaction import Payee, Transaction
 from sca_service.policy.model import Channel
 
-_MOST_PARAMETERS = 40
 _LONGEST_PAYEE = 140
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.VOICE, "whatsapp": Channel.WHATSAPP, "auto": None}
 _CHANGES_THE_CODE = ("CustomCode", "CustomMessage", "SendDigits", "TemplateSid", "Templates")
@@ -31,9 +29,6 @@ class AmountAndPayeeRequired(InvalidInput):
     """One of the two without the other."""
 
 
-Parameters = Mapping[str, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
     """A verification to start; `channel` is None where the policy's ladder is wanted."""
@@ -43,23 +38,6 @@ class Start:
     transaction: Transaction | None
     locale: str
     ip: str | None
-
-
-def parameters_of(body: bytes) -> Parameters:
-    """The parameters of a body, empty ones left out. Raises MalformedRequest for one that is given twice."""
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
-        )
-    except ValueError:
-        raise MalformedRequest("the body is not a form in UTF-8") from None
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise MalformedRequest("a parameter is given twice")
-    return {name: value for name, value in pairs if value}
 
 
 def start_of(sent: Parameters) -> Start:

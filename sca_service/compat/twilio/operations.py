@@ -19,6 +19,7 @@ from sca_service.challenges.postgres_store import ChallengeFilter
 from sca_service.challenges.risk import REFUSED
 from sca_service.challenges.verify import Verified, Verifier
 from sca_service.challenges.view import ChallengeView
+from sca_service.compat.form_body import Parameters
 from sca_service.compat.payers import payer_of
 from sca_service.compat.twilio.bodies import check_body, verification_body
 from sca_service.compat.twilio.faults import Fault, told
@@ -26,7 +27,6 @@ from sca_service.compat.twilio.forms import (
     AmountAndPayeeRequired,
     ChannelDisabled,
     NotSupported,
-    Parameters,
     Start,
     line_of,
     start_of,

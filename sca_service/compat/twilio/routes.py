@@ -1,25 +1,20 @@
 """Twilio Verify v2 over HTTP: `/v2/Services/{sid}/Verifications` and `…/VerificationCheck`."""
 
-import base64
-import binascii
-from typing import Any, cast
+from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from sca_service.api.call import call_of
-from sca_service.api.client_door import ClientDoor
 from sca_service.api.clients import Scope
 from sca_service.api.problems import as_sca_error, is_ours
-from sca_service.api.routes import StrictRequest, refuse_unknown_parameters, respond
+from sca_service.api.routes import refuse_unknown_parameters, respond
+from sca_service.compat.credentials import client_by_basic
+from sca_service.compat.form_body import parameters_in
 from sca_service.compat.twilio.faults import told_of
-from sca_service.compat.twilio.forms import Parameters, parameters_of
 from sca_service.compat.twilio.operations import TwilioOperations
-from sca_service.kernel.errors import Unauthorized, UnsupportedMediaType
 from sca_service.kernel.telemetry import log_failure
-
-_FORM = "application/x-www-form-urlencoded"
 
 
 def on_twilio_exception(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -32,10 +27,7 @@ def on_twilio_exception(request: Request[Any, Any, Any], error: Exception) -> Re
 
 async def needs_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: the caller is a client with the scope `challenges`, whose account is its id and whose secret its key."""
-    name, key = _credentials(connection.headers.get("authorization", ""))
-    client = cast("ClientDoor", connection.app.state.clients).admit(connection.scope, f"Bearer {key}")
-    if client.id != name:
-        raise Unauthorized("the account is not the key's")
+    client = client_by_basic(connection)
     client.needs(Scope.CHALLENGES)
     connection.scope["user"] = client
     refuse_unknown_parameters(connection, handler)
@@ -52,7 +44,7 @@ async def start_verification(
     request: Request[Any, Any, Any], service: str, twilio: TwilioOperations
 ) -> Response[Any]:
     """Start a verification, or send its code again."""
-    return respond(await twilio.start(await call_of(request), service, await _parameters(request)))
+    return respond(await twilio.start(await call_of(request), service, await parameters_in(request)))
 
 
 @post(
@@ -66,7 +58,7 @@ async def check_verification(
     request: Request[Any, Any, Any], service: str, twilio: TwilioOperations
 ) -> Response[Any]:
     """Check a code."""
-    return respond(await twilio.check(await call_of(request), service, await _parameters(request)))
+    return respond(await twilio.check(await call_of(request), service, await parameters_in(request)))
 
 
 @get(
@@ -93,28 +85,7 @@ async def update_verification(
     request: Request[Any, Any, Any], service: str, named: str, twilio: TwilioOperations
 ) -> Response[Any]:
     """Cancel a verification."""
-    return respond(await twilio.update(await call_of(request), service, named, await _parameters(request)))
-
-
-async def _parameters(request: Request[Any, Any, Any]) -> Parameters:
-    """The body's parameters. Raises MalformedRequest, UnsupportedMediaType."""
-    body = await cast("StrictRequest", request).raw_body()
-    sent = request.headers.get("content-type", _FORM).partition(";")[0].strip().lower()
-    if body and sent != _FORM:
-        raise UnsupportedMediaType(f"must be {_FORM}")
-    return parameters_of(body)
-
-
-def _credentials(authorization: str) -> tuple[str, str]:
-    """Name and secret of an `Authorization: Basic` header (RFC 7617). Raises Unauthorized."""
-    scheme, _, encoded = authorization.partition(" ")
-    try:
-        name, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        name = colon = secret = ""
-    if scheme.lower() != "basic" or not colon:
-        raise Unauthorized("the Authorization header has no account and key")
-    return name, secret
+    return respond(await twilio.update(await call_of(request), service, named, await parameters_in(request)))
 
 
 ROUTES = (start_verification, check_verification, fetch_verification, update_verification)
