@@ -98,6 +98,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _send_bad_input(bank, challenges)
         await _report_and_list(bank)
         await _call_facades(bank, left)
+        await _call_twilio(deployment)
         await _fail_inside(deployment, bank, challenges)
         await _issue_with_failing_suppliers(bank, left)
         await _tell_of_cards(deployment, bank)
@@ -279,6 +280,28 @@ async def _call_facades(bank: Bank, left: Leftovers) -> None:
     for members in ({"phoneNumber": f"{_spelled(501)}x"}, {"message": f"{_TEXTS['text']}\x00{{{{code}}}}"}):
         body = said | {"phoneNumber": _spelled(501)} | members
         assert (await bank.http.post(send, json=body)).status_code == 400
+
+
+async def _call_twilio(deployment: Deployment) -> None:
+    """A payment through Twilio's API: wrong, another amount, refused. Its answers name the number, as Twilio's do."""
+    path, number = f"/v2/Services/VA{'0' * 32}", _spelled(990)
+    auth = httpx.BasicAuth("bank", deployment.keys["bank"])
+    payment = {"To": number, "Amount": "€49.99", "Payee": PAYEE}
+    async with deployment.bank() as bank:
+        sent = payment | {"Channel": "sms", "DeviceIp": "203.0.113.7"}
+        started = await bank.http.post(f"{path}/Verifications", data=sent, auth=auth)
+        assert started.status_code == 201, started.text
+        code = code_in((await bank.message(number))["text"])
+        for changes, status in (
+            ({"Code": wrong(code)}, 201),
+            ({"Code": _TEXTS["presented"]}, 201),
+            ({"Code": code, "Amount": "€50.00"}, 201),
+            ({"Code": code, "Amount": IBAN}, 400),
+        ):
+            checked = await bank.http.post(f"{path}/VerificationCheck", data=payment | changes, auth=auth)
+            assert checked.status_code == status, checked.text
+        refused = sent | {"CustomMessage": _TEXTS["text"], "To": f"{number}x"}
+        assert (await bank.http.post(f"{path}/Verifications", data=refused, auth=auth)).status_code == 403
 
 
 async def _facade_code(bank: Bank, send: str, said: dict[str, str]) -> tuple[str, str]:
