@@ -312,3 +312,15 @@ def test_an_api_drains_for_seconds_unless_it_is_a_sandbox(write: Write) -> None:
     assert read_settings(write(api__drain_seconds="7.5"), {}).drain_seconds == 7.5
     for wrong in ("-1", "61", "true", '"5"'):
         assert mistakes(write(api__drain_seconds=wrong)) == ["api.drain_seconds: must be 0 to 60"]
+
+
+def test_facades_are_opened_by_their_names(write: Write) -> None:
+    """None unless it is named, and no other than there are."""
+    assert read_settings(write(), {}).facades.opened == frozenset()
+    read = read_settings(write(compat__facades='["twilio"]', compat__twilio_forgets="true"), {})
+    assert list(read.facades.opened) == ["twilio"]
+    assert read.facades.twilio_forgets
+    for wrong in ('["authy"]', '"twilio"', "[1]"):
+        (told,) = mistakes(write(compat__facades=wrong))
+        assert told.startswith("compat.facades: must be a list of camara, twilio")
+    assert mistakes(write(compat__twilio_forgets='"yes"')) == ["compat.twilio_forgets: must be true or false"]

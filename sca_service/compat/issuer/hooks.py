@@ -63,7 +63,9 @@ class IssuerHooks:
         door: DeviceDoor,
         keyring: Keyring,
         clock: Clock,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
+        self._answer_seconds = answer_seconds
         self._endpoints = endpoints
         self._issuer = issuer
         self._idempotency = idempotency
@@ -81,7 +83,7 @@ class IssuerHooks:
         task = asyncio.get_running_loop().create_task(self._challenge(endpoint, signed, request_id))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        done, _ = await asyncio.wait((task,), timeout=ANSWER_SECONDS)
+        done, _ = await asyncio.wait((task,), timeout=self._answer_seconds)
         if not done:
             task.add_done_callback(_looked_at)
             raise Overloaded("the answer takes too long: send the same request again")
