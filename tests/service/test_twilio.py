@@ -294,3 +294,18 @@ async def test_a_body_that_is_no_form_is_refused(service: Deployment, bank: Bank
     )
 
     assert (response.status_code, response.json()["code"]) == (400, 60200)
+
+
+async def test_auto_is_the_policys_ladder(checkout: Checkout) -> None:
+    """With its order of channels; and another start goes on to the next one, with the same code."""
+    first = await checkout.start("auto", **PAYMENT)
+    challenge = challenge_of(first.sid)
+    assert challenge
+    second = await checkout.start("auto", **PAYMENT)
+
+    assert second.sid == first.sid
+    channels = [attempt["channel"] for attempt in second.send_code_attempts]
+    assert channels[:2] == ["push", "sms"]
+    deliveries = (await checkout.bank.get(challenge.text))["deliveries"]
+    assert [delivery["channel"] for delivery in deliveries][:2] == ["push", "sms"]
+    assert (await checkout.check(await checkout.code(), **PAYMENT)).valid
