@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 from redis.asyncio import Redis
 
+from tests.architecture.access import have_access
 from tests.architecture.leaks import Canaries
 from tests.faults.cuts import challenge_key, commits_held_back, restart
 from tests.harness import Bank, Deployment, code_in, wrong
@@ -103,6 +104,7 @@ async def leave_everything(deployment: Deployment, left: Leftovers) -> None:
         await _issue_with_failing_suppliers(bank, left)
         await _tell_of_cards(deployment, bank)
         await _send_alerts(deployment, left)
+        left.api_keys |= await have_access(deployment)
         await _kill_and_restart(deployment, bank, challenges)
         await _read_webhooks(bank, endpoint, receiver, left)
         await _read_everything(deployment, bank, left)

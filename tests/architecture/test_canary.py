@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.access import SETTINGS
 from tests.architecture.journey import CODES, IBAN, LINE, PAYEE, Leftovers, leave_everything
 from tests.architecture.leaks import Canaries
 from tests.collector import Collector
@@ -29,7 +30,9 @@ pytestmark = pytest.mark.long
 def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leftovers]:
     """The service after all that can happen to it, stopped in order."""
     with Collector() as collector:
-        deployment = Deployment(tmp_path_factory.mktemp("canary"), more_settings=collector.settings())
+        deployment = Deployment(
+            tmp_path_factory.mktemp("canary"), more_settings=(*collector.settings(), *SETTINGS)
+        )
         deployment.start_stores()
         left = Leftovers(deployment.folder, api_keys=set(deployment.keys.values()), traces=collector.bodies)
         try:
