@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long style types bench loadtest docs site sbom scan manifests lock
+.PHONY: help install run test test-cluster test-long style types bench loadtest compare docs site sbom scan manifests lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (lo
 loadtest: $(VENV)/installed-dev .load/installed ## put traffic on it, check everything, draw (ARGS="--shape payday --minutes 2")
 	@exec $(VENV)/bin/python -m loadtests.scenario $(ARGS)
 
+compare: $(VENV)/installed-dev .compare/installed ## measure it beside a bare echo and privacyIDEA
+	@exec $(VENV)/bin/python -m loadtests.compare $(ARGS)
+
 docs: $(VENV)/installed ## write the pages under docs/ that come from the code
 	@exec $(VENV)/bin/sca docs $(ARGS)
 
@@ -102,6 +105,7 @@ lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade
 	@$(LOCK) pyproject.toml --extra otlp -c requirements/dev.txt -o requirements/image.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	@$(LOCK) --group load -o requirements/load.txt
+	@$(LOCK) --group compare -o requirements/compare.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
 	@for tool in $(TOOLS); do $(LOCK) --group $$tool -o requirements/$$tool.txt; done
 
@@ -127,6 +131,13 @@ $(APART:%=$(VENV)/%/installed): $(VENV)/%/installed: requirements/%.txt | $(VENV
 	$(SAY) 'Installing Locust and what draws, in an environment of their own, each checked against its hash'
 	@$(VENV)/bin/python -m venv --clear .load
 	@.load/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r requirements/load.txt
+	@touch $@
+
+# A program of others (AGPL) that runs beside ours to be measured, and of which nothing is ours.
+.compare/installed: $(VENV)/place requirements/compare.txt
+	$(SAY) 'Installing privacyIDEA in an environment of its own, each package checked against its hash'
+	@$(VENV)/bin/python -m venv --clear .compare
+	@.compare/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r requirements/compare.txt
 	@touch $@
 
 # Without one of them its tests are skipped, and the next `make test` tries again.

@@ -19,7 +19,7 @@ _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 # Requests are read from a file, one a line: path, proof and body between tabs. Used up, the thread stops.
 _WRK_SCRIPT = """
-local headers = {["Content-Type"] = "application/json", ["Authorization"] = "Bearer %s"}
+local headers = {["Content-Type"] = "application/json", ["Authorization"] = "%s"}
 local requests = {}
 for line in io.lines("%s") do
   local path, proof, body = line:match("^(.-)\\t(.-)\\t(.*)$")
@@ -48,12 +48,13 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked, whether each is sent once only, and by whom."""
+    """What is asked, whether each is sent once only, and by whom. `scheme` comes before the key (`Authorization`)."""
 
     url: str
     api_key: str
     requests: Sequence[Request]
     each_once: bool
+    scheme: str = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def _run_wrk(load: Load, seconds: int, core: int) -> Result:
             "".join(f"{path}\t{proof}\t{body}\n" for path, body, proof in load.requests), "utf-8"
         )
         script = Path(folder) / "load.lua"
-        script.write_text(_WRK_SCRIPT % (load.api_key, lines, str(load.each_once).lower()), "utf-8")
+        script.write_text(
+            _WRK_SCRIPT % (load.scheme + load.api_key, lines, str(load.each_once).lower()), "utf-8"
+        )
         command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
         said = subprocess.run(
             [*command, "-s", str(script), load.url],
@@ -137,7 +140,9 @@ async def _run_asyncio(load: Load, seconds: int) -> Result:
                 if time.perf_counter() - began > seconds:
                     return
                 asked = time.perf_counter()
-                writer.write(request_bytes(request.path, request.body, load.api_key, request.proof))
+                writer.write(
+                    request_bytes(request.path, request.body, load.api_key, request.proof, scheme=load.scheme)
+                )
                 status, _ = await read_answer(reader)
                 if status // 100 != 2:
                     failed += 1
@@ -158,7 +163,12 @@ def _sequence(load: Load) -> Iterator[Request]:
 
 
 async def exchange(
-    url: str, api_key: str, requests: Sequence[Request], *, connections: int = CONNECTIONS
+    url: str,
+    api_key: str,
+    requests: Sequence[Request],
+    *,
+    connections: int = CONNECTIONS,
+    scheme: str = "Bearer ",
 ) -> list[bytes | None]:
     """Send each once over so many connections, unmeasured; the bodies of the answers, in order.
 
@@ -173,7 +183,7 @@ async def exchange(
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         try:
             for at, (path, body, proof) in upcoming:
-                writer.write(request_bytes(path, body, api_key, proof))
+                writer.write(request_bytes(path, body, api_key, proof, scheme=scheme))
                 status, told = await read_answer(reader)
                 if status // 100 == 2:
                     answers[at] = told
@@ -188,13 +198,13 @@ async def exchange(
     return answers
 
 
-def request_bytes(path: str, body: str, api_key: str, proof: str = "") -> bytes:
+def request_bytes(path: str, body: str, api_key: str, proof: str = "", *, scheme: str = "Bearer ") -> bytes:
     """A POST on a connection that stays open."""
     payload = body.encode()
     signed = f"DPoP: {proof}\r\n" if proof else ""
     return (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{signed}"
-        f"Authorization: Bearer {api_key}\r\nContent-Length: {len(payload)}\r\n\r\n"
+        f"Authorization: {scheme}{api_key}\r\nContent-Length: {len(payload)}\r\n\r\n"
     ).encode() + payload
 
 

@@ -30,6 +30,10 @@ from tests.ports import free_port
 API_CORE, OTHER_CORE = 0, 1
 API_PORT, ECHO_PORT = free_port(), free_port()  # of this run: another one beside it has others
 API_URL, ECHO_URL = f"http://127.0.0.1:{API_PORT}", f"http://127.0.0.1:{ECHO_PORT}"
+_UVICORN = (
+    *("--loop", "uvloop", "--http", "httptools"),
+    *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+)
 _PROFILED_RATE = 500
 """Samples a second."""
 
@@ -121,12 +125,10 @@ def running(console: Console) -> Iterator[Place]:
             key = asyncio.run(_create_client(servers.postgres.url, keyring))
             api = _start(["-m", "sca_service", "api", "--config", str(_config(folder, servers, API_PORT))])
             processes.append(api)
-            options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"]
-            options += ["--port", str(ECHO_PORT), "--log-level", "warning"]
-            echo = _start(["-m", "uvicorn", "loadtests.echo:app", *options])
+            echo = _start(["-m", "uvicorn", "loadtests.echo:app", *_UVICORN, "--port", str(ECHO_PORT)])
             processes.append(echo)
             for port, path in ((API_PORT, "/readyz"), (ECHO_PORT, "/echo")):
-                asyncio.run(_await_port(port, path))
+                asyncio.run(await_port(port, path))
             yield Place(folder, servers, keyring, key, api, echo, console)
         finally:
             for process in processes:
@@ -140,11 +142,36 @@ def another_api(place: Place, module: str, port: int) -> "Iterator[subprocess.Po
     """One more api on the same stores and core, started by this module instead of `sca_service`; ended afterwards."""
     api = _start(["-m", module, "api", "--config", str(_config(place.folder, place.servers, port))])
     try:
-        asyncio.run(_await_port(port, "/readyz"))
+        asyncio.run(await_port(port, "/readyz"))
         yield api
     finally:
         api.terminate()
         api.wait(15)
+
+
+@contextmanager
+def a_worker(place: Place) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker on the same stores, and on the api's core; ended afterwards."""
+    worker = _start(
+        ["-m", "sca_service", "worker", "--config", str(_config(place.folder, place.servers, API_PORT))]
+    )
+    try:
+        yield worker
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
+@contextmanager
+def served(module: str, port: int, path: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A small ASGI application on the server and with the settings of the echo, on its core; ended afterwards."""
+    process = _start(["-m", "uvicorn", module, *_UVICORN, "--port", str(port)])
+    try:
+        asyncio.run(await_port(port, path))
+        yield process
+    finally:
+        process.terminate()
+        process.wait(15)
 
 
 def _config(folder: Path, servers: Servers, port: int) -> Path:
@@ -164,7 +191,8 @@ def _start(arguments: list[str]) -> "subprocess.Popen[bytes]":
     )
 
 
-async def _await_port(port: int, path: str) -> None:
+async def await_port(port: int, path: str) -> None:
+    """Wait until something answers there. Raises RuntimeError when nothing does, in time."""
     for _ in range(600):
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -82,8 +82,6 @@ def markdown(outcome: Outcome) -> str:
         "|---|---:|---:|---:|---:|---:|",
         *(_process(name, looked) for name, looked in outcome.samples.items()),
         "",
-        "PostgreSQL counts what its processes share once for each of them.",
-        "",
         f"The sender took {notes.sender_cpu_seconds / max(sent, 1) * 1e6:,.0f} µs of CPU for each of {sent:,} requests,"
         f" and began them at most {notes.latest_ms:,.0f} ms late, which counts as delay.",
         "",

@@ -1,6 +1,7 @@
 """What each process takes, second by second: CPU and memory, read from /proc."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -9,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
+_RESIDENT = re.compile(r"^Rss(Anon|File|Shmem):\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One look at a process and its children. `at` in seconds since the epoch, `cpu` in seconds so far.
 
-    `mib` is resident memory, in which what several share counts once for each.
+    `mib` is resident memory; of what a process shares with its children, the largest share of one of them counts.
     """
 
     at: float
@@ -55,20 +56,20 @@ class Watch:
 
 def sample(pid: int) -> Sample:
     """A process and its children (PostgreSQL has one for each connection). Raises FileNotFoundError."""
-    family = [pid, *_children(pid)]
-    cpu, mib = 0.0, 0.0
-    for member in family:
+    cpu, own, files, shared = 0.0, 0.0, 0.0, 0.0
+    for member in (pid, *_children(pid)):
         try:
             fields = Path(f"/proc/{member}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
+            status = Path(f"/proc/{member}/status").read_text("utf-8")
         except (FileNotFoundError, ProcessLookupError):
             if member == pid:
                 raise
             continue
-        own = sum(int(one) for one in fields[11:13])
-        ended = sum(int(one) for one in fields[13:15])  # children that have ended
-        cpu += (own + ended) / _TICKS
-        mib += int(fields[21]) * _PAGE_MIB
-    return Sample(time.time(), cpu, mib)
+        cpu += sum(int(one) for one in fields[11:15]) / _TICKS  # its own, and of children that have ended
+        resident = {name: int(kib) / 1024 for name, kib in _RESIDENT.findall(status)}
+        own += resident.get("Anon", 0.0)
+        files, shared = max(files, resident.get("File", 0.0)), max(shared, resident.get("Shmem", 0.0))
+    return Sample(time.time(), cpu, own + files + shared)
 
 
 def _children(pid: int) -> list[int]:
