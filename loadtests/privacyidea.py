@@ -1,6 +1,7 @@
 """privacyIDEA beside ours: gunicorn on our core, an embedded PostgreSQL like ours, codes by its HTTP SMS gateway.
 
-It runs as a program of its own, from an environment of its own (`.compare`), as it comes, but for its log's level.
+It runs as a program of its own, from an environment of its own (`.compare`), as it comes, but for its log's level, and
+for how dear a hash of a PIN is: enrolment makes one (seconds for each payer), and what is measured asks for none.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ PI_AUDIT_KEY_PRIVATE = {folder!r} + "/private.pem"
 PI_AUDIT_KEY_PUBLIC = {folder!r} + "/public.pem"
 PI_LOGFILE = {folder!r} + "/privacyidea.log"
 PI_LOGLEVEL = 40
+PI_HASH_ALGO_PARAMS = {{"argon2__rounds": 1, "argon2__memory_cost": 1024}}
 SUPERUSER_REALM = []
 """
 _GATEWAY = "privacyidea.lib.smsprovider.HttpSMSProvider.HttpSMSProvider"
