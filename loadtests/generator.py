@@ -55,6 +55,7 @@ class Load:
     requests: Sequence[Request]
     each_once: bool
     scheme: str = "Bearer "
+    connections: int = CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Result:
 
 
 def run(load: Load, *, seconds: int, core: int) -> Result:
-    """Put the load on for some seconds from one core, over 64 connections."""
+    """Put the load on for some seconds from one core."""
     if shutil.which("wrk"):
         return _run_wrk(load, seconds, core)
     return asyncio.run(_run_asyncio(load, seconds))
@@ -99,7 +100,16 @@ def _run_wrk(load: Load, seconds: int, core: int) -> Result:
         script.write_text(
             _WRK_SCRIPT % (load.scheme + load.api_key, lines, str(load.each_once).lower()), "utf-8"
         )
-        command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+        command = [
+            "taskset",
+            "-c",
+            str(core),
+            "wrk",
+            "-t1",
+            f"-c{load.connections}",
+            f"-d{seconds}s",
+            "--latency",
+        ]
         said = subprocess.run(
             [*command, "-s", str(script), load.url],
             capture_output=True,
@@ -150,7 +160,7 @@ async def _run_asyncio(load: Load, seconds: int) -> Result:
         finally:
             writer.close()
 
-    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(connection() for _ in range(load.connections)))
     cuts = statistics.quantiles(latencies, n=100)
     return Result(len(latencies), time.perf_counter() - began, failed, cuts[49] * 1000, cuts[98] * 1000)
 
