@@ -32,7 +32,6 @@ def loadtest(  # noqa: PLR0913 - one option for each thing that a run varies
     rate: float = 20.0,
     attacks: float = 8.0,
     think: float = 1.0,
-    apis: int = 1,
     seed: int = 1,
     fault: str = "",
     results: Path = ROOT / "loadtests" / "results",
@@ -52,8 +51,6 @@ def loadtest(  # noqa: PLR0913 - one option for each thing that a run varies
         Attacks a second, of four kinds together, where the shape has any.
     think
         Multiplies the time that payers take (6 s in the middle).
-    apis
-        How many api processes; the sender calls the first, unless a proxy stands before them.
     fault
         Break the api (loadtests/scenario/broken.py), to see that the run notices.
     sender
@@ -62,7 +59,7 @@ def loadtest(  # noqa: PLR0913 - one option for each thing that a run varies
     console = Console(highlight=False)
     load_before, began = os.getloadavg()[0], datetime.now(UTC)
     console.print(f"» {shape}: {minutes:g} minutes, {rate:g} checkouts a second, seed {seed}")
-    with tempfile.TemporaryDirectory() as name, running(Path(name), apis=apis, fault=fault) as service:
+    with tempfile.TemporaryDirectory() as name, running(Path(name), fault=fault) as service:
         folder = Path(name)
         plan = Plan(
             url=service.deployment.api.url,

@@ -31,19 +31,15 @@ class Service:
     def processes(self) -> dict[str, int]:
         """Process ids by name: the roles, Valkey and PostgreSQL's first process."""
         deployment = self.deployment
-        counted: dict[str, int] = {}
-        for role in deployment.roles:
-            same = sum(name.rstrip(" 0123456789") == role.name for name in counted)
-            counted[f"{role.name} {same + 1}" if same else role.name] = role.process.pid
         return {
-            **counted,
+            **{role.name: role.process.pid for role in deployment.roles},
             "valkey": deployment.servers.valkey.pid,
             "postgres": deployment.servers.postgres.pid,
         }
 
 
 @contextmanager
-def running(folder: Path, *, apis: int = 1, fault: str = "") -> Iterator[Service]:
+def running(folder: Path, *, fault: str = "") -> Iterator[Service]:
     """All of it on loopback, in this folder; ended afterwards. `fault` breaks the api (broken.py)."""
     with _witness() as (url, witness):
         deployment = Deployment(
@@ -57,8 +53,7 @@ def running(folder: Path, *, apis: int = 1, fault: str = "") -> Iterator[Service
             for signer in log_signers(read_settings(deployment.config(free_port()))):
                 witness.logs[signer.name] = signer.verifier_key
             module = ("loadtests.scenario.broken", fault) if fault else ("sca_service", "api")
-            for _ in range(apis):
-                deployment.start("api", module=module)
+            deployment.start("api", module=module)
             for role in ("worker", "log"):
                 deployment.start(role)
             asyncio.run(_warm(deployment))
