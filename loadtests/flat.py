@@ -34,6 +34,8 @@ _CONNECTIONS = 16
 _AT_ONCE = 5_000
 _LIVES_MS = 3_600_000
 """Challenges that only fill the stores live for an hour: longer than a run."""
+_ROOM_BYTES = 8 * 2**30
+"""More than the sandbox gives its Valkey: a million challenges need it."""
 _COPIES = """
 INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state, erased)
 SELECT one, client_id, psu || left(md5(one), 8), purpose, status, created_at, expires_at, revision, state, erased
@@ -70,6 +72,7 @@ class Flat:
         redis: Any = Redis.from_url(self.place.servers.valkey.url)
         postgres = await asyncpg.connect(self.place.servers.postgres.url, command_timeout=600)
         try:
+            await redis.config_set("maxmemory", _ROOM_BYTES)
             packed = await redis.get(_key(model))
             while self.live < count:
                 ids = [_another() for _ in range(min(_AT_ONCE, count - self.live))]
