@@ -119,11 +119,20 @@ class Place:
 
     async def until_works(self, name: str) -> None:
         """Wait for that; a process that did not find its stores is started again."""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             while not self.works(name):
+                await self._mend_stores()
                 if self.running[name].role.process.poll() is not None:
                     self.launch(name)
                 await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _mend_stores(self) -> None:
+        """Start a store that a full disk has ended; nobody else does."""
+        servers = self.deployment.servers
+        for name, server in (("valkey", servers.valkey), ("postgres", servers.postgres)):
+            if server.has_ended and not self._lock(name).locked():
+                async with self._lock(name):
+                    await asyncio.to_thread(server.start, self.deployment.folder / name)
 
     @property
     def apis(self) -> tuple[str, str]:
@@ -217,14 +226,10 @@ class Place:
                 file.write(bytes(2**20))
         await asyncio.sleep(blow.for_seconds)
         ballast.unlink()
-        servers = self.deployment.servers
-        server = servers.valkey if blow.target == "valkey" else servers.postgres
-        await asyncio.sleep(_LOOK_SECONDS)
-        if server.has_ended:  # PostgreSQL ends when it cannot write its log
-            await asyncio.to_thread(server.start, self.deployment.folder / blow.target)
 
     async def check_alive(self) -> None:
         """Every role works; one that has ended by itself is put down, and started again."""
+        await self._mend_stores()
         for name in self.running:
             async with self._lock(name):
                 if self._notice_end(name):
