@@ -7,7 +7,6 @@ racing     reads a limit and then writes it, by its own clock, instead of asking
 ahead      its clocks go 30 seconds ahead of the others'
 torn       reads a challenge, waits, and writes it back before its script decides: read, decide, write
 unguarded  takes every approval, whether the challenge was approved before or not
-endless    leases what it sends for an hour
 """
 
 import asyncio
@@ -22,7 +21,6 @@ from sca_service import app, core, web
 from sca_service.audit import postgres_store
 from sca_service.audit.model import Acceptance
 from sca_service.audit.private.commitments import PrivateValues
-from sca_service.challenges import redis_store
 from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, Reply
@@ -126,12 +124,7 @@ def unguarded() -> None:
     postgres_store.claim_acceptances = claim_all
 
 
-def endless() -> None:
-    """An hour is longer than any challenge."""
-    redis_store.CLAIM_LEASE_MS = redis_store.SEND_LEASE_MS = 3_600_000
-
-
-FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded, endless)}
+FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded)}
 
 
 if __name__ == "__main__":

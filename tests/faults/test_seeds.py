@@ -66,8 +66,6 @@ CONTROLS = {
     ),
     "hasty": ({"api": "hasty"}, (Fault.HOLD, Fault.SLOW), "before it was on record"),
     "unguarded": ({"api": "unguarded"}, (Fault.LOSE_TAIL,), "approv"),
-    "forgetful": ({"api": "forgetful"}, (Fault.KILL_ROLE,), "the log does not s"),
-    "endless": ({"worker": "endless"}, (Fault.KILL_ROLE,), "its lease does not end"),
     "asynchronous": ({}, (Fault.KILL_STORE,), "the log does not s"),
 }
 """What is wrong with which role, the faults that it is tried with, and what the checker says in the end."""
