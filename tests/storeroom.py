@@ -31,6 +31,7 @@ from sca_service.challenges.redis_store import (
 from sca_service.challenges.script_input import NewChallenge
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.ids import new_id
+from sca_service.kernel.redis.commands import Command
 from sca_service.limits.model import Limit
 from sca_service.policy.model import Channel, LockoutPolicy, Purpose, StepReason
 from tests.harness import PATIENCE_SECONDS, Deployment
@@ -171,6 +172,16 @@ async def events_of(pool: asyncpg.Pool, challenge: str) -> list[AuditEvent]:
         "SELECT body FROM audit_events WHERE challenge_id = $1 ORDER BY txid, position", challenge
     )
     return [AuditEvent.parse(row["body"]) for row in rows]
+
+
+async def keys_of(redis: RedisConnection, pattern: str = "*") -> list[bytes]:
+    """The keys of this form, wherever they lie."""
+    return sorted({key async for some in redis.find_keys(pattern, at_once=1_000) for key in some})
+
+
+async def forget_all(redis: RedisConnection) -> None:
+    """Remove every key, wherever it lies."""
+    await redis.all([Command(("DEL", key)) for key in await keys_of(redis)])
 
 
 async def now_ms(redis: RedisConnection) -> int:

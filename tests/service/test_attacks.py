@@ -335,6 +335,7 @@ async def test_requests_that_prove_something_are_not_counted(town: Deployment, b
     assert [await status(f"/challenges/chl_{'0' * 38}") for _ in range(8)] == [404] * 8
 
 
+@pytest.mark.one_server
 async def test_without_redis_every_start_is_told_so_and_none_is_counted(town: Deployment, bank: Bank) -> None:
     """503 with Retry-After from both processes; when it is back the phone has what it had left."""
     phone, valkey = unique_psu()["phone"], town.servers.valkey

@@ -23,6 +23,7 @@ from sca_service.policy.pumping import PumpingScope
 from sca_service.settings import read_settings, shipped_policies
 from tests.harness import Deployment
 from tests.ports import free_port
+from tests.storeroom import keys_of
 
 OPERATOR = Caller("operator", "req_allow")
 PUMPING = load(shipped_policies()).pumping
@@ -66,7 +67,7 @@ async def copied(copy: PumpingStore, subject: Subject) -> list[Entry]:
 
 async def lose(redis: RedisConnection) -> None:
     """All of the guard's keys, as after a loss of Redis."""
-    keys = await redis.command("KEYS", "{pumping}:*")
+    keys = await keys_of(redis, "{pumping}:*")
     if keys:
         await redis.command("DEL", *keys)
 

@@ -12,6 +12,7 @@ from sca_service.limits.calm import TRUSTED_SECONDS, Calm
 from sca_service.limits.model import Limit
 from sca_service.limits.redis_store import LimitStore
 from sca_service.limits.subjects import answers_slot
+from tests.storeroom import keys_of
 
 HOUR_MS = 3_600_000
 ROOM = 8
@@ -101,7 +102,7 @@ async def test_a_limit_of_another_room_keeps_no_note(limits: LimitStore, redis: 
     """Only limits that lie together have it: nobody asks after the others."""
     limit = Limit("calls", secrets.token_hex(8), HOUR_MS, 1)
     await limits.spend([limit])
-    assert await redis.command("KEYS", f"*{limit.subject}*") == [f"{{limit:{limit.subject}}}:calls".encode()]
+    assert await keys_of(redis, f"*{limit.subject}*") == [f"{{limit:{limit.subject}}}:calls".encode()]
 
 
 async def test_who_asks_at_once_asks_once(keyring: Keyring) -> None:

@@ -29,7 +29,7 @@ from sca_service.risk.postgres_store import MarkStore
 from sca_service.risk.redis_store import RiskStore, Subjects
 from tests.erasure_office import PHONE, Office, cancel, late_state, on_record
 from tests.exemption_office import ORIGIN, POLICY
-from tests.storeroom import CLIENT, events_of
+from tests.storeroom import CLIENT, events_of, keys_of
 
 
 async def test_what_is_personal_is_gone_and_what_is_committed_stays(
@@ -197,4 +197,4 @@ async def test_what_redis_knows_of_the_payer_s_lines_and_lists_goes_too(
     while await copier.step() == 0.0:
         pass
     assert not (await memory.recall(Subjects(payer, {}))).payer.is_listed
-    assert await redis.command("KEYS", f"*risk:{payer}*") == []
+    assert await keys_of(redis, f"*risk:{payer}*") == []

@@ -26,7 +26,9 @@ from tests.storeroom import (
     LOCKOUT,
     THREE_STEPS,
     answered,
+    forget_all,
     issued,
+    keys_of,
     leased,
     new_challenge,
     new_payer,
@@ -53,10 +55,10 @@ TAGGED = re.compile(r'\{[^}"]+\}:')
 @pytest.fixture
 async def played(redis: RedisConnection) -> AsyncIterator[RedisConnection]:
     """A store in which every script has run, along each of its ways that touches other keys."""
-    await redis.command("FLUSHDB")
+    await forget_all(redis)
     await play(redis)
     yield redis
-    await redis.command("FLUSHDB")
+    await forget_all(redis)
 
 
 async def play(redis: RedisConnection) -> None:
@@ -105,7 +107,7 @@ async def play(redis: RedisConnection) -> None:
 
 async def test_every_key_but_the_structural_ones_goes_away_by_itself(played: RedisConnection) -> None:
     """Nothing about a payer stays in Redis for ever."""
-    keys = [key.decode() for key in await played.command("KEYS", "*")]
+    keys = [key.decode() for key in await keys_of(played, "*")]
     for key in keys:
         left_ms = await played.command("PTTL", key)
         if STRUCTURAL.fullmatch(key):
@@ -117,7 +119,7 @@ async def test_every_key_but_the_structural_ones_goes_away_by_itself(played: Red
 
 async def test_every_key_is_of_a_kind_that_is_known_here(played: RedisConnection) -> None:
     """A new kind of key is looked at: its slot, its lifetime, and that its name holds nothing personal."""
-    keys = [key.decode() for key in await played.command("KEYS", "*")]
+    keys = [key.decode() for key in await keys_of(played, "*")]
     kinds = {kind for kind in KINDS for key in keys if re.fullmatch(kind, key)}
     assert [key for key in keys if not any(re.fullmatch(kind, key) for kind in KINDS)] == []
     assert kinds == KINDS
@@ -127,7 +129,7 @@ async def test_all_that_a_script_touches_lies_on_one_slot(
     redis: RedisConnection, quiet_stores: Deployment
 ) -> None:
     """Those named to it and those it finds by itself: a cluster runs every script."""
-    await redis.command("FLUSHDB")
+    await forget_all(redis)
     calls: list[set[int]] = []
     inside = 0
     async with raw_async_client(quiet_stores.servers.valkey.url) as client, client.monitor() as monitor:

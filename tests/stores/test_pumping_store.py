@@ -15,6 +15,7 @@ from sca_service.policy.load import load
 from sca_service.policy.pumping import AtBlock, PumpingPolicy, PumpingScope
 from sca_service.settings import shipped_policies
 from tests.harness import Deployment
+from tests.storeroom import forget_all, keys_of
 
 SHIPPED = load(shipped_policies()).pumping
 FLOOR = SHIPPED.budgets[PumpingScope.PREFIX].floor
@@ -136,13 +137,13 @@ async def test_every_key_goes_away_by_itself(
     guard: PumpingStore, redis: RedisConnection, lines: Lines
 ) -> None:
     """Counters, blocks, what is allowed, and their indexes: none is kept for longer than its history or its end."""
-    await redis.command("FLUSHALL")
+    await forget_all(redis)
     prefix = Subject(PumpingScope.PREFIX, "+49151777")
     for at in range(FLOOR + 1):
         await ask(guard, lines_with_address(lines, at))
     await guard.approve(lines_with_address(lines, 0), over_line=True)
     await guard.allow(prefix, entry_id=f"alw_{'0' * 32}", why="known", seconds=90 * DAY_SECONDS)
-    keys = [key.decode() for key in await redis.command("KEYS", "*")]
+    keys = [key.decode() for key in await keys_of(redis, "*")]
     assert len(keys) >= 12
     for key in keys:
         left = await redis.command("TTL", key)

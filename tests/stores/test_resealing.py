@@ -38,7 +38,7 @@ from tests.alerts import new_alert
 from tests.cards import NOON, SetClock, a_card, balance, card_desk, past, upcoming
 from tests.erasure_office import Office, cancel, on_record, open_office
 from tests.harness import PATIENCE_SECONDS, Deployment
-from tests.storeroom import CLIENT, new_payer, values_of
+from tests.storeroom import CLIENT, forget_all, new_payer, values_of
 from tests.webhooks import PostRoom
 
 TEXT = create_keyring_text()
@@ -71,7 +71,7 @@ async def pool(own_stores: Deployment) -> AsyncIterator[asyncpg.Pool]:
 async def redis(own_stores: Deployment) -> AsyncIterator[RedisConnection]:
     """A connection to a Redis that is empty."""
     redis = RedisConnection(own_stores.servers.valkey.url)
-    await redis.command("FLUSHALL")
+    await forget_all(redis)
     yield redis
     await redis.close()
 

@@ -18,7 +18,7 @@ from sca_service.risk.redis_store import (
     SubjectKind,
     Subjects,
 )
-from tests.storeroom import new_payer
+from tests.storeroom import keys_of, new_payer
 
 RULE = MemoryRule(payer_days=90, subject_days=30, report_days=180)
 DAY = 86_400
@@ -182,7 +182,7 @@ async def test_what_counts_many_goes_away_by_itself(store: RiskStore, redis: Red
     await pass_by(redis, key, days=1)
     await store.meet(Subjects(payer, {}), amount_minor=None)
     await store.meet(Subjects(payer, {SubjectKind.IP: pseudonym()}), amount_minor=None)
-    counting = await redis.command("KEYS", f"*{payer}:*:two")
+    counting = await keys_of(redis, f"*{payer}:*:two")
     assert len(counting) >= 2
     assert all([0 < await redis.command("TTL", one) <= 2 * DAY for one in counting])
 
@@ -209,7 +209,7 @@ async def test_an_active_payer_takes_less_than_two_kib(
     """Everything full: all windows, all devices and payees, as many addresses as are told apart, and more."""
     payer = new_payer()
     await fill(store, payer, addresses=addresses)
-    held = [key.decode() for key in await redis.command("KEYS", f"*{payer}*")]
+    held = [key.decode() for key in await keys_of(redis, f"*{payer}*")]
     assert len(held) == keys
     taken = [int(await redis.command("MEMORY", "USAGE", key)) for key in held]
     assert sum(taken) < MOST_BYTES, taken
@@ -222,7 +222,7 @@ async def test_a_device_of_many_takes_less_than_a_kib(store: RiskStore, redis: R
     await store.copy(Standing(MarkedKind.DEVICE, one.others[DEVICE], 2**40, 2**33, 1_000, 2**33))
     for _ in range(MOST_EXACT):
         await store.meet(visit(one.others[DEVICE]), amount_minor=None)
-    keys = [key.decode() for key in await redis.command("KEYS", f"{device_key(one)}*")]
+    keys = [key.decode() for key in await keys_of(redis, f"{device_key(one)}*")]
     assert len(keys) == 2
     taken = [int(await redis.command("MEMORY", "USAGE", key)) for key in keys]
     assert sum(taken) < MOST_BYTES / 2, taken
@@ -240,7 +240,7 @@ async def test_what_an_earlier_release_kept_is_no_obstacle(store: RiskStore, red
     found = (await store.meet(Subjects(payer, {}), amount_minor=1, sees_itself=True)).payer
     assert (found.requests_hour, found.reports, found.first_seen_at) == (1, 2, now - DAY)
     await store.forget(payer)
-    assert await redis.command("KEYS", f"*{payer}*") == []
+    assert await keys_of(redis, f"*{payer}*") == []
 
 
 async def meet_in_two_steps(redis: RedisConnection, store: RiskStore, one: Subjects) -> Memory:

@@ -28,7 +28,7 @@ from sca_service.risk.redis_store import (
     Subjects,
     short,
 )
-from tests.storeroom import eventually, new_challenge, new_payer
+from tests.storeroom import eventually, keys_of, new_challenge, new_payer
 
 RULE = MemoryRule(payer_days=90, subject_days=30, report_days=180)
 DAY = 86_400
@@ -55,11 +55,11 @@ def subjects(payer: str | None = None, **others: str) -> Subjects:
     return Subjects(payer or new_payer(), held, agent=others.get("agent", pseudonym()), country="DE")
 
 
-async def keys_of(redis: RedisConnection, one: Subjects) -> list[str]:
+async def keys_about(redis: RedisConnection, one: Subjects) -> list[str]:
     """Every key of a payer and of what the requests came from."""
     found = []
     for name in (one.payer, *one.others.values()):
-        found += [key.decode() for key in await redis.command("KEYS", f"*{name}*")]
+        found += [key.decode() for key in await keys_of(redis, f"*{name}*")]
     return sorted(found)
 
 
@@ -210,7 +210,7 @@ async def test_every_key_goes_away_by_itself_and_holds_no_name(
     one = subjects()
     await store.meet(one, amount_minor=1)
     await store.approved(one, amount_minor=1, location=BERLIN)
-    keys = await keys_of(redis, one)
+    keys = await keys_about(redis, one)
     assert len(keys) == 2 + len(COUNTED)
     for key in keys:
         ttl = await redis.command("TTL", key)
@@ -223,11 +223,11 @@ async def test_a_payers_keys_lie_with_the_payers_challenges(store: RiskStore, re
     one = subjects()
     await store.meet(one, amount_minor=1)
     challenge, _ = new_challenge(one.payer)
-    slots = {key_slot(key) for key in await redis.command("KEYS", f"*{one.payer}*")}
+    slots = {key_slot(key) for key in await keys_of(redis, f"*{one.payer}*")}
     assert slots == {key_slot(_challenge_key(challenge).encode())}
     for kind in COUNTED:
         name = one.others[kind]
-        assert len({key_slot(key) for key in await redis.command("KEYS", f"*{kind}:{name}*")}) == 1
+        assert len({key_slot(key) for key in await keys_of(redis, f"*{kind}:{name}*")}) == 1
 
 
 async def test_a_report_counts_for_its_time_and_outlives_the_rest(
@@ -307,7 +307,7 @@ async def test_a_payer_can_be_forgotten(store: RiskStore, redis: RedisConnection
     payer = new_payer()
     await fill(store, redis, payer)
     await store.forget(payer)
-    assert await redis.command("KEYS", f"*{payer}*") == []
+    assert await keys_of(redis, f"*{payer}*") == []
 
 
 async def remembers(memory: LineStore, name: str, expected: dict[LineQuestion, LineAnswer]) -> bool:
@@ -333,6 +333,6 @@ async def test_an_operators_answer_is_remembered_for_its_time(redis: RedisConnec
         return await remembers(memory, name, expected)
 
     await eventually(is_kept)
-    keys = await redis.command("KEYS", f"*{name}*")
+    keys = await keys_of(redis, f"*{name}*")
     assert len({key_slot(key) for key in keys}) == 1
     assert all([0 < await redis.command("TTL", key) <= 60 for key in keys])

@@ -19,7 +19,7 @@ from sca_service.routing.breaker import BreakerState
 from sca_service.routing.model import Route, SendOutcome
 from sca_service.routing.redis_store import NetworkStore, RouteStore
 from sca_service.routing.scorecard import OVERALL, bucket_of, scores_of
-from tests.storeroom import eventually
+from tests.storeroom import eventually, keys_of
 
 RULE = BreakerRule(failures=3, window=6, open_seconds=30)
 RACERS = 50
@@ -133,7 +133,7 @@ async def test_every_key_goes_away_by_itself_and_lies_on_one_slot(
     """Nothing but the supplier's name stands in a key; a volume outlives its month."""
     await store.observe(route(name), SendOutcome.TAKEN, probe=0)
     await store.converted(name, "262-01")
-    keys = sorted(key.decode() for key in await redis.command("KEYS", f"{{route:{name}}}:*"))
+    keys = sorted(key.decode() for key in await keys_of(redis, f"{{route:{name}}}:*"))
     assert [re.sub(r"\d+$", "", key.partition("}:")[2]) for key in keys] == ["breaker", "count:", "volume:"]
     assert len({key_slot(key.encode()) for key in keys}) == 1
     ends = [await redis.command("TTL", key) for key in keys]
@@ -166,7 +166,7 @@ async def test_more_networks_than_there_can_be_count_as_one(
 ) -> None:
     """A look-up that answers nonsense fills no memory."""
     await store.converted(name, "262-01")
-    (key,) = await redis.command("KEYS", f"{{route:{name}}}:count:*")
+    (key,) = await keys_of(redis, f"{{route:{name}}}:count:*")
     fields = [text for number in range(8_192) for text in (f"999-{number}|s", "1")]
     await redis.command("HSET", key, *fields)
     await store.converted(name, "262-02")

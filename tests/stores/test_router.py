@@ -17,7 +17,7 @@ from sca_service.routing.model import RouteChoice, RouteReason, SendOutcome
 from sca_service.routing.portability import Portability
 from sca_service.routing.redis_store import NetworkStore, RouteStore
 from sca_service.routing.router import Router
-from tests.storeroom import eventually
+from tests.storeroom import eventually, keys_of
 from tests.supplies import supplier, supply
 
 NUMBER = PhoneNumber.parse("+4915112345678")
@@ -236,7 +236,7 @@ async def test_what_is_told_of_a_supplier_nobody_knows_is_not_counted(
     router.received("nobody", "262", arrived=True, latency_ms=1)
     router.converted("nobody", "262")
     await redis.command("PING")
-    assert await redis.command("KEYS", "{route:nobody}*") == []
+    assert await keys_of(redis, "{route:nobody}*") == []
 
 
 async def test_channels_without_numbers_are_routed_too(redis: RedisConnection) -> None:

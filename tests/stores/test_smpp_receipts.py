@@ -14,6 +14,7 @@ from sca_service.delivery.channels.sms.smpp.redis_store import ReceiptStore, Tak
 from sca_service.delivery.supplier import Receipt, ReceiptStatus
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.keyring import Keyring, create_keyring_text
+from tests.storeroom import keys_of
 
 NUMBER, OTHER = "4915100000001", "4915100000002"
 KEYRING = Keyring.parse(create_keyring_text())
@@ -56,7 +57,7 @@ def heard(
 
 async def all_keys(redis: RedisConnection, store: ReceiptStore) -> list[str]:
     """Every key of a store's supplier."""
-    found = await redis.command("KEYS", store._tag.replace("{", "\\{") + "*")
+    found = await keys_of(redis, store._tag.replace("{", "\\{") + "*")
     return [key.decode() for key in found]
 
 

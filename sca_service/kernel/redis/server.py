@@ -60,6 +60,7 @@ class RedisServer:
             socket_connect_timeout=_CONNECT_DEADLINE_SECONDS,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            driver_info=None,  # servers need not know, and a command less has to be granted
         )
         self.client: Redis = Redis(connection_pool=self._pool)
         self._batcher: Batcher[Sent | Sequence[Sent], Any] = Batcher(
