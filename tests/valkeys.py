@@ -87,6 +87,9 @@ class Node:
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = {**self._settings, "dir": str(self._folder)}
         arguments = [text for key, value in settings.items() for text in (f"--{key}", value)]
+        self._launch(*arguments)
+
+    def _launch(self, *arguments: str) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*launcher(death_signal="KILL"), self._program, *arguments], stdout=log, stderr=log
@@ -114,6 +117,28 @@ class Node:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Sentinel(Node):
+    """One that watches a primary by the name `main`, and alone decides that it is away."""
+
+    def __init__(self, folder: Path, *, watched: Node) -> None:
+        super().__init__(folder)
+        self._watched = watched
+
+    def start(self) -> None:
+        """Start it on a file, which it rewrites."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {self._folder}",
+            f"sentinel monitor main 127.0.0.1 {self._watched.port} 1",
+            "sentinel down-after-milliseconds main 500",
+            "sentinel failover-timeout main 2000",
+        ]
+        (self._folder / "sentinel.conf").write_text("\n".join(lines) + "\n", "utf-8")
+        self._launch(str(self._folder / "sentinel.conf"), "--sentinel")
 
 
 def start_replicas(folder: Path, count: int, **settings: str) -> list[Node]:
