@@ -9,7 +9,6 @@ import secrets
 import signal
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +24,9 @@ from sca_service.kernel.facades import Facade
 from sca_service.kernel.keyring import Keyring, write_keyring
 from sca_service.kernel.postgres import connect_postgres
 from sca_service.migrations import migrate
-from sca_service.sandbox.server_process import launcher
 from sca_service.sandbox.servers import Servers, start_servers
 from sca_service.settings import Environment, shipped_policies
+from tests import warm
 from tests.ports import free_port
 from tests.valkeys import ON_CLUSTER, start_cluster
 
@@ -50,7 +49,7 @@ class Role:
 
     name: str
     port: int
-    process: "subprocess.Popen[bytes]"
+    process: warm.Running
     metrics_port: int | None = None
 
     @property
@@ -78,6 +77,7 @@ class Deployment:
 
     `environ` goes to every role besides the test's own environment. In `production` there is no sandbox.
     `more_settings` are further lines of the configuration. `log_level` is what the roles write down of themselves.
+    `plainly` started roles import what they need themselves.
     """
 
     folder: Path
@@ -86,6 +86,7 @@ class Deployment:
     environ: Mapping[str, str] = field(default_factory=dict)
     more_settings: tuple[str, ...] = ()
     log_level: str = "DEBUG"
+    plainly: bool = False
     servers: Servers = field(init=False)
     keys: dict[str, str] = field(init=False)
     roles: list[Role] = field(default_factory=list)
@@ -154,18 +155,13 @@ class Deployment:
         port = port or (free_port() if name == "api" or first_api is None else first_api)
         log = (self.folder / f"{name}-{port}.log").open("ab")
         with log:
-            process = subprocess.Popen(
-                [
-                    *launcher(death_signal="KILL"),
-                    sys.executable,
-                    "-m",
-                    *(module or ("sca_service", name)),
-                    "--config",
-                    str(self.config(port, metrics_port=metrics_port)),
-                ],
+            process = warm.start(
+                *(module or ("sca_service", name)),
+                *("--config", str(self.config(port, metrics_port=metrics_port))),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environ, **(environ or {})},
+                plainly=self.plainly,
             )
         role = Role(name, port, process, metrics_port)
         self.roles.append(role)

@@ -31,7 +31,7 @@ def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leftovers]:
     """The service after all that can happen to it, stopped in order."""
     with Collector() as collector:
         deployment = Deployment(
-            tmp_path_factory.mktemp("canary"), more_settings=(*collector.settings(), *SETTINGS)
+            tmp_path_factory.mktemp("canary"), more_settings=(*collector.settings(), *SETTINGS), plainly=True
         )
         deployment.start_stores()
         left = Leftovers(deployment.folder, api_keys=set(deployment.keys.values()), traces=collector.bodies)

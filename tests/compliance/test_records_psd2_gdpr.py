@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from sca_service.audit.offline.note import VerifierKey
 from sca_service.core import log_signers
 from sca_service.policy.load import mistakes
 from sca_service.settings import read_settings, shipped_policies
+from tests import warm
 from tests.generator import path, pin_enrolled
 from tests.harness import Bank, Deployment, unique_psu
 from tests.record import recorded
@@ -29,15 +29,10 @@ def keys_of(service: Deployment) -> list[VerifierKey]:
 
 async def sca(*arguments: str, operator: str = "") -> str:
     """What a command prints; asserts that it did what it was told."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sca_service", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "SCA_OPERATOR_KEY": operator},
-    )
-    printed, complained = await process.communicate()
-    assert process.returncode == 0, complained.decode()
-    return printed.decode()
+    environ = {**os.environ, "SCA_OPERATOR_KEY": operator}
+    done = await asyncio.to_thread(warm.run, "sca_service", *arguments, env=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("form", ["json", "html"])

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from sca_service.challenges.model import ChallengeState, decode_state
-from sca_service.sandbox.server_process import launcher
+from tests import warm
 from tests.harness import PATIENCE_SECONDS, Deployment, Role, await_ready
 from tests.valkeys import raw_client
 
@@ -68,16 +66,16 @@ def start_broken(deployment: Deployment, fault: str, *, port: int | None = None)
 
 def start_broken_role(
     deployment: Deployment, fault: str, role: Role, environ: Mapping[str, str]
-) -> "subprocess.Popen[bytes]":
+) -> warm.Running:
     """Start a role with one thing wrong where it is; nobody waits for it."""
     config = str(deployment.config(role.port))
-    command = [sys.executable, "-m", "tests.faults.broken", fault, config, role.name]
     with (deployment.folder / f"{role.name}-{role.port}.log").open("ab") as log:
-        return subprocess.Popen(
-            [*launcher(death_signal="KILL"), *command],
+        return warm.start(
+            *("tests.faults.broken", fault, config, role.name),
             stdout=log,
             stderr=log,
-            env={**os.environ, **environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, **environ},
+            cwd=_ROOT,
         )
 
 

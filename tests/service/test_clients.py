@@ -3,12 +3,12 @@
 import asyncio
 import os
 import re
-import sys
 import time
 from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.harness import PATIENCE_SECONDS, Bank, Deployment, order
 
 KEY = re.compile(r"sca_[A-Za-z0-9_-]{43}")
@@ -17,14 +17,9 @@ UNKNOWN = "chl_0020160123456789abcdef0123456789abcdef"
 
 async def sca(service: Deployment, *arguments: str) -> tuple[int, str, str]:
     """Run a command of `sca` against the service's configuration: exit status, output, errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sca_service", *arguments, "--config", str(service.config(service.api.port))),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    command = ("sca_service", *arguments, "--config", str(service.config(service.api.port)))
+    done = await asyncio.to_thread(warm.run, *command, env={**os.environ, "NO_COLOR": "1"})
+    return done.returncode, done.stdout, done.stderr
 
 
 async def printed(service: Deployment, *arguments: str) -> str:

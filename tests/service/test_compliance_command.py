@@ -1,11 +1,10 @@
 """`sca compliance report` of a running deployment: what is in force there."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 from sca_service.policy.load import load
+from tests import warm
 from tests.harness import Bank, Deployment
 from tests.storeroom import eventually
 
@@ -20,13 +19,10 @@ async def test_a_report_is_about_the_deployment(service: Deployment, bank: Bank,
     await eventually(has_checkpoint)
     path = tmp_path / "report.md"
     done = await asyncio.to_thread(
-        subprocess.run,
-        [
-            *(sys.executable, "-m", "sca_service", "compliance", "report"),
-            *("--config", str(service.config(service.api.port)), "--output", str(path)),
-        ],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        warm.run,
+        *("sca_service", "compliance", "report"),
+        *("--config", str(service.config(service.api.port)), "--output", str(path)),
+    )
     assert done.returncode == 0, done.stderr
     page = path.read_text("utf-8")
     assert load(service.policies).digest in page

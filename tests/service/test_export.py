@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from sca_service.challenges.model import ChallengeId
+from tests import warm
 from tests.harness import PATIENCE_SECONDS, Bank, Deployment, unique_psu, wrong
 from tests.service.situations import Challenge
 from tests.storeroom import eventually
@@ -189,7 +189,7 @@ async def test_the_command_writes_the_same_file(
     """`sca audit export` with the same filters, and its own event."""
     challenge, _ = await answered(bank, auditor)
     path = tmp_path / "log.jsonl"
-    command = [sys.executable, "-m", "sca_service", "audit", "export"]
+    command = ["sca_service", "audit", "export"]
     options = ["--config", str(service.config(service.api.port)), "--format", "jsonl"]
     done = await run(*command, *options, "--challenge", challenge["id"], "--output", str(path))
     assert done == (0, "", "")
@@ -207,8 +207,5 @@ async def test_the_command_writes_the_same_file(
 
 async def run(*command: str) -> tuple[int, str, str]:
     """Run a command to its end: exit status, what it printed, and what it complained of."""
-    running = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, told = await running.communicate()
-    return running.returncode or 0, out.decode(), told.decode()
+    done = await asyncio.to_thread(warm.run, *command)
+    return done.returncode, done.stdout, done.stderr

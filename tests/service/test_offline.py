@@ -2,26 +2,22 @@
 
 import asyncio
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests import warm
 from tests.harness import PATIENCE_SECONDS, Bank, Deployment, unique_psu, wrong
 
 
 async def sca(*arguments: str) -> tuple[int, str]:
     """`sca audit …` as a process: its exit status and everything it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sca_service", "audit", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={"NO_PROXY": "127.0.0.1"},
+    done = await asyncio.to_thread(
+        warm.run, "sca_service", "audit", *arguments, env={"NO_PROXY": "127.0.0.1"}
     )
-    said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
+    return done.returncode, done.stdout + done.stderr
 
 
 async def key_of(service: Deployment) -> str:

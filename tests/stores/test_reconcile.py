@@ -1,8 +1,6 @@
 """Reconcile: real traffic is whole; whatever is taken away, doubled or changed afterwards is found and named."""
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from sca_service.challenges.reconcile.postgres_store import ReconcileStore
 from sca_service.challenges.reconcile.reconcile import Reconciler
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.ids import new_id
+from tests import warm
 from tests.harness import Deployment
 from tests.service.situations import SITUATIONS
 from tests.storeroom import eventually
@@ -448,13 +447,13 @@ async def test_a_span_of_time_is_compared_alone(traffic: Traffic, database: Conn
 
 async def test_the_command_tells_and_fails(traffic: Traffic, database: Connection) -> None:
     """`sca audit reconcile`: exit status 0 and what was compared; 1 and what is off."""
-    command = [sys.executable, "-m", "sca_service", "audit", "reconcile", "--grace", "0", "--config"]
+    command = ["sca_service", "audit", "reconcile", "--grace", "0", "--config"]
     command.append(str(traffic.deployment.config(1)))
-    whole = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    whole = await asyncio.to_thread(warm.run, *command)
     assert (whole.returncode, whole.stderr) == (0, "")
     assert "Nothing is missing, nothing is doubled." in whole.stdout
     await database.execute("DELETE FROM acceptances")
-    off = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    off = await asyncio.to_thread(warm.run, *command)
     assert off.returncode == 1
     assert f"missing       {traffic.challenges['approved']}  it was approved by evt_" in off.stdout
     assert "Off: 1 missing." in off.stdout

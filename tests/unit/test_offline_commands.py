@@ -1,14 +1,13 @@
 """`sca audit verify`, `mirror` and `check-evidence` as an auditor runs them: what is printed, and the exit status."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sca_service.audit.offline.findings import Refused
 from sca_service.offline_commands import check_evidence, mirror_log, verify_log
+from tests import warm
 from tests.unit.audit.offline.made_log import LOG, NEXT, WITNESS, checkpoint, leaf, path_of, write, write_log
 from tests.unit.audit.offline.test_offline_evidence import LEAVES as EVIDENCE_LEAVES
 from tests.unit.audit.offline.test_offline_evidence import event, evidence
@@ -22,14 +21,9 @@ def log(tmp_path: Path) -> Path:
     return write_log(tmp_path / "log", LEAVES, LOG, WITNESS)
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str) -> warm.Done:
     """The command as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "sca_service", "audit", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm.run("sca_service", "audit", *arguments)
 
 
 def test_a_log_that_holds_is_said_to(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
