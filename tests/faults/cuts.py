@@ -47,7 +47,11 @@ def restart(deployment: Deployment, role: Role) -> Role:
 
 def await_started(deployment: Deployment, role: Role, *, before: int = 0) -> None:
     """Wait until a role has its stores: one that is still starting ends when it does not find them."""
-    await_true(lambda: _starts(deployment, role) > before, f"the {role.name} has started")
+    await_true(
+        lambda: _starts(deployment, role) > before or role.process.poll() is not None,
+        f"the {role.name} has started",
+    )
+    assert _starts(deployment, role) > before, f"the {role.name} ended with status {role.process.returncode}"
 
 
 def _starts(deployment: Deployment, role: Role) -> int:
