@@ -68,6 +68,7 @@ from sca_service.kernel.entrance import ENTRANCE_SETTINGS, Entrance, read_entran
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.facades import FACADE_SETTINGS, Facades, read_facades
 from sca_service.kernel.keyring import Keyring
+from sca_service.kernel.placeholders import refused
 from sca_service.kernel.primary import names_servers
 from sca_service.kernel.redis.settings import REDIS_SETTINGS, RedisSettings, read_redis
 from sca_service.kernel.secret import Secret
@@ -100,6 +101,7 @@ _AUTHORIZATION = "SCA_PORTABILITY_AUTHORIZATION"
 _OPERATOR_KEY = "SCA_OPERATOR_KEY"
 _OF_OPERATORS = "SCA_CAMARA_CLIENT_SECRET"
 _PKCS11_PIN = "SCA_PKCS11_PIN"
+_ALL_SECRETS = (_SECRETS_OF_SUPPLIERS, _AUTHORIZATION, _OPERATOR_KEY, _OF_OPERATORS, _PKCS11_PIN)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -193,6 +195,8 @@ def read_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     proxies = read_networks(sections["api"].get("trusted_proxies", []), "api.trusted_proxies", mistakes)
     read_elsewhere = _read_elsewhere(sections, mistakes)
     redis = read_redis(sections["redis"], environ.get("SCA_REDIS_URL", ""), path.parent, mistakes)
+    if environment != Environment.SANDBOX:
+        mistakes += refused(environ, _ALL_SECRETS, {"redis_url": redis.url, **postgres})
     keyring = _keyring_or_mistake(content, path.parent, environ, mistakes)
     if mistakes or keyring is None:
         raise ConfigurationError("\n".join(mistakes))

@@ -324,3 +324,31 @@ def test_facades_are_opened_by_their_names(write: Write) -> None:
         (told,) = mistakes(write(compat__facades=wrong))
         assert told.startswith("compat.facades: must be a list of camara, twilio")
     assert mistakes(write(compat__twilio_forgets='"yes"')) == ["compat.twilio_forgets: must be true or false"]
+
+
+NAMES_OF_SECRETS = (
+    *("SCA_SUPPLIER_CENTRE_PASSWORD", "SCA_PORTABILITY_AUTHORIZATION", "SCA_OPERATOR_KEY"),
+    *("SCA_CAMARA_CLIENT_SECRET", "SCA_PKCS11_PIN"),
+)
+REFUSED = "is empty, a default or an example; production needs a secret of its own"
+
+
+@pytest.mark.parametrize("text", ["", "changeme", "1234", "an-example"])
+@pytest.mark.parametrize("name", NAMES_OF_SECRETS)
+def test_production_starts_with_no_empty_default_or_example_secret(
+    write: Write, name: str, text: str
+) -> None:
+    """Each secret of the environment is named, and not quoted; in the sandbox it may be anything."""
+    assert mistakes(write(), {name: text}) == [f"{name}: {REFUSED}"]
+    read_settings(write(environment='"sandbox"'), {name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("redis.url", "redis://:redis@redis.example"), ("postgres.url", "postgresql://sca:sca@db.example/sca")],
+)
+def test_production_starts_with_no_default_password_of_a_store(write: Write, name: str, url: str) -> None:
+    """In the file or in the environment."""
+    variable = f"SCA_{name.replace('.', '_').upper()}"
+    assert mistakes(write(**{name.replace(".", "__"): f'"{url}"'})) == [f"{name}: {REFUSED}"]
+    assert mistakes(write(), {variable: url}) == [f"{name}: {REFUSED}"]
