@@ -9,7 +9,7 @@ SAY := @printf '» %s\n'
 
 # Tools that one target needs have environments of their own below .venv, so that the tests install no more than they run.
 TOOLS := manifests sbom scan site
-APART := $(TOOLS) runtime
+APART := $(TOOLS) runtime fuzz
 
 # A .venv that was moved or copied, or whose Python is gone, is made again.
 USABLE := [ "$$(cat $(VENV)/place)" = "$(CURDIR)" ] && $(VENV)/bin/python -c ''
@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long style types bench loadtest compare docs site sbom scan manifests lock
+.PHONY: help install run test test-cluster test-long style types bench loadtest compare docs site sbom scan fuzz manifests lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,10 @@ scan: $(VENV)/scan/installed ## look for what is unsafe (bandit, and semgrep wit
 	$(SAY) 'Holding the code against our own rules (semgrep)'
 	@$(VENV)/scan/bin/semgrep scan --quiet --error --metrics off --disable-version-check --config tests/rules sca_service
 
+fuzz: $(VENV)/fuzz/installed ## have atheris look for what breaks a parser (ARGS="--seconds 60 phone")
+	$(SAY) 'Looking for bytes that break a parser (atheris)'
+	@exec $(VENV)/fuzz/bin/python -m tests.fuzz $(ARGS)
+
 lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade takes the newest)
 	$(SAY) 'Resolving the packages for Python 3.11 and later'
 	@$(PIP) $(PINNED) -r requirements/lock.txt
@@ -107,6 +111,7 @@ lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade
 	@$(LOCK) --group load -o requirements/load.txt
 	@$(LOCK) --group compare -o requirements/compare.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
+	@$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for tool in $(TOOLS); do $(LOCK) --group $$tool -o requirements/$$tool.txt; done
 
 $(VENV)/installed: $(VENV)/place pyproject.toml requirements/build.txt requirements/runtime.txt
