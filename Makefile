@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long style types bench loadtest compare docs site sbom scan fuzz manifests lock
+.PHONY: help install run test test-cluster test-long faults style types bench loadtest compare docs site sbom scan fuzz manifests lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,9 +60,6 @@ style: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(SAY) 'Types (mypy)'
 	@$(VENV)/bin/mypy --no-error-summary
-
-test-long: $(VENV)/installed-dev ## run the tests that take minutes, one after another (ARGS="-k failover")
-	@exec $(VENV)/bin/pytest -m on_demand $(ARGS)
 
 bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
 	@exec $(VENV)/bin/python -m loadtests $(ARGS)

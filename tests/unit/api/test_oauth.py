@@ -184,6 +184,7 @@ def test_the_key_decides_about_the_algorithm() -> None:
         msgspec.json.encode({"keys": [{**KEYS["ES256"].as_dict(private=False), "x": "AAAA"}]}),
         msgspec.json.encode({"keys": [KEYS["ES256"].as_dict(private=False)] * 17}),
     ],
+    ids=["rubbish", "list", "none", "object", "private", "secret", "curve", "use", "point", "many"],
 )
 def test_keys_that_cannot_be_believed_are_refused(content: bytes) -> None:
     """No private or symmetric key, no weak one, and not too many."""
