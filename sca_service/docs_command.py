@@ -1,10 +1,12 @@
 """`sca docs`: the pages under docs/ that come from the code."""
 
+import json
 import re
 from pathlib import Path
 
 from sca_service.api.pages import errors_markdown
 from sca_service.api.problems import problem_pages
+from sca_service.api.reference_page import reference_markdown
 from sca_service.cli import app
 from sca_service.compliance.page import compliance_markdown
 from sca_service.compliance.requirements import requirements
@@ -23,6 +25,7 @@ def write_docs(folder: Path = Path("docs")) -> None:
         "errors.md": errors_markdown(problem_pages()),
         "compliance.md": compliance_markdown(requirements()),
         "cli.md": commands_markdown(),
+        "api.md": reference_markdown(json.loads((folder / "openapi.json").read_text("utf-8"))),
     }
     for name, text in pages.items():
         path = folder / name

@@ -1,5 +1,6 @@
 """The documents say what is true: files, commands, settings, bounds, metrics and log events that they name exist."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -13,6 +14,7 @@ from cyclopts.exceptions import CycloptsError
 from prometheus_client.metrics import MetricWrapperBase
 from rich.console import Console
 
+from sca_service.api.reference_page import reference_markdown
 from sca_service.cli import app
 from sca_service.docs_command import commands_markdown
 from sca_service.kernel import telemetry
@@ -94,6 +96,12 @@ def test_every_command_exists_with_its_options(document: Path) -> None:
 def test_the_page_on_commands_is_what_they_say_of_themselves() -> None:
     """`docs/cli.md` is what `sca docs` writes now."""
     assert (ROOT / "docs" / "cli.md").read_text("utf-8") == commands_markdown()
+
+
+def test_the_page_on_the_api_is_what_the_release_promised() -> None:
+    """`docs/api.md` is what `sca docs` writes now of `docs/openapi.json`."""
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))
+    assert (ROOT / "docs" / "api.md").read_text("utf-8") == reference_markdown(document)
 
 
 def test_the_site_has_every_page() -> None:
