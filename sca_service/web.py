@@ -41,6 +41,7 @@ from sca_service.api.document import KEYED
 from sca_service.api.front import Front
 from sca_service.api.idempotency import Idempotency
 from sca_service.api.json_body import MOST_BYTES
+from sca_service.api.methods import tellers
 from sca_service.api.oauth import routes as oauth_routes
 from sca_service.api.operations import ChallengeOperations, PayerOperations
 from sca_service.api.postgres_store import EventReader
@@ -239,7 +240,7 @@ def web_application(core: Core, entrance: ClientEntrance, mailbox: AsyncMailbox 
         dependencies["sandbox_keys"] = SandboxKeys(folder / "sandbox.json")
         dependencies["sandbox"] = _sandbox(core, mailbox, book)
     framework = Litestar(
-        routes,
+        [*tellers(routes), *routes],
         dependencies={name: _provide(value) for name, value in dependencies.items()},
         request_class=StrictRequest,
         request_max_body_size=MOST_BYTES,
