@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-cluster test-long faults style types bench loadtest compare docs site sbom scan fuzz manifests lock
+.PHONY: help install run test test-cluster test-long faults mutants style types bench loadtest compare docs site sbom scan fuzz manifests lock
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ test-long: $(VENV)/installed-dev $(VENV)/peers ## run the tests that take minute
 
 faults: $(VENV)/installed-dev $(VENV)/peers ## break what can break, by seed, and check everything (ARGS="--seeds 1000")
 	@exec $(VENV)/bin/python -m tests.faults.seeds $(ARGS)
+
+mutants: $(VENV)/installed-dev ## change pure files, one small thing at a time: do their tests notice? (ARGS=merkle)
+	@exec $(VENV)/bin/python -m tests.mutants $(ARGS)
 
 style: $(VENV)/installed-dev
 	$(SAY) 'Style (ruff) and import rules (import-linter)'
