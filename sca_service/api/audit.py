@@ -14,10 +14,11 @@ from sca_service.api.answer import HttpAnswer
 from sca_service.api.call import Call, call_of
 from sca_service.api.clients import Scope
 from sca_service.api.document import asks_for
-from sca_service.api.postgres_store import EventFilter, EventReader, EventRow
+from sca_service.api.postgres_store import EventReader
 from sca_service.api.requests import moment_of, psu_id_of
 from sca_service.api.responses import AuditEventListBody
 from sca_service.api.routes import needs, problems, respond
+from sca_service.audit.listing.postgres_store import EventFilter, EventRow, Place
 from sca_service.audit.log.reader import LogReader
 from sca_service.audit.reading import ReadingRecord
 from sca_service.kernel.clock import timestamp
@@ -184,12 +185,12 @@ def _cursor(row: EventRow) -> str:
     return base64.urlsafe_b64encode(f"{row.place[0]}.{row.place[1]}".encode()).decode()
 
 
-def _place(cursor: str) -> tuple[str, int]:
+def _place(cursor: str) -> Place:
     try:
         txid, position = base64.urlsafe_b64decode(cursor.encode()).decode().split(".")
-        place = str(int(txid)), int(position)
+        place = int(txid), int(position)
     except (ValueError, binascii.Error) as error:
         raise InvalidInput.at("/cursor", "is not a cursor of this list") from error
-    if not 0 <= int(place[0]) < 2**63 or not 0 <= place[1] < 2**63:
+    if not 0 <= place[0] < 2**63 or not 0 <= place[1] < 2**63:
         raise InvalidInput.at("/cursor", "is not a cursor of this list")
     return place

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
+from sca_service.audit.listing.postgres_store import EventFilter, EventLists, EventRow
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import insert_events
 from sca_service.kernel.ids import new_id
@@ -18,31 +19,6 @@ _VALID_KEYS = """
     FROM api_keys AS key JOIN clients AS client ON client.id = key.client_id
     WHERE client.revoked_at IS NULL AND (key.ends_at IS NULL OR key.ends_at > now())
 """
-
-_EVENTS = """
-    SELECT event.txid::text AS txid, event.position, event.body, event.psu, leaf.index,
-           event.txid < pg_snapshot_xmin(pg_current_snapshot()) AS is_settled
-    FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id
-    WHERE ($1::text[] IS NULL OR event.psu = ANY($1))
-      AND ($2::text IS NULL OR event.challenge_id = $2)
-      AND ($3::text IS NULL OR event.type = $3)
-      AND ($4::timestamptz IS NULL OR event.at >= $4)
-      AND ($5::timestamptz IS NULL OR event.at < $5)
-      AND ($6::text IS NULL OR event.client_id = $6)
-      AND ($7::text IS NULL OR (event.txid, event.position) > ($7::text::xid8, $8::bigint))
-    ORDER BY event.txid, event.position
-    LIMIT $9
-"""
-
-# Where the log stood shortly before a moment: what happened later cannot have been on record by then.
-_PLACE_BEFORE = """
-    SELECT event.txid::text AS txid, event.position
-    FROM (SELECT size FROM log_checkpoints WHERE made_at < $1 AND size > 0 ORDER BY size DESC LIMIT 1) AS checkpoint
-    JOIN audit_leaves AS leaf ON leaf.index = checkpoint.size - 1
-    JOIN audit_events AS event ON event.id = leaf.event_id
-"""
-_CLOCKS_APART = timedelta(minutes=5)
-"""More than two clocks of ours are apart: `clock.measured` says how much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +34,6 @@ class ClientRow:
     revoked_at: datetime | None
     key_hash: bytes = field(default=b"", repr=False)
     is_bound: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which audit events are wanted; None leaves a member open. `after` is the place of the last one before."""
-
-    payers: list[str] | None = None
-    challenge: str | None = None
-    kind: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    client: str | None = None
-    after: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One event as it is read: its text, its index once it has one, and its place for the next page.
-
-    Once it is settled no other event can come before it any more. `payer` is a pseudonym.
-    """
-
-    body: str
-    index: int | None
-    place: tuple[str, int]
-    is_settled: bool
-    payer: str | None
 
 
 class ClientStore:
@@ -152,35 +101,11 @@ class EventReader:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._lists = EventLists(pool)
 
     async def page(self, wanted: EventFilter, *, most: int) -> list[EventRow]:
         """Events in the order of the log, at most `most`. Raises StoreUnavailable."""
-        txid, position = wanted.after or await self._place_before(wanted.since) or (None, None)
-        rows = await in_time(
-            self._pool.fetch(
-                _EVENTS,
-                wanted.payers,
-                wanted.challenge,
-                wanted.kind,
-                wanted.since,
-                wanted.until,
-                wanted.client,
-                txid,
-                position,
-                most,
-            )
-        )
-        return [
-            EventRow(row["body"], row["index"], (row["txid"], row["position"]), row["is_settled"], row["psu"])
-            for row in rows
-        ]
-
-    async def _place_before(self, since: datetime | None) -> tuple[str, int] | None:
-        """From where to look for what happened since a moment, so that nobody looks through years before it."""
-        if since is None:
-            return None
-        row = await in_time(self._pool.fetchrow(_PLACE_BEFORE, since - _CLOCKS_APART))
-        return (row["txid"], row["position"]) if row else None
+        return await self._lists.page(wanted, most=most)
 
     async def client_ids(self) -> list[str]:
         """The ids of all clients there have ever been. Raises StoreUnavailable."""

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 import asyncpg
 
+from sca_service.audit.listing.postgres_store import EventFilter, EventLists, EventRow
 from sca_service.console.filters import Filters
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.postgres import POSTGRES_AWAY, in_time
@@ -69,15 +70,6 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedEvent:
-    """One event of the list: its text, its index once it has one, its place for the next page."""
-
-    body: str
-    index: int | None
-    place: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class LogKey:
     """A key that checkpoints are or were signed with."""
 
@@ -91,12 +83,20 @@ class DeskStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._lists = EventLists(pool)
 
-    async def newest(self, wanted: Filters, payers: Sequence[str] | None, *, most: int) -> list[ListedEvent]:
+    async def newest(self, wanted: Filters, payers: Sequence[str] | None, *, most: int) -> list[EventRow]:
         """Events, the newest first, at most `most`. Raises StoreUnavailable."""
-        statement, values = _list(wanted, payers, most)
-        rows = await in_time(self._pool.fetch(statement, *values))
-        return [ListedEvent(row["body"], row["index"], (int(row["txid"]), row["position"])) for row in rows]
+        fitting = EventFilter(
+            payers=None if payers is None else list(payers),
+            challenge=wanted.challenge,
+            kind=wanted.kind,
+            since=wanted.since,
+            until=wanted.until,
+            client=wanted.client,
+            after=wanted.cursor,
+        )
+        return await self._lists.page(fitting, most=most, newest_first=True)
 
     async def types(self) -> list[str]:
         """Every type of event there is, in alphabetical order. Raises StoreUnavailable."""
@@ -115,33 +115,3 @@ class DeskStore:
         except POSTGRES_AWAY as error:
             raise StoreUnavailable("the events cannot be counted in time") from error
         return [Count(row["day"], row["type"], row["word"] or "", row["number"]) for row in rows]
-
-
-def _list(wanted: Filters, payers: Sequence[str] | None, most: int) -> tuple[str, list[object]]:
-    """The statement for the filters that are not open: PostgreSQL then plans for these, and uses their index."""
-    values: list[object] = []
-    conditions = ["true"]
-    for condition, value in (
-        ("event.psu = ANY({}::text[])", None if payers is None else list(payers)),
-        ("event.challenge_id = {}", wanted.challenge),
-        ("event.type = {}", wanted.kind),
-        ("event.client_id = {}", wanted.client),
-        ("event.at >= {}", wanted.since),
-        ("event.at < {}", wanted.until),
-    ):
-        if value is not None:
-            values.append(value)
-            conditions.append(condition.format(f"${len(values)}"))
-    if wanted.cursor:
-        values += [str(wanted.cursor[0]), wanted.cursor[1]]
-        conditions.append(
-            f"(event.txid, event.position) < (${len(values) - 1}::text::xid8, ${len(values)}::bigint)"
-        )
-    values.append(most)
-    statement = (
-        "SELECT event.body, event.txid::text AS txid, event.position, leaf.index"  # noqa: S608 - no value in it
-        " FROM audit_events AS event LEFT JOIN audit_leaves AS leaf ON leaf.event_id = event.id"
-        f" WHERE {' AND '.join(conditions)}"
-        f" ORDER BY event.txid DESC, event.position DESC LIMIT ${len(values)}"
-    )
-    return statement, values
