@@ -242,6 +242,7 @@ def _growth(measured: dict[str, Any]) -> tuple[str, ...]:
         "|---|---|---|",
         *(f"| {name} | {ms:,.1f} | {growth['query_ms_worst'][name]:,.1f} |" for name, ms in queries.items()),
         *(f"| {name} | not answered in 800 ms | |" for name in growth.get("query_failed", {})),
+        *(("", growth["query_note"]) if "query_note" in growth else ()),
         "",
         "One table against sixty partitions by month, the same rows, in one run (decision 26):",
         "",
