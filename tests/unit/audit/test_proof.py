@@ -37,6 +37,12 @@ def test_something_beside_the_proof_is_kept() -> None:
     assert TlogProof.parse(proof.text) == proof
 
 
+def test_a_proof_has_as_many_hashes_as_the_largest_tree_has_levels() -> None:
+    """63: an index has no more bits."""
+    text = encode_proof(0, [bytes(32)] * 63, NOTE)
+    assert len(TlogProof.parse(text).hashes) == 63
+
+
 BAD = {
     "empty": "",
     "another version": TEXT.replace("@v1", "@v2"),

@@ -3,6 +3,7 @@
 import pytest
 
 from sca_service.exemptions.articles.contactless import contactless
+from sca_service.exemptions.articles.counter import over_the_limits
 from sca_service.exemptions.articles.low_value import low_value
 from sca_service.exemptions.model import Context, Counter, History, Obstacle
 from sca_service.policy.exemptions import CounterMode, Counting
@@ -104,3 +105,10 @@ def test_contactless_speaks_of_contactless_payments_only(context: Context) -> No
     """Art. 11: contactless electronic payment transactions at a point of sale."""
     facts = payment("1", context=context, instrument="card-1")
     assert contactless(facts, policy(), History()) == (Obstacle.NOT_OF_THIS_KIND,)
+
+
+def test_a_payment_is_one_unless_told() -> None:
+    """One payee is within a counter of payments, two are a batch."""
+    rule, counter = policy(mode=COUNT, counting=STRICT).low_value, Counter(0, 0)
+    assert over_the_limits(1_000, rule, counter) == ()
+    assert over_the_limits(1_000, rule, counter, payees=2) == (Obstacle.CONSECUTIVE_COUNT,)

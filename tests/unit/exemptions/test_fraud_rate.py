@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from sca_service.exemptions.reports.fraud_rate import FraudRate, has_ceased
+from sca_service.exemptions.reports.fraud_rate import WINDOW_DAYS, FraudRate, has_ceased
 
 OVER, UNDER, EMPTY = FraudRate(1_301, 1_000_000), FraudRate(1_300, 1_000_000), FraudRate(0, 0)
 
@@ -80,3 +80,8 @@ def test_every_history_of_six_quarters() -> None:
         shown = [rate for rate in quarters if rate is not EMPTY]
         last_below = max((at for at, rate in enumerate(shown) if rate is UNDER), default=-1)
         assert has_ceased(quarters, 1_300) is (len(shown) - 1 - last_below >= 2)
+
+
+def test_a_rate_is_of_ninety_days() -> None:
+    """RTS Art. 19(1)."""
+    assert WINDOW_DAYS == 90
