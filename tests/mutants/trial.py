@@ -24,8 +24,8 @@ from tests.mutants.changes import Mutant, mutants_of
 from tests.mutants.watched import TESTS_OF
 
 _PACKAGE = Path(sca_service.__file__).parent
-_SECONDS = 30
-"""Of CPU, for the tests of one mutant: a hundred times what they take."""
+_SECONDS = 10
+"""Of CPU, for the tests of one mutant: a change may make a loop that does not end."""
 _QUIET = (
     "-q",
     "-x",
