@@ -73,3 +73,17 @@ def test_what_is_no_checkpoint_is_refused(text: str) -> None:
 def test_a_log_is_named_for_its_issuer(issuer: str, origin: str) -> None:
     """The origin is the issuer without its scheme, so that no two services' logs have one name."""
     assert origin_of(issuer) == origin
+
+
+@pytest.mark.parametrize("issuer", ["sca.example/a", "https://sca.example/a", "https://sca.example/a/"])
+def test_only_the_scheme_and_a_slash_at_the_end_are_left_out(issuer: str) -> None:
+    """Whatever else stands in the URL stays."""
+    assert origin_of(issuer) == "sca.example/a/log"
+    assert origin_of("https://sca.example/a://b!") == "sca.example/a://b!/log"
+
+
+def test_the_largest_size_is_what_a_signed_number_of_eight_bytes_holds() -> None:
+    """One more is refused."""
+    assert Checkpoint.parse(TEXT.replace("20852163", str(2**63 - 1))).size == 2**63 - 1
+    with pytest.raises(CheckpointInvalid):
+        Checkpoint.parse(TEXT.replace("20852163", str(2**63)))
