@@ -58,7 +58,7 @@ def bench(quiet_stores: Deployment) -> Iterator[Bench]:
     """On stores that no role works on, with time enough: a slow machine is no fault here."""
     url = quiet_stores.servers.postgres.url
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sca_service.kernel.connections.STORE_DEADLINE_SECONDS", PATIENCE_SECONDS)
+        patch.setattr("sca_service.kernel.postgres.STORE_DEADLINE_SECONDS", PATIENCE_SECONDS)
         pools = [
             runner.run(connect_postgres(url, most_connections=6, statement_deadline_seconds=PATIENCE_SECONDS))
             for _ in range(2)

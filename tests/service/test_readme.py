@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.guides import as_pattern, follow, run, steps_of
-from tests.harness import Bank, Deployment
+from tests.harness import Deployment
 from tests.storeroom import eventually
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -22,18 +22,23 @@ def walkthrough(section: str = "One payment with curl") -> list[tuple[str, str |
 
 @pytest.fixture
 def sandbox(service: Deployment, tmp_path: Path) -> Path:
+    """A folder as that of a reader of the README."""
+    return readers_folder(service, tmp_path)
+
+
+def readers_folder(service: Deployment, folder: Path) -> Path:
     """A folder as that of a reader: the service has left its address and keys there, as `sca dev` does."""
     clients = {name: {"api_key": key} for name, key in service.keys.items()}
-    (tmp_path / ".sca").mkdir()
-    (tmp_path / ".sca" / "sandbox.json").write_text(
+    (folder / ".sca").mkdir()
+    (folder / ".sca" / "sandbox.json").write_text(
         json.dumps({"base_url": service.api.url, "clients": clients}), "utf-8"
     )
     settings = service.config(service.api.port).read_text("utf-8")
     keyring = json.dumps(str(service.keyring_file))
-    (tmp_path / ".sca" / "sca.toml").write_text(settings.replace('"keyring.json"', keyring), "utf-8")
+    (folder / ".sca" / "sca.toml").write_text(settings.replace('"keyring.json"', keyring), "utf-8")
     for name, place in (("policies", README.parent / "policies"), (".venv", Path(sys.prefix))):
-        (tmp_path / name).symlink_to(place)
-    return tmp_path
+        (folder / name).symlink_to(place)
+    return folder
 
 
 async def test_the_payment_in_the_readme_goes_as_it_says(sandbox: Path) -> None:
@@ -68,15 +73,33 @@ async def test_the_payment_from_python_goes_as_it_says(sandbox: Path) -> None:
     assert re.fullmatch(as_pattern(shown), printed), printed
 
 
-GUIDES = sorted([README.parent / "docs" / "tutorial.md", *(README.parent / "docs" / "howto").glob("*.md")])
+DOCS = README.parent / "docs"
+GUIDES = sorted({DOCS / "tutorial.md", *(DOCS / "howto").glob("*.md")} - {DOCS / "howto" / "recover.md"})
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
-async def test_a_guide_goes_as_it_says(guide: Path, sandbox: Path, bank: Bank) -> None:
+async def test_a_guide_goes_as_it_says(guide: Path, sandbox: Path) -> None:
     """Each block of a guide runs and prints what stands below it."""
-
-    async def has_checkpoint() -> bool:
-        return (await bank.http.get("/log/checkpoint")).status_code == 200
-
-    await eventually(has_checkpoint)
     await follow(steps_of(await asyncio.to_thread(guide.read_text, "utf-8")), sandbox)
+
+
+async def test_after_a_disaster_it_goes_as_it_says(tmp_path: Path) -> None:
+    """The guide's record is whole: a service of its own, since other tests break the one that they share."""
+    deployment = Deployment(tmp_path / "service")
+    (tmp_path / "service").mkdir()
+    (tmp_path / "reader").mkdir()
+    guide = await asyncio.to_thread((DOCS / "howto" / "recover.md").read_text, "utf-8")
+    try:
+        await asyncio.to_thread(deployment.start_stores)
+        for role in ("api", "log"):
+            await asyncio.to_thread(deployment.start, role)
+        async with deployment.bank() as bank:
+            await bank.issue()
+
+            async def has_checkpoint() -> bool:
+                return (await bank.http.get("/log/checkpoint")).status_code == 200
+
+            await eventually(has_checkpoint)
+        await follow(steps_of(guide), readers_folder(deployment, tmp_path / "reader"))
+    finally:
+        await asyncio.to_thread(deployment.stop)
