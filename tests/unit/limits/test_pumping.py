@@ -14,10 +14,14 @@ from sca_service.limits.pumping.model import (
     PumpingReason,
     Subject,
     address_name,
+    allowing,
     asked_of,
     budget,
     counted,
+    counts_all_approvals,
+    history_days,
     is_never_sent_to,
+    kept_seconds,
     reason_against,
 )
 from sca_service.limits.pumping.simulation import Cell, simulate
@@ -208,3 +212,21 @@ def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> Non
         assert kind in told
     row = next(line.split() for line in told.splitlines() if "slow attack abroad" in line)
     assert row[-5:] == ["10000", "25", "99.75", "2.50", "997.50"]
+
+
+@pytest.mark.parametrize("scope", PumpingScope)
+def test_what_a_history_is_kept_of(scope: PumpingScope) -> None:
+    """Of prefixes, countries and clients, a day longer than is looked for; of what is many, two days."""
+    is_long = scope in (PumpingScope.PREFIX, PumpingScope.COUNTRY, PumpingScope.CLIENT)
+    policy = replace(POLICY, history_days=28)
+    assert kept_seconds(scope, policy) == (29 if is_long else 2) * 86_400
+    assert history_days(scope, policy) == (28 if is_long else 1)
+    assert counts_all_approvals(scope) is is_long
+
+
+def test_neighbours_are_allowed_by_their_prefix() -> None:
+    """Every other subject by itself."""
+    asked = one_line(1)
+    neighbours, *others = asked.subjects
+    assert allowing(asked, neighbours) == Subject(PumpingScope.PREFIX, "p")
+    assert [allowing(asked, one) for one in others] == others
