@@ -17,8 +17,11 @@ from tests.witness import WitnessPeer
 _PUMPING = (
     ('at_block_in_sandbox = "off"', 'at_block_in_sandbox = "refuse"'),
     ('scope = "country"\nfloor = 25', 'scope = "country"\nfloor = 100000'),
+    ("least_sent = 100\n", "least_sent = 100000\n"),
 )
-"""Pumping is refused, as in production; a country has the room that it would have after some days."""
+"""Pumping is refused, as in production; a country has the room that it would have after some days, when nearly all
+lines are known: here all are new, and a hundred may be sent before the first payer has had the time to answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
