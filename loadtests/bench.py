@@ -9,7 +9,7 @@ import asyncpg
 from cyclopts import Parameter
 from rich.console import Console
 
-from loadtests import generator
+from loadtests import generator, start
 from loadtests.figures import Figures
 from loadtests.generator import Request
 from loadtests.orders import answer, answer_body, payment, right_code
@@ -19,6 +19,8 @@ GOALS = {"verify": 0.70, "issue": 0.55}
 P99_GOAL_MS, RSS_GOAL_MIB = 50, 150
 MOST_VERIFIED = 5_000
 """Verified in a second at most: for so many there have to be challenges."""
+_STARTS = 3
+"""How often each role and command is started."""
 ECHO = Request("/echo", answer_body("693554"))
 
 
@@ -86,4 +88,5 @@ def bench(
         met = running_bench.report()
         if profile:
             running_bench.profile(seconds)
+    met = start.report(console, start.measure(_STARTS)) and met
     console.print("  [green]every goal is met[/]" if met else "  [red]a goal is missed[/]")

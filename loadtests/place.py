@@ -123,7 +123,9 @@ def running(console: Console) -> Iterator[Place]:
             write_keyring(folder / "keyring.json")
             keyring = Keyring.parse((folder / "keyring.json").read_text("utf-8"))
             key = asyncio.run(_create_client(servers.postgres.url, keyring))
-            api = _start(["-m", "sca_service", "api", "--config", str(_config(folder, servers, API_PORT))])
+            api = _start(
+                ["-m", "sca_service", "api", "--config", str(config_file(folder, servers, API_PORT))]
+            )
             processes.append(api)
             echo = _start(["-m", "uvicorn", "loadtests.echo:app", *_UVICORN, "--port", str(ECHO_PORT)])
             processes.append(echo)
@@ -140,7 +142,7 @@ def running(console: Console) -> Iterator[Place]:
 @contextmanager
 def another_api(place: Place, module: str, port: int) -> "Iterator[subprocess.Popen[bytes]]":
     """One more api on the same stores and core, started by this module instead of `sca_service`; ended afterwards."""
-    api = _start(["-m", module, "api", "--config", str(_config(place.folder, place.servers, port))])
+    api = _start(["-m", module, "api", "--config", str(config_file(place.folder, place.servers, port))])
     try:
         asyncio.run(await_port(port, "/readyz"))
         yield api
@@ -153,7 +155,7 @@ def another_api(place: Place, module: str, port: int) -> "Iterator[subprocess.Po
 def a_worker(place: Place) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker on the same stores, and on the api's core; ended afterwards."""
     worker = _start(
-        ["-m", "sca_service", "worker", "--config", str(_config(place.folder, place.servers, API_PORT))]
+        ["-m", "sca_service", "worker", "--config", str(config_file(place.folder, place.servers, API_PORT))]
     )
     try:
         yield worker
@@ -174,12 +176,13 @@ def served(module: str, port: int, path: str) -> "Iterator[subprocess.Popen[byte
         process.wait(15)
 
 
-def _config(folder: Path, servers: Servers, port: int) -> Path:
+def config_file(folder: Path, servers: Servers, port: int, *, log_level: str = "WARNING") -> Path:
+    """The configuration of roles on these stores, with the keyring that lies in the folder."""
     config = folder / f"sca-{port}.toml"
     config.write_text(
         f'environment = "sandbox"\nissuer = "https://sca.example"\npolicies = "{shipped_policies()}"\n'
         f'keyring = "keyring.json"\nredis.url = "{servers.valkey.url}"\npostgres.url = "{servers.postgres.url}"\n'
-        f'api.port = {port}\nsandbox.folder = "."\nlog_level = "WARNING"\n',
+        f'api.port = {port}\nsandbox.folder = "."\nlog_level = "{log_level}"\n',
         "utf-8",
     )
     return config

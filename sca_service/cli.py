@@ -6,6 +6,7 @@ from cyclopts import App
 
 from sca_service import __version__
 from sca_service.kernel.errors import InvalidInput, ScaError
+from sca_service.kernel.garbage import collect_seldom
 
 app = App(
     name="sca",
@@ -44,7 +45,7 @@ for group, name, place, what in (
     (clients, "add-credential", "clients_commands:add_credential", "Give a client an OAuth credential."),
     (clients, "end-credential", "clients_commands:end_credential", "End an OAuth credential of a client."),
     (clients, "unbind", "clients_commands:unbind", "End what a client is bound to."),
-    (policy, "check", "commands:check_policy", "Check a folder of policies and list every mistake."),
+    (policy, "check", "policy_command:check_policy", "Check a folder of policies and list every mistake."),
     (keys, "create", "commands:create_keys", "Write a new keyring to a file."),
     (keys, "add-root", "keys_commands:add", "Add a root that nothing uses yet."),
     (keys, "rotate", "keys_commands:rotate", "Make the newest root the current one."),
@@ -63,7 +64,12 @@ for group, name, place, what in (
     (routes, "explain", "routes_command:explain", "Show who could carry a message, at which price, and why."),
     (audit, "export", "audit_commands:export", "Write the audit log as JSON Lines, CSV or Parquet."),
     (audit, "reconcile", "audit_commands:reconcile", "Say what is missing from the log, or doubled."),
-    (audit, "keys", "evidence_command:verifier_keys", "Show the keys that verify the log's checkpoints."),
+    (
+        audit,
+        "keys",
+        "verifier_keys_command:verifier_keys",
+        "Show the keys that verify the log's checkpoints.",
+    ),
     (audit, "evidence", "evidence_command:evidence", "Write what proves a challenge, as one file."),
     (audit, "verify", "offline_commands:verify_log", "Recompute a log, and compare it with what you hold."),
     (audit, "mirror", "offline_commands:mirror_log", "Keep a copy of a log; refuse one that was changed."),
@@ -99,6 +105,7 @@ for group in (clients, policy, keys, risk, routes, alerts, reports, texts, compl
 
 def main() -> None:
     """Run the command; what is wrong is said in plain words, with exit status 1."""
+    collect_seldom()
     try:
         app()
     except InvalidInput as error:

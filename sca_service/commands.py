@@ -1,19 +1,15 @@
-"""The commands of `sca` other than `dev` and `demo`."""
+"""The commands that run the roles, and those that make what they need: the schema and the keyring."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from sca_service.app import run_role
-from sca_service.delivery.channels.kinds import check as check_supplier
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.keyring import write_keyring
 from sca_service.migrations import migrate
-from sca_service.policy.load import load, mistakes
-from sca_service.policy.supply import SupplyPolicy
-from sca_service.settings import read_settings, shipped_policies
+from sca_service.settings import read_settings
 
 Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]
 
@@ -37,34 +33,6 @@ def migrate_database(*, config: Config) -> None:
     """Bring the database to the newest schema."""
     migrate(read_settings(config).postgres_url)
     print("The database is up to date.")
-
-
-def check_policy(folder: Path | None = None) -> None:
-    """Check a folder of policies and list every mistake; exit status 1 when there is one.
-
-    Parameters
-    ----------
-    folder
-        The policies; those that come with the service when left out.
-    """
-    folder = folder or shipped_policies()
-    found = mistakes(folder) or adapter_mistakes(load(folder).supply)
-    for mistake in found:
-        print(mistake)
-    if found:
-        sys.exit(1)
-    print(f"The policies hold. {load(folder).digest}")
-
-
-def adapter_mistakes(supply: SupplyPolicy) -> list[str]:
-    """What the adapters do not understand in their sections of suppliers.toml, one line each."""
-    found = []
-    for rule in supply.suppliers:
-        try:
-            check_supplier(rule)
-        except ConfigurationError as error:
-            found.append(error.detail)
-    return found
 
 
 def create_keys(path: Path) -> None:

@@ -9,16 +9,16 @@ from cyclopts import Parameter
 
 from sca_service import __version__
 from sca_service.audit.log.postgres_store import published
-from sca_service.commands import adapter_mistakes
 from sca_service.compliance.deployment import Deployment, deployment_markdown
 from sca_service.compliance.pack import write_pack
 from sca_service.compliance.page import compliance_markdown
 from sca_service.compliance.requirements import requirements
-from sca_service.core import log_signers
 from sca_service.kernel.clock import SystemClock, timestamp
 from sca_service.kernel.errors import ConfigurationError
 from sca_service.kernel.postgres import connect_postgres
+from sca_service.log_keys import log_signers
 from sca_service.policy.load import load, mistakes
+from sca_service.policy_command import adapter_mistakes
 from sca_service.settings import Settings, read_settings
 
 Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]

@@ -16,8 +16,6 @@ from sca_service.alerts.postgres_store import AlertStore
 from sca_service.alerts.replaced_lines import ReplacedLines
 from sca_service.audit.announce import Announcer
 from sca_service.audit.export.postgres_store import connect_reader
-from sca_service.audit.log.checkpoint import origin_of
-from sca_service.audit.log.note import NoteSigner
 from sca_service.audit.log.reader import LogReader
 from sca_service.audit.postgres_store import AnnouncementStore, StoryReader
 from sca_service.audit.private.vault import Vault
@@ -61,6 +59,7 @@ from sca_service.kernel.tracing.traces import Traces, open_traces
 from sca_service.limits.pumping.redis_store import PumpingStore
 from sca_service.limits.pumping.standing import StandingBlocks
 from sca_service.limits.redis_store import LimitStore
+from sca_service.log_keys import log_signers
 from sca_service.policy.load import load
 from sca_service.policy.model import Policy
 from sca_service.policy.pumping import AtBlock
@@ -312,16 +311,6 @@ class Core:
         return PushSubscriptions(
             store=SubscriptionStore(self.postgres), keyring=self.settings.keyring, clock=self.clock
         )
-
-
-def log_origin(settings: Settings) -> str:
-    """The audit log's name, by which its checkpoints and keys are known."""
-    return settings.log_origin or origin_of(settings.issuer)
-
-
-def log_signers(settings: Settings) -> list[NoteSigner]:
-    """What signs the log's checkpoints: one for each of its keys, the newest first."""
-    return [NoteSigner(log_origin(settings), key) for key in settings.keyring.log_signing_keys]
 
 
 @asynccontextmanager

@@ -1,8 +1,5 @@
-"""The desks of alerts, cards, webhooks and pumped ranges, put together for the HTTP application and the worker."""
+"""The desks of alerts, webhooks and pumped ranges, put together for the HTTP application."""
 
-from sca_service.alerts.cards.desk import CardDesk
-from sca_service.alerts.cards.postgres_store import CardStore, Pool
-from sca_service.alerts.cards.writer import CardWriter
 from sca_service.alerts.consent.consents import Consents
 from sca_service.alerts.consent.postgres_store import ConsentStore
 from sca_service.alerts.desk import AlertDesk
@@ -34,13 +31,6 @@ def webhook_desk(core: Core) -> WebhookDesk:
         clock=core.clock,
         sandbox=core.settings.sandbox_folder is not None,
     )
-
-
-def card_desk(core: Core, pool: Pool | None = None) -> CardDesk:
-    """What keeps cards' balances and charges; over a pool of its own where a worker looks at what is due."""
-    keyring = core.settings.keyring
-    store = CardStore(pool or core.postgres, core.policy.alerts, CardWriter(core.policy, keyring))
-    return CardDesk(policy=core.policy, keyring=keyring, store=store, clock=core.clock)
 
 
 def pumping_desk(core: Core) -> PumpingDesk:
@@ -83,7 +73,7 @@ def told_and_heard(core: Core, turns: Turns) -> dict[str, object]:
             policy=core.policy,
         ),
         "cards": card_routes.CardOperations(
-            desk=card_desk(core),
+            desk=core.card_desk(),
             idempotency=Idempotency(IdempotencyStore(core.redis), keyring),
             policy=core.policy,
         ),

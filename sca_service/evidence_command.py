@@ -1,4 +1,4 @@
-"""`sca audit keys` and `sca audit evidence`: what an auditor is given by whoever runs the service."""
+"""`sca audit evidence`: what proves a challenge, for an auditor, by whoever runs the service."""
 
 import asyncio
 import sys
@@ -9,16 +9,10 @@ import msgspec
 from cyclopts import Parameter
 
 from sca_service.api.evidence_page import evidence_page
-from sca_service.core import log_signers, open_core
+from sca_service.core import open_core
 from sca_service.settings import Settings, read_settings
 
 Config = Annotated[Path, Parameter(help="The configuration file (see sca_service/settings.py).")]
-
-
-def verifier_keys(*, config: Config) -> None:
-    """Show the keys that verify the log's checkpoints, the newest first. They are no secrets: publish them widely."""
-    for signer in log_signers(read_settings(config)):
-        print(signer.verifier_key)
 
 
 def evidence(

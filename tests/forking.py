@@ -21,7 +21,8 @@ MOST_BYTES = 128 * 1024
 """How long a request may be."""
 _IMPORTED = (
     *("cli", "commands", "audit_commands", "clients_commands", "compliance_command", "evidence_command"),
-    *("keys_commands", "offline_commands", "reports_command", "erasure_command"),
+    *("keys_commands", "offline_commands", "policy_command", "reports_command", "erasure_command"),
+    *("api_role", "worker_role", "log_role"),
 )
 """What starts import of the service."""
 _ALSO_IMPORTED = ("uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl")

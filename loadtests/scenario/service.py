@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sca_service.core import log_signers
+from sca_service.log_keys import log_signers
 from sca_service.settings import read_settings, shipped_policies
 from tests.harness import Deployment, unique_psu
 from tests.ports import free_port

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from sca_service.commands import adapter_mistakes
 from sca_service.delivery.channels.kinds import KINDS
 from sca_service.policy.load import load, mistakes
 from sca_service.policy.supply import SupplierRule
+from sca_service.policy_command import adapter_mistakes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "suppliers.md").read_text("utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from sca_service.audit.offline.evidence import check_evidence
 from sca_service.audit.offline.note import VerifierKey
-from sca_service.core import log_signers
+from sca_service.log_keys import log_signers
 from sca_service.policy.load import mistakes
 from sca_service.settings import read_settings, shipped_policies
 from tests import warm

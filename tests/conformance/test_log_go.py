@@ -24,7 +24,7 @@ from sca_service.audit.log.tiles import (
     width_at,
 )
 from sca_service.audit.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
-from sca_service.core import log_signers
+from sca_service.log_keys import log_signers
 from sca_service.settings import read_settings
 from tests.harness import PATIENCE_SECONDS, Bank, Deployment
 from tests.peers.go_tlog import GoVerifier, running_go_verifier

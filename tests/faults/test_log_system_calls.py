@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from sca_service.audit.postgres_store import insert_events
-from sca_service.core import log_signers
 from sca_service.kernel.postgres import connect_postgres
+from sca_service.log_keys import log_signers
 from sca_service.sandbox.server_process import launcher
 from sca_service.settings import read_settings
 from tests.harness import Deployment

@@ -8,7 +8,7 @@ import pytest
 
 from sca_service.audit.log.note import NoteVerifier, open_note
 from sca_service.audit.log.proof import TlogProof
-from sca_service.core import log_signers
+from sca_service.log_keys import log_signers
 from sca_service.settings import read_settings
 from tests.harness import PATIENCE_SECONDS, Bank, Deployment
 from tests.rude_server import RudeServer

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sca_service.commands import adapter_mistakes, check_policy
 from sca_service.kernel.errors import InvalidInput
 from sca_service.policy.words import Channel, Purpose
+from sca_service.policy_command import adapter_mistakes, check_policy
 from sca_service.routes_command import explain
 from tests.supplies import supplier, supply
 

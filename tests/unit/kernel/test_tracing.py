@@ -171,7 +171,7 @@ async def test_without_the_extra_the_role_does_not_start(monkeypatch: pytest.Mon
 def test_off_costs_no_import() -> None:
     """All roles are there, and nothing that makes or sends spans. (redis-py imports what there is for its metrics.)"""
     program = (
-        "import sys, sca_service.app\n"
+        "import sys, sca_service.api_role, sca_service.worker_role, sca_service.log_role\n"
         "assert 'sca_service.kernel.tracing.traces' in sys.modules\n"
         "ours = ('opentelemetry.exporter', 'opentelemetry.sdk.trace', 'sca_service.kernel.tracing.otlp')\n"
         "sys.exit(any(name.startswith(ours) for name in sys.modules))"
