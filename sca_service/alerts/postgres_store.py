@@ -24,7 +24,7 @@ from sca_service.alerts.model import (
 from sca_service.alerts.rows import Origin, Row, alert_of_row, deliveries_text, event_of, moment_of_ms, ms_of
 from sca_service.audit.model import AuditEvent
 from sca_service.audit.postgres_store import Connection, copy_events, insert_events
-from sca_service.kernel.batching import Batcher
+from sca_service.kernel.batching import Batcher, at_once
 from sca_service.kernel.errors import ScaError
 from sca_service.kernel.postgres import in_time
 
@@ -140,7 +140,7 @@ class AlertStore:
         self._pool = pool
         self._intake = Intake(pool)
         self._changes: Batcher[_Wish, tuple[Change, bool] | None] = Batcher(
-            self._change_all, most_in_flight=1, most_in_batch=_MOST_CHANGES, most_waiting=20_000
+            at_once(self._change_all), most_in_flight=1, most_in_batch=_MOST_CHANGES, most_waiting=20_000
         )
 
     async def add(self, new: NewAlert, origin: Origin) -> Alert:

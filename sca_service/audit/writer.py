@@ -11,7 +11,7 @@ import msgspec
 
 from sca_service.audit import postgres_store
 from sca_service.audit.model import Acceptance, AuditEvent, PrivateStore, Record, SnapshotStore
-from sca_service.kernel.batching import Batcher
+from sca_service.kernel.batching import Batcher, at_once
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.postgres import in_time
 from sca_service.kernel.telemetry import COMMIT_RECORDS, COMMIT_SECONDS
@@ -27,7 +27,7 @@ class AuditWriter:
         self._private = private
         self._snapshots = snapshots
         self._batcher: Batcher[Record, bool] = Batcher(
-            self._commit, most_in_flight=2, most_in_batch=1000, most_waiting=20_000
+            at_once(self._commit), most_in_flight=2, most_in_batch=1000, most_waiting=20_000
         )
 
     async def commit(self, record: Record) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import asyncpg
 
 from sca_service.authenticators.model import AuthenticatorState, AuthenticatorType
-from sca_service.kernel.batching import Batcher
+from sca_service.kernel.batching import Batcher, at_once
 from sca_service.kernel.postgres import in_time
 
 # Once for a step, and none before it. The same challenge may claim its step again: a client that heard nothing asks
@@ -129,12 +129,12 @@ class AuthenticatorStore:
             "most_in_batch": _MOST_IN_BATCH,
             "most_waiting": _MOST_WAITING,
         }
-        self._anybodys: Batcher[str, AuthenticatorRow | None] = Batcher(self._read_anybodys, **bounds)
+        self._anybodys: Batcher[str, AuthenticatorRow | None] = Batcher(at_once(self._read_anybodys), **bounds)
         self._actives: Batcher[tuple[str, AuthenticatorType], list[AuthenticatorRow]] = Batcher(
-            self._read_active, **bounds
+            at_once(self._read_active), **bounds
         )
-        self._claims: Batcher[_Claim, bool] = Batcher(self._claim_many, **bounds)
-        self._key_claims: Batcher[_Claim, bool] = Batcher(self._claim_many_keys, **bounds)
+        self._claims: Batcher[_Claim, bool] = Batcher(at_once(self._claim_many), **bounds)
+        self._key_claims: Batcher[_Claim, bool] = Batcher(at_once(self._claim_many_keys), **bounds)
 
     async def get(self, authenticator_id: str, psu: str) -> AuthenticatorRow | None:
         """One of a payer's, also a revoked one. Raises StoreUnavailable."""

@@ -3,24 +3,31 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import hiredis
 import redis.exceptions
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
+from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from sca_service.kernel.batching import Batcher
+from sca_service.kernel.batching import Batcher, Tell
 from sca_service.kernel.deadline import STORE_DEADLINE_SECONDS
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from sca_service.kernel.redis.commands import Command
+from sca_service.kernel.redis.line import Hear, Line
 from sca_service.kernel.redis.replicas import ReplicaRule
 
 _CONNECT_DEADLINE_SECONDS: Final = 0.5
-_IN_FLIGHT_WITH_REPLICAS: Final = 4
-"""Pipelines to one server that waits for its replicas: the next ones need not wait for them too."""
+_IN_FLIGHT: Final = 2
+"""Pipelines under way on the one connection: the server works at one while the next is written (decision 24)."""
+_LEAST_BESIDE: Final = 16
+"""While one is under way, so many have to wait for another to leave."""
+_LINES_WITH_REPLICAS: Final = 4
+"""Connections to a server that waits for its replicas, a pipeline on each: the next need not wait for them too."""
+_MOST_IN_PIPELINE: Final = 512
 _REFUSALS = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
@@ -63,11 +70,14 @@ class RedisServer:
             driver_info=None,  # servers need not know, and a command less has to be granted
         )
         self.client: Redis = Redis(connection_pool=self._pool)
+        waits = replicas.must_have > 0
+        self._lines = [Line(self._pool) for _ in range(_LINES_WITH_REPLICAS if waits else 1)]
         self._batcher: Batcher[Sent | Sequence[Sent], Any] = Batcher(
             self._run,
-            most_in_flight=_IN_FLIGHT_WITH_REPLICAS if replicas.must_have else 1,
-            most_in_batch=512,
+            most_in_flight=_LINES_WITH_REPLICAS if waits else _IN_FLIGHT,
+            most_in_batch=_MOST_IN_PIPELINE,
             most_waiting=20_000,
+            least_beside=1 if waits else _LEAST_BESIDE,
         )
 
     def submit(self, item: Sent | Sequence[Sent]) -> "asyncio.Future[Any]":
@@ -81,49 +91,62 @@ class RedisServer:
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
         await self._batcher.drain()
+        for line in self._lines:
+            await line.close()
         await self.client.aclose()
         await self._pool.disconnect()
 
-    async def _run(self, items: Sequence[Sent | Sequence[Sent]]) -> Sequence[Any]:
-        replies = iter(await self._replies([one for item in items for one in _each_of(item)]))
-        return [
-            next(replies) if isinstance(item, Sent) else _together([next(replies) for _ in item])
-            for item in items
-        ]
+    async def _run(self, items: Sequence[Sent | Sequence[Sent]], tell: Tell) -> None:
+        sent = [one for item in items for one in _each_of(item)]
+        replies = iter(await self._replies(sent, self._early(items, tell)))
+        for place, item in enumerate(items):
+            reply = next(replies) if isinstance(item, Sent) else _together([next(replies) for _ in item])
+            tell(place, reply)
 
-    async def _replies(self, sent: Sequence[Sent]) -> list[Any]:
+    def _early(self, items: Sequence[Sent | Sequence[Sent]], tell: Tell) -> Hear:
+        """What tells a reply as soon as it comes, where it is all of an answer and need not reach replicas first."""
+        places: dict[int, int] = {}
+        count = 0
+        for place, item in enumerate(items):
+            count += sum(len(_arguments_of(one)) for one in _each_of(item))
+            if isinstance(item, Sent) and not self._must_last(item):
+                places[count - 1] = place
+
+        def hear(at: int, reply: Any) -> None:
+            place = places.get(at)
+            if place is not None and not isinstance(reply, redis.exceptions.RedisError):
+                tell(place, reply)
+
+        return hear
+
+    async def _replies(self, sent: Sequence[Sent], early: Hear) -> list[Any]:
         try:
             async with asyncio.timeout(STORE_DEADLINE_SECONDS):
-                replies = await self._send(sent)
+                replies = await self._send(sent, early)
                 if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
                     replies = await self._send_with_scripts(sent, replies)
         except _AWAY as error:
             raise StoreUnavailable("Redis does not answer") from error
         return [_as_away(reply) for reply in replies]
 
-    async def _send(self, sent: Sequence[Sent]) -> list[Any]:
+    async def _send(self, sent: Sequence[Sent], early: Hear | None = None) -> list[Any]:
         """One write, then as many replies. redis-py's pipeline packs in Python, at twice the CPU of all the rest."""
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            packed = [hiredis.pack_command(arguments) for one in sent for arguments in _arguments_of(one)]
-            waits = self._replicas.must_have > 0 and any(one.command.lasts for one in sent)
-            if waits:  # blocks this connection only
-                wait: tuple[Any, ...] = ("WAIT", self._replicas.must_have, self._replicas.wait_ms)
-                packed.append(hiredis.pack_command(wait))
-            await connection.send_packed_command(packed)
-            replies = [await _reply_to(one, connection) for one in sent]
-            if waits:
-                self._withhold(sent, replies, await _reply(connection))
-            if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
-                await connection.disconnect(
-                    nowait=True
-                )  # behind this name another server may be the primary by now
-            return replies
-        except BaseException:
-            await connection.disconnect(nowait=True)  # replies may be outstanding: nobody else may read them
-            raise
-        finally:
-            await self._pool.release(connection)
+        packed = [hiredis.pack_command(arguments) for one in sent for arguments in _arguments_of(one)]
+        waits = any(self._must_last(one) for one in sent)
+        if waits:  # blocks this connection only
+            wait: tuple[Any, ...] = ("WAIT", self._replicas.must_have, self._replicas.wait_ms)
+            packed.append(hiredis.pack_command(wait))
+        line = min(self._lines, key=attrgetter("under_way"))
+        told = iter(await line.exchange(packed, early))
+        replies = [[next(told) for _ in _arguments_of(one)][-1] for one in sent]  # not those to ASKING
+        if waits:
+            self._withhold(sent, replies, next(told))
+        if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
+            await line.renew()
+        return replies
+
+    def _must_last(self, sent: Sent) -> bool:
+        return self._replicas.must_have > 0 and sent.command.lasts
 
     def _withhold(self, sent: Sequence[Sent], replies: list[Any], reached: Any) -> None:
         """Tell nothing of what too few replicas have: whoever takes over might know nothing of it."""
@@ -156,20 +179,6 @@ def _arguments_of(sent: Sent) -> Sequence[tuple[Any, ...]]:
 def _together(replies: list[Any]) -> Any:
     """All the replies, or the first that is an error."""
     return next((reply for reply in replies if isinstance(reply, BaseException)), replies)
-
-
-async def _reply_to(sent: Sent, connection: AbstractConnection) -> Any:
-    if sent.asking:
-        await _reply(connection)
-    return await _reply(connection)
-
-
-async def _reply(connection: AbstractConnection) -> Any:
-    """The next reply; a refusal of the server is a value here, so that the replies after it are read too."""
-    try:
-        return await connection.read_response()
-    except redis.exceptions.ResponseError as refusal:
-        return refusal
 
 
 def _as_away(reply: Any) -> Any:

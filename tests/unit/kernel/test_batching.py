@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sca_service.kernel.batching import Batcher
+from sca_service.kernel.batching import Batcher, at_once
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 
 
@@ -37,7 +37,7 @@ def batcher(
     store: Store, *, in_flight: int = 1, in_batch: int = 100, waiting: int = 1_000
 ) -> Batcher[int, int]:
     """What collects."""
-    return Batcher(store.run, most_in_flight=in_flight, most_in_batch=in_batch, most_waiting=waiting)
+    return Batcher(at_once(store.run), most_in_flight=in_flight, most_in_batch=in_batch, most_waiting=waiting)
 
 
 async def test_what_is_asked_in_one_moment_leaves_together(store: Store) -> None:
