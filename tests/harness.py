@@ -134,7 +134,9 @@ class Deployment:
         if metrics_port:
             lines.append(f"metrics.port = {metrics_port}")
         lines += self.more_settings
-        path.write_text("\n".join(lines) + "\n", "utf-8")
+        whole = path.with_suffix(".whole")
+        whole.write_text("\n".join(lines) + "\n", "utf-8")
+        whole.replace(path)  # another role that listens on this port may be reading it
         return path
 
     def start(

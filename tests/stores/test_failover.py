@@ -146,6 +146,19 @@ async def test_nothing_is_told_that_no_replica_has(pair: Pair, payer: str) -> No
     assert (await answered(store, challenge, right=True)).word == "approved"
 
 
+async def test_what_need_not_last_is_told_before_replicas_have_the_rest(pair: Pair) -> None:
+    """In one pipeline: only what must outlive its server waits for them."""
+    connection = pair.connect(f"redis://{pair.primary.address}", rule=ReplicaRule(1, 1, wait_ms=60_000))
+    pair.cut()
+    decided, read = await asyncio.gather(
+        connection.command("SET", "lasts", "1", "PX", 60_000, lasts=True),
+        connection.command("ECHO", "told"),
+        return_exceptions=True,
+    )
+    assert read == b"told"
+    assert isinstance(decided, StoreUnavailable)
+
+
 def _as_told(pair: Pair) -> None:
     """Promote the replica, and give it a replica of its own, so that something can be told again."""
     pair.promote()

@@ -7,7 +7,7 @@ import pytest
 
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ConfigurationError, ScaError, StoreUnavailable
-from sca_service.kernel.redis.commands import Script
+from sca_service.kernel.redis.commands import Command, Script
 from sca_service.sandbox.servers import ValkeyProcess
 from tests.faults.cuts import stopped
 from tests.harness import Deployment
@@ -49,6 +49,32 @@ async def test_each_of_many_callers_gets_its_own_reply(redis: RedisConnection) -
     """Sharing a pipeline never mixes up who asked what."""
     replies = await asyncio.gather(*(redis.command("ECHO", f"{number}") for number in range(2_000)))
     assert [int(reply) for reply in replies] == list(range(2_000))
+
+
+async def test_who_is_answered_has_it_though_the_next_in_the_pipeline_is_late(redis: RedisConnection) -> None:
+    """Replies are told as they come, also beside commands that are answered together; none is taken back."""
+    before = redis.submit_command("ECHO", "before")
+    together = asyncio.ensure_future(redis.all([Command(("ECHO", "one")), Command(("ECHO", "two"))]))
+    await asyncio.sleep(0)  # it is submitted
+    after = redis.submit_command("ECHO", "after")
+    late = redis.submit_command("BLPOP", f"test:{new_payer()}", 0)
+    replies = await asyncio.gather(before, together, after, late, return_exceptions=True)
+    assert [replies[0], replies[2]] == [b"before", b"after"]
+    assert all(isinstance(replies[place], StoreUnavailable) for place in (1, 3))
+
+
+async def test_who_gives_up_waiting_harms_nobody_beside(redis: RedisConnection) -> None:
+    """Their own answer is dropped; the connection stays, and others have theirs."""
+    identity = await redis.command("CLIENT", "ID")
+    asked = [asyncio.ensure_future(redis.command("ECHO", f"{number}")) for number in range(100)]
+    for _ in range(3):
+        await asyncio.sleep(0)  # they are under way
+    for one in asked[::2]:
+        one.cancel()
+    replies = await asyncio.gather(*asked, return_exceptions=True)
+    assert [int(reply) for reply in replies[1::2]] == list(range(1, 100, 2))
+    assert all(isinstance(reply, asyncio.CancelledError) for reply in replies[::2])
+    assert await redis.command("CLIENT", "ID") == identity
 
 
 async def test_a_refused_command_is_our_fault_and_harms_no_other(redis: RedisConnection) -> None:

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.redis.line import Line
 from tests.faults.cuts import until
-from tests.harness import Deployment
+from tests.harness import PATIENCE_SECONDS, Deployment
 from tests.storeroom import new_payer
 
 pytestmark = pytest.mark.one_server
@@ -22,9 +22,14 @@ _LONG = "x" * 10_000
 
 @pytest.fixture
 async def line(quiet_stores: Deployment) -> AsyncIterator[Line]:
-    """A line to the embedded Valkey, with no deadline."""
+    """A line to the embedded Valkey, with no deadline; at most two connections are there for it."""
     pool = BlockingConnectionPool.from_url(
-        quiet_stores.servers.valkey.url, socket_timeout=None, protocol=2, driver_info=None
+        quiet_stores.servers.valkey.url,
+        max_connections=2,
+        timeout=PATIENCE_SECONDS,
+        socket_timeout=None,
+        protocol=2,
+        driver_info=None,
     )
     line = Line(pool)
     yield line
@@ -34,7 +39,6 @@ async def line(quiet_stores: Deployment) -> AsyncIterator[Line]:
 
 def _send(line: Line, *commands: Sequence[str]) -> "asyncio.Task[list[Any]]":
     """A pipeline of its own, as it will be answered."""
-
     packed = [hiredis.pack_command(tuple(command)) for command in commands]
     return asyncio.create_task(line.exchange(packed))
 
@@ -132,3 +136,46 @@ async def test_after_it_is_renewed_what_was_under_way_is_answered(line: Line, re
     assert identity != another
     assert popped == [key.encode(), b"1"]
     assert await _send(line, ("CLIENT", "ID")) == [another]
+
+
+async def test_every_connection_is_given_back(line: Line, redis: RedisConnection) -> None:
+    """However it ended: renewed at rest and under way, closed by the server, given up by who waited."""
+    key = f"test:{new_payer()}"
+    for _ in range(4):
+        assert await _send(line, ("ECHO", "at rest")) == [b"at rest"]
+        await line.renew()
+        waiting = _send(line, ("BLPOP", key, "0"))
+        await _until_it_waits(redis)
+        await line.renew()
+        assert await _send(line, ("ECHO", "renewed")) == [b"renewed"]
+        await redis.command("RPUSH", key, "1")
+        assert await waiting == [[key.encode(), b"1"]]
+        given_up, beside = _send(line, ("BLPOP", key, "0")), _send(line, ("ECHO", "beside"))
+        await _until_it_waits(redis)
+        given_up.cancel()
+        assert isinstance((await asyncio.gather(given_up, beside, return_exceptions=True))[1], ConnectionLost)
+        [identity] = await _send(line, ("CLIENT", "ID"))
+        killed = _send(line, ("BLPOP", key, "0"))
+        await _until_it_waits(redis)
+        await redis.command("CLIENT", "KILL", "ID", f"{identity}")
+        with pytest.raises(ConnectionLost):
+            await killed
+    assert await _send(line, ("ECHO", "still")) == [b"still"]
+
+
+async def test_a_reply_is_heard_when_it_comes(line: Line, redis: RedisConnection) -> None:
+    """While the server is at a later command of the same pipeline."""
+    key, heard = f"test:{new_payer()}", list[tuple[int, Any]]()
+    commands = (("ECHO", "first"), ("ECHO", "second"), ("BLPOP", key, "0"))
+    packed = [hiredis.pack_command(command) for command in commands]
+    asked = asyncio.create_task(line.exchange(packed, lambda place, reply: heard.append((place, reply))))
+    await _until_it_waits(redis)
+    await until(lambda: _is(len(heard) == 2), "two replies are heard")
+    assert heard == [(0, b"first"), (1, b"second")]
+    assert not asked.done()
+    await redis.command("RPUSH", key, "1")
+    assert (await asked)[:2] == [b"first", b"second"]
+
+
+async def _is(claim: bool) -> bool:
+    return claim

@@ -56,8 +56,10 @@ class Line:
             await self._give_back(wire)
 
     async def close(self) -> None:
-        """Close the connection. Nothing may be under way."""
-        await self.renew()
+        """Give the connection back to the pool, which closes it. Nothing may be under way."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await self._pool.release(wire.connection)
 
     async def _open(self) -> "_Wire":
         wire = self._wire

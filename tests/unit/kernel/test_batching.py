@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sca_service.kernel.batching import Batcher, at_once
+from sca_service.kernel.batching import Batcher, Tell, at_once
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 
 
@@ -138,3 +138,42 @@ async def test_draining_waits_for_everything(store: Store) -> None:
     await batches.drain()
     assert [future.result() for future in futures] == [0, 2, 4, 6, 8, 10, 12]
     await batches.drain()
+
+
+async def test_beside_another_leaves_only_a_batch_that_is_worth_it(store: Store) -> None:
+    """Who comes meanwhile waits until enough do, or until the one under way is back."""
+    batches: Batcher[int, int] = Batcher(
+        at_once(store.run), most_in_flight=2, most_in_batch=100, most_waiting=1_000, least_beside=3
+    )
+    store.may_answer.clear()
+    futures = [batches.submit(1)]
+    await _turns()
+    futures += [batches.submit(number) for number in (2, 3)]
+    await _turns()
+    assert store.batches == [[1]]
+    futures.append(batches.submit(4))
+    await _turns()
+    futures.append(batches.submit(5))
+    await _turns()
+    assert store.batches == [[1], [2, 3, 4]]
+    store.may_answer.set()
+    assert await asyncio.gather(*futures) == [2, 4, 6, 8, 10]
+    assert store.batches == [[1], [2, 3, 4], [5]]
+
+
+async def test_a_result_that_is_told_early_is_kept_when_the_batch_fails() -> None:
+    """Who was told nothing yet hears of the failure."""
+
+    async def run(items: Sequence[int], tell: Tell) -> None:
+        tell(0, 2 * items[0])
+        raise StoreUnavailable("away")
+
+    batches: Batcher[int, int] = Batcher(run, most_in_flight=1, most_in_batch=100, most_waiting=1_000)
+    told, failed = await asyncio.gather(batches.submit(1), batches.submit(2), return_exceptions=True)
+    assert told == 2
+    assert isinstance(failed, StoreUnavailable)
+
+
+async def _turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
