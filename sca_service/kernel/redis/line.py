@@ -88,11 +88,10 @@ class _Wire:
         self.connection = connection
         self.reading = asyncio.Lock()
         self.under_way = 0
-        self.is_closed = False
 
     async def is_useless(self) -> bool:
         """Whether it is closed, or at rest and the server has closed it or said what nobody asked."""
-        if self.is_closed or not self.connection.is_connected:
+        if not self.connection.is_connected:
             return True
         try:
             return not self.under_way and bool(await self.connection.can_read())
@@ -101,15 +100,12 @@ class _Wire:
 
     async def close(self) -> None:
         """Whoever waits for a reply on it hears that it is closed."""
-        self.is_closed = True
         await self.connection.disconnect(nowait=True)
 
 
 async def _replies(wire: _Wire, count: int, hear: Hear | None) -> list[Any]:
     replies: list[Any] = []
     for place in range(count):
-        if wire.is_closed:  # redis-py would go on with what had come before
-            raise redis.exceptions.ConnectionError("another pipeline on this connection failed")
         try:
             reply = await wire.connection.read_response()
         except redis.exceptions.ResponseError as refusal:
