@@ -129,7 +129,9 @@ class AuthenticatorStore:
             "most_in_batch": _MOST_IN_BATCH,
             "most_waiting": _MOST_WAITING,
         }
-        self._anybodys: Batcher[str, AuthenticatorRow | None] = Batcher(at_once(self._read_anybodys), **bounds)
+        self._anybodys: Batcher[str, AuthenticatorRow | None] = Batcher(
+            at_once(self._read_anybodys), **bounds
+        )
         self._actives: Batcher[tuple[str, AuthenticatorType], list[AuthenticatorRow]] = Batcher(
             at_once(self._read_active), **bounds
         )
