@@ -39,8 +39,12 @@ async def line(quiet_stores: Deployment) -> AsyncIterator[Line]:
 
 def _send(line: Line, *commands: Sequence[str]) -> "asyncio.Task[list[Any]]":
     """A pipeline of its own, as it will be answered."""
-    packed = [hiredis.pack_command(tuple(command)) for command in commands]
-    return asyncio.create_task(line.exchange(packed))
+    return asyncio.create_task(line.exchange(_packed(*commands)))
+
+
+def _packed(*commands: Sequence[str]) -> list[bytes]:
+    each: list[tuple[Any, ...]] = [tuple(command) for command in commands]
+    return [hiredis.pack_command(command) for command in each]
 
 
 async def _until_it_waits(redis: RedisConnection, *, behind: int = 0) -> None:
@@ -166,8 +170,7 @@ async def test_every_connection_is_given_back(line: Line, redis: RedisConnection
 async def test_a_reply_is_heard_when_it_comes(line: Line, redis: RedisConnection) -> None:
     """While the server is at a later command of the same pipeline."""
     key, heard = f"test:{new_payer()}", list[tuple[int, Any]]()
-    commands = (("ECHO", "first"), ("ECHO", "second"), ("BLPOP", key, "0"))
-    packed = [hiredis.pack_command(command) for command in commands]
+    packed = _packed(("ECHO", "first"), ("ECHO", "second"), ("BLPOP", key, "0"))
     asked = asyncio.create_task(line.exchange(packed, lambda place, reply: heard.append((place, reply))))
     await _until_it_waits(redis)
     await until(lambda: _is(len(heard) == 2), "two replies are heard")
