@@ -118,9 +118,12 @@ class _Reader:
             return _compared(lambda one, many: one in many, value, self._many(kind))
         if group != "sign" or sign not in _COMPARING:
             raise _NotPlainError
+        constant = self._constant()
         other, other_kind = self._operand()
         if kind is not other_kind or kind is FactKind.LIST or not (kind in _ORDERED or sign in ("==", "!=")):
             raise _NotPlainError
+        if constant is not None:
+            return _held_against(_COMPARING[sign], value, constant)
         return _compared(_COMPARING[sign], value, other)
 
     def _many(self, kind: FactKind) -> _Value:
@@ -144,14 +147,21 @@ class _Reader:
             raise _NotPlainError
         return text[1:-1]
 
-    def _operand(self) -> tuple[_Value, FactKind]:
-        group, text = self._next()
+    def _constant(self) -> str | int | float | None:
+        """The text or number that stands here, None for anything else; it is not gone past."""
+        group, text = self._signs[self._at]
         if group == "text":
-            word = text[1:-1]
-            return lambda _: word, FactKind.STRING
+            return text[1:-1]
         if group == "number":
-            number = float(text) if "." in text else int(text)
-            return lambda _: number, FactKind.DOUBLE if "." in text else FactKind.INT
+            return float(text) if "." in text else int(text)
+        return None
+
+    def _operand(self) -> tuple[_Value, FactKind]:
+        constant = self._constant()
+        group, text = self._next()
+        if constant is not None:
+            kinds = {str: FactKind.STRING, float: FactKind.DOUBLE, int: FactKind.INT}
+            return lambda _: constant, kinds[type(constant)]
         if group != "name":
             raise _NotPlainError
         if text == "size" and self._takes("("):
@@ -193,6 +203,18 @@ def _compared(compare: Callable[[Any, Any], bool], first: _Value, second: _Value
         if one is None or other is None:
             return _NOT_SUPPLIED
         return _HOLDS if compare(one, other) else _FAILS
+
+    return judge
+
+
+def _held_against(compare: Callable[[Any, Any], bool], first: _Value, constant: Any) -> Judge:
+    """The same against a text or number: most conditions are nothing else, and it takes half the time."""
+
+    def judge(facts: Supplied) -> Verdict:
+        one = first(facts)
+        if one is None:
+            return _NOT_SUPPLIED
+        return _HOLDS if compare(one, constant) else _FAILS
 
     return judge
 

@@ -15,7 +15,7 @@ from sca_service.risk.camara import LineDesk, NobodyAsked
 from sca_service.risk.facts import RiskOrder, facts_of, learned_of, own_minor, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
 from sca_service.risk.redis_store import FailuresPlace, RiskStore, SubjectKind
-from sca_service.risk.score import assess_beside
+from sca_service.risk.score import Scale
 
 _NO_ANSWERS: Final[Mapping[LineQuestion, LineAnswer]] = MappingProxyType({})
 
@@ -43,6 +43,8 @@ class Assessor:
         self._clock = clock
         self._failures = failures
         self._policy = policy
+        self._scale = Scale(policy.risk)
+        self._trial = Scale(policy.next_risk) if policy.next_risk else None
         self._store = store
         self._desk = desk
         self._asks_nobody = isinstance(desk, NobodyAsked)
@@ -68,7 +70,7 @@ class Assessor:
         else:
             memory, answers = await asyncio.gather(recalled, self._answers(order, order.phone))
         facts = facts_of(order, subjects, memory, answers, amount_minor=amount_minor)
-        return assess_beside(facts, self._policy.risk, self._policy.next_risk)
+        return Assessed(facts, self._scale.assess(facts), self._trial.assess(facts) if self._trial else None)
 
     def approved(self, order: RiskOrder) -> "asyncio.Future[Any]":
         """Learn from a request that the payer approved.

@@ -91,7 +91,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     def supplied(self) -> dict[str, FactValue]:
         """Those that were supplied, by name, as conditions take them."""
-        return {name: value for name in FACT_NAMES if (value := getattr(self, name)) is not None}
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
 
 
 FACT_NAMES: Final = Facts.__struct_fields__
@@ -131,7 +131,7 @@ class Reason(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
-class Assessment(msgspec.Struct, frozen=True):
+class Assessment(msgspec.Struct, frozen=True, cache_hash=True):
     """What a risk policy makes of some facts. `digest` names the file that it was made by.
 
     `reasons` are the signals that changed the score, the heaviest first; `step_ups` the rules that left something out.

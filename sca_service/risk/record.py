@@ -1,9 +1,12 @@
 """What the audit log says of an assessment: no fact, only what was made of them (RTS Art. 2(2) and 18(3))."""
 
+from functools import lru_cache
+
 import msgspec
 
 from sca_service.policy.verdicts import Verdict
 from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState
+from sca_service.risk.score import ASSESSMENTS_REMEMBERED
 
 
 class SignalMembers(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,6 +39,7 @@ def risk_members(assessed: Assessed) -> RiskMembers:
     return _members(assessed.applied, assessed.shadow)
 
 
+@lru_cache(maxsize=ASSESSMENTS_REMEMBERED)  # most requests come to one that others came to before
 def _members(applied: Assessment, shadow: Assessment | None) -> RiskMembers:
     spoke = (*applied.reasons, *applied.step_ups)
     return RiskMembers(

@@ -5,30 +5,52 @@ only where it surely holds. So neither an error nor one more signal against the 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
+from sca_service.policy.conditions import Condition
 from sca_service.policy.risk import TRA_CONDITIONS, Decision, Factor, RiskPolicy, Signal
 from sca_service.policy.verdicts import Verdict
-from sca_service.risk.model import Assessed, Assessment, FactorResult, FactorState, Facts, Reason
+from sca_service.risk.model import Assessment, FactorResult, FactorState, Facts, Reason
 
 _HOLDS, _FAILS, _NOT_SUPPLIED, _ERROR = Verdict  # to look a member up takes as long as to compare it
 _TRUST = Factor.TRUST
 _SPEAKS = (_HOLDS, _ERROR)
 _FACTORS = tuple(factor for factor in Factor if factor is not _TRUST)
 """What an assessment has a result for. Trust finds nothing, and its absence leaves nothing open."""
+ASSESSMENTS_REMEMBERED: Final = 1024
+"""Of each policy: some two kilobytes each."""
+_SETS_REMEMBERED: Final = 256
+"""Which facts are supplied together, of each policy."""
 
 
 def assess(facts: Facts, policy: RiskPolicy) -> Assessment:
     """Weigh every signal. Never raises: what cannot be told counts as the risky answer."""
+    return weigh(policy, judge(facts, policy))
+
+
+def judge(facts: Facts, policy: RiskPolicy) -> list[Verdict]:
+    """What the condition of each signal comes to, then of each rule, in the order of the file. Never raises."""
     bound = policy.language.bind(facts.supplied())
-    judged = [(signal, signal.condition.verdict(bound)) for signal in policy.signals]
+    return [condition.verdict(bound) for condition in _conditions(policy)]
+
+
+def _conditions(policy: RiskPolicy) -> list[Condition]:
+    return [
+        *(signal.condition for signal in policy.signals),
+        *(rule.condition for rule in policy.step_up),
+    ]
+
+
+def weigh(policy: RiskPolicy, verdicts: Sequence[Verdict]) -> Assessment:
+    """What follows from the verdicts on a policy's signals and rules, given as `judge` gives them."""
+    judged = list(zip(policy.signals, verdicts, strict=False))
     rules = [
-        (rule, verdict) for rule in policy.step_up if (verdict := rule.condition.verdict(bound)) in _SPEAKS
+        (rule, verdict)
+        for rule, verdict in zip(policy.step_up, verdicts[len(policy.signals) :], strict=True)
+        if verdict in _SPEAKS
     ]
-    weighed = [
-        (signal, verdict, contribution(signal, verdict))
-        for signal, verdict in judged
-        if verdict is not _FAILS  # most do, and add nothing
-    ]
+    weighed = [(signal, verdict, contribution(signal, verdict)) for signal, verdict in judged]
     score = max(0, sum(weight for _, _, weight in weighed))
     factors = _factors(judged)
     return Assessment(
@@ -43,9 +65,39 @@ def assess(facts: Facts, policy: RiskPolicy) -> Assessment:
     )
 
 
-def assess_beside(facts: Facts, policy: RiskPolicy, shadow: RiskPolicy | None) -> Assessed:
-    """What applies by `policy`, and beside it what `shadow` would say, which changes nothing."""
-    return Assessed(facts, assess(facts, policy), None if shadow is None else assess(facts, shadow))
+class Scale:
+    """Assesses by one policy. A class because it remembers what the same verdicts came to before.
+
+    Facts differ from request to request, verdicts seldom: what follows from them is the same assessment. And of half of
+    the conditions no fact was supplied at all, in request after request: those are not asked again.
+    """
+
+    def __init__(self, policy: RiskPolicy) -> None:
+        self._policy = policy
+        self._conditions = _conditions(policy)
+        nothing = policy.language.bind({})
+        self._of_nothing = [condition.verdict(nothing) for condition in self._conditions]
+        self._looking_at = lru_cache(_SETS_REMEMBERED)(self._look_for)
+        self._weighed = lru_cache(ASSESSMENTS_REMEMBERED)(self._weigh)
+
+    def assess(self, facts: Facts) -> Assessment:
+        """What `assess` gives. Never raises."""
+        bound = self._policy.language.bind(facts.supplied())
+        verdicts = self._of_nothing.copy()
+        for at, condition in self._looking_at(tuple(bound.supplied)):
+            verdicts[at] = condition.verdict(bound)
+        return self._weighed(" ".join(verdicts))
+
+    def _look_for(self, names: tuple[str, ...]) -> list[tuple[int, Condition]]:
+        """The conditions that look at one of these facts at least, each with its place."""
+        return [
+            (at, condition)
+            for at, condition in enumerate(self._conditions)
+            if not condition.facts.isdisjoint(names)
+        ]
+
+    def _weigh(self, verdicts: str) -> Assessment:
+        return weigh(self._policy, [Verdict(word) for word in verdicts.split()])
 
 
 def contribution(signal: Signal, verdict: Verdict) -> int:

@@ -16,7 +16,7 @@ from sca_service.risk.backtest import Tally, caught_at, curve_of
 from sca_service.risk.memory import DEVICES, MOST_REMEMBERED
 from sca_service.risk.model import Facts
 from sca_service.risk.redis_store import RiskStore, SubjectKind, Subjects, short
-from sca_service.risk.score import assess
+from sca_service.risk.score import Scale, assess
 from tests.properties.line import Line
 from tests.unit.risk.examples import LANGUAGE, SHIPPED, policy, signal, step_up
 
@@ -102,6 +102,15 @@ def test_the_shipped_policy_judges_any_facts(known: Facts) -> None:
     assessment = assess(known, SHIPPED.risk)
     assert {result.factor for result in assessment.factors} == set(Factor) - {Factor.TRUST}
     assert assessment.score == max(0, sum(reason.weight for reason in assessment.reasons))
+
+
+@FEW
+@given(st.lists(facts(), min_size=1, max_size=4), policies)
+def test_a_scale_assesses_as_if_it_remembered_nothing(known: list[Facts], held: RiskPolicy) -> None:
+    """Whatever was assessed before, the same facts again too; some conditions are not plain."""
+    scales = Scale(held), Scale(SHIPPED.risk)
+    for one in (*known, *known):
+        assert [scale.assess(one) for scale in scales] == [assess(one, held), assess(one, SHIPPED.risk)]
 
 
 @FEW

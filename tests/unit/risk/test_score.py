@@ -11,7 +11,7 @@ from sca_service.policy.verdicts import FactKind, Verdict
 from sca_service.policy.words import Channel
 from sca_service.risk.model import FACT_NAMES, FactorState, Facts, Reason
 from sca_service.risk.redis_store import _payer_key
-from sca_service.risk.score import assess, assess_beside
+from sca_service.risk.score import Scale, assess
 from tests.unit.risk.examples import SHIPPED, facts, harmless, policy, signal, step_up
 
 RISKY: list[tuple[str, dict[str, Any], Factor]] = [
@@ -204,15 +204,12 @@ def test_a_refusal_stays_one_whatever_is_left_out() -> None:
     assert assess(facts(), policy(signal("payees == 1", 100), rules=rules)).decision is Decision.REFUSE
 
 
-def test_a_policy_on_trial_is_scored_beside_and_changes_nothing() -> None:
-    """What applies is the same with it and without it."""
-    applied, trial = policy(signal("payees == 1", 12)), policy(signal("payees == 1", 100))
-    beside = assess_beside(facts(), applied, trial)
-    alone = assess_beside(facts(), applied, None)
-    assert beside.applied == alone.applied == assess(facts(), applied)
-    assert alone.shadow is None
-    assert beside.shadow is not None
-    assert beside.shadow.decision is Decision.REFUSE
+def test_what_a_scale_remembers_is_of_its_own_policy() -> None:
+    """Two policies to which the same verdicts mean something else are asked in turns, and again."""
+    calm, strict = (Scale(policy(signal("payees == 1", weight))) for weight in (12, 100))
+    for _ in range(2):
+        assert calm.assess(facts()).score == 12
+        assert strict.assess(facts()).score == 100
 
 
 def test_the_facts_are_those_that_conditions_may_name() -> None:
