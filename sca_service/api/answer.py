@@ -1,12 +1,12 @@
 """One HTTP answer, before anything sends it."""
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(msgspec.Struct, frozen=True):
     """Status, body and headers; the same for the framework's routes and the two that go without it."""
 
     status: int

@@ -9,9 +9,11 @@ Life of an authenticator::
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+
+import msgspec
 
 from sca_service.kernel.hotp import OtpAlgorithm
 from sca_service.kernel.phone import PhoneNumber
@@ -120,11 +122,10 @@ class Withdrawn:
         return not (self.remaining & set(asked) if asked else self.remaining)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLine:
+class KnownLine(msgspec.Struct, frozen=True):
     """A payer's phone line, and on which day (UTC) the payer proved to hold it; None where nobody saw that."""
 
-    number: PhoneNumber = field(repr=False)
+    number: PhoneNumber
     since: date | None = None
 
 

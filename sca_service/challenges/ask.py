@@ -2,8 +2,9 @@
 
 import base64
 import os
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from sca_service.authenticators.model import (
     ELEMENT_OF,
@@ -23,8 +24,7 @@ from sca_service.kernel.transaction import Transaction
 _NONCE_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What is asked, and which elements a right answer carries. `nonce` makes what a passkey signs new each time.
 
     `passkey_request` and `payment_request` are what the bank's page hands to the browser (JSON).

@@ -1,22 +1,21 @@
 """Which elements an approval establishes, and whether they are strong customer authentication. Pure."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from sca_service.authenticators.model import Element
 from sca_service.policy.model import Channel, Regime
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(msgspec.Struct, frozen=True):
     """An element that the client has verified; `over` is the channel it came by, where that is one of ours."""
 
     element: Element
     over: Channel | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(msgspec.Struct, frozen=True):
     """The categories that an approval establishes, in their order, and whether they make it strong."""
 
     categories: tuple[Element, ...]

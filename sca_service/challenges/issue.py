@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -47,8 +47,7 @@ from sca_service.risk.facts import Marks, RiskOrder
 from sca_service.risk.record import RiskMembers
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Whose request it is, and which. `traceparent` is where it stands in the caller's own trace, empty without one.
 
     `certificate` is the thumbprint of the caller's, and `organisation` the PSD2 identifier in it; empty without.

@@ -17,7 +17,6 @@ Every state but `pending` is final.
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -134,8 +133,7 @@ OUTCOME_OF_FINAL = {
 """What an answer to a challenge in a final state comes to; `verify.lua` holds the same table."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeId:
+class ChallengeId(msgspec.Struct, frozen=True):
     """`chl_ppukkdr…`: partition (2 hex digits), purpose (1), keyring version (2), digits of the code (1), then chance.
 
     128 random bits follow. An answer finds its Redis slot, its key and its length without a look-up; 0 digits claim
@@ -271,8 +269,7 @@ class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
         return len(set(self.elements)) >= 2 if self.sca is None else self.sca
 
 
-@dataclass(frozen=True, slots=True)
-class PushRule:
+class PushRule(msgspec.Struct, frozen=True):
     """How many challenges a payer's devices may be asked before one is approved, and for how long they count."""
 
     most: int

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from sca_service.challenges.elements import Presented
 from sca_service.challenges.model import Element, Method
 from sca_service.delivery.own_text import OwnText
@@ -12,8 +14,7 @@ from sca_service.policy.model import Channel, Purpose
 from sca_service.risk.facts import Marks
 
 
-@dataclass(frozen=True, slots=True)
-class WantedStep:
+class WantedStep(msgspec.Struct, frozen=True):
     """A channel that the client asks for, with its own time-out in seconds or the policy's."""
 
     channel: Channel
@@ -28,8 +29,7 @@ class Instrument:
     icon: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeOrder:
+class ChallengeOrder(msgspec.Struct, frozen=True):
     """What a client asks for, parsed: every value is already right in itself.
 
     `proves_line` claims that the answer is to prove a phone line which is being enrolled: `phone` is that line, and
@@ -51,7 +51,7 @@ class ChallengeOrder:
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
     instrument: Instrument | None = None
-    marks: Marks = field(default_factory=Marks)
+    marks: Marks = msgspec.field(default_factory=Marks)
     proves_line: bool = False
     text: OwnText | None = None
     binding: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -108,8 +108,8 @@ class PumpingGuard:
         members = msgspec.structs.replace(verdict.members, reasons=(*verdict.members.reasons, SIGN))
         reasons = (*verdict.reasons, SIGN)
         if left:
-            return replace(verdict, steps=left, reasons=reasons, members=members)
-        return replace(
+            return msgspec.structs.replace(verdict, steps=left, reasons=reasons, members=members)
+        return msgspec.structs.replace(
             verdict,
             decision=Decision.REFUSE,
             steps=left,

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from sca_service.authenticators.model import KnownLine
 from sca_service.challenges.model import Method
@@ -36,8 +37,7 @@ class Assessor(Protocol):
         """Remember that the payer says that somebody else made this request. Raises StoreUnavailable."""
 
 
-@dataclass(frozen=True, slots=True)
-class RiskVerdict:
+class RiskVerdict(msgspec.Struct, frozen=True):
     """What a challenge has to heed: the decision as its client is told it, the channels left, and what goes on record.
 
     `refused_for` is why nothing may be sent, empty otherwise.

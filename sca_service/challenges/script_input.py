@@ -1,8 +1,9 @@
 """What the scripts of challenges are given, where that is more than a word or a number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from sca_service.challenges.model import ChallengeState, PushRule
 from sca_service.limits.model import Limit
@@ -18,8 +19,7 @@ class KeptAnswer(NamedTuple):
 UNSIGNED = KeptAnswer("", b"")
 
 
-@dataclass(frozen=True, slots=True)
-class NewChallenge:
+class NewChallenge(msgspec.Struct, frozen=True):
     """What `issue.lua` is given: the state without its times, and what bounds it."""
 
     state: ChallengeState

@@ -1,6 +1,6 @@
 """Limits on what goes out: how many messages to such numbers, and how much money with each supplier."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sca_service.delivery.dispatch import Plan
 from sca_service.kernel.errors import TooEarly

@@ -1,7 +1,5 @@
 """A challenge as its client may see it: its state with what is personal opened."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from sca_service.challenges.model import ChallengeState, Fixed, Private
@@ -11,8 +9,7 @@ from sca_service.kernel.quota import Allowance
 _decode_private = msgspec.json.Decoder(Private).decode
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeView:
+class ChallengeView(msgspec.Struct, frozen=True):
     """State, what was fixed at issue, and what is personal. Never holds a code.
 
     `allowances` is what its client may be told of the limits that were spent for it just now.

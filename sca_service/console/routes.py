@@ -1,7 +1,6 @@
 """The desk over HTTP: `/desk`. It serves people with browsers, so that a fault is a page too."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -103,7 +102,7 @@ async def evidence_file(
     answer = await evidence.evidence(call, challenge, wanted)
     if wanted is EvidenceFormat.JSON:
         attached = ("Content-Disposition", f'attachment; filename="evidence-{challenge}.json"')
-        answer = replace(answer, headers=(*answer.headers, *PAGE_HEADERS.items(), attached))
+        answer = answer.with_headers((*PAGE_HEADERS.items(), attached))
     return respond(answer)
 
 

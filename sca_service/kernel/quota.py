@@ -1,10 +1,9 @@
 """What a caller is told of a limit: how much it allows, and how much of that is left."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True):
     """A limit as its policy writes it: `count` in `per_seconds`."""
 
     name: str
@@ -12,8 +11,7 @@ class Quota:
     per_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True):
     """`left` may come at once now, and in `full_in_seconds` as many as ever when none comes until then."""
 
     quota: Quota

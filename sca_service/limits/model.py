@@ -5,7 +5,8 @@ which the limit is spent. The scripts hold the same few lines; `tests/properties
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from sca_service.kernel.quota import Allowance, Quota
 from sca_service.policy.model import AtLimit, LimitedAction, LimitRule, LimitScope, Policy
@@ -14,8 +15,7 @@ _TOLD = frozenset((LimitScope.PAYER, LimitScope.CLIENT, LimitScope.DEVICE, Limit
 """Counted within one client. What is left of any other limit would say what other clients did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """One limit for one subject: one action per `interval_ms` in the long run, `burst` of them at once.
 
     `cost_ms` is what an action spends, 0 for one interval; `quota` is what the caller may be told of it, None where it
@@ -69,8 +69,7 @@ class Limit:
         return Allowance(self.quota, left, -(-ahead_ms // 1000))
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Whether one more is allowed; if not, in how many milliseconds it will be. `tat_ms` is what to keep."""
 
     allowed: bool
@@ -78,8 +77,7 @@ class Decision:
     tat_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """What was spent, to be given back when nothing comes of it, and what the caller may be told.
 
     `is_pressed` claims that one of them is more than half spent.

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from sca_service.kernel.connections import RedisConnection
@@ -22,8 +22,7 @@ _NOTED_EVERY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(msgspec.Struct, frozen=True):
     """What one slot's script decided; `refusing` is None when all was well."""
 
     limits: tuple[Limit, ...]

@@ -5,7 +5,7 @@ whichever bank asked. Payers, devices and addresses are counted within a client:
 bank only, and none can use up what is another's.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from sca_service.kernel.addresses import site_of
 from sca_service.kernel.keyring import Keyring
@@ -17,8 +17,7 @@ _PREFIX_LEAVES_OUT = 4
 """Digits at the end of a number: a prefix is a block of ten thousand, as operators are given and sell them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subjects:
+class Subjects(msgspec.Struct, frozen=True):
     """What is known of an action; a limit on what is not known does not count it.
 
     `payer` is a pseudonym, `ip` and `device` are as the client names them; `address` is where the request came from.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from cel_expr_python import cel
 
 from sca_service.kernel.errors import ScaError
@@ -139,16 +140,18 @@ class Condition:
         return Verdict.NOT_SUPPLIED if is_absent else Verdict.ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class BoundFacts:
+class BoundFacts(msgspec.Struct, frozen=True):
     """Facts as every condition of one language takes them; made once for all of them.
 
     `are_typed` claims that each has the type that the language gives it, that whole numbers have 64 bits and that texts
     are ASCII without NUL, at which cel-cpp is given no more of them: then a comparison in Python is one in CEL.
     """
 
-    supplied: Mapping[str, Any] = field(repr=False)
+    supplied: Mapping[str, Any]
     are_typed: bool
+
+    def __repr__(self) -> str:
+        return f"BoundFacts(are_typed={self.are_typed})"
 
 
 class ConditionLanguage:

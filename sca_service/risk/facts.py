@@ -1,7 +1,6 @@
 """The facts of a request: from the order, the bank's marks, what is remembered, and what operators say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -67,8 +66,7 @@ class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return Location(round(self.latitude, 2), round(self.longitude, 2))
 
 
-@dataclass(frozen=True, slots=True)
-class RiskOrder:
+class RiskOrder(msgspec.Struct, frozen=True):
     """One request to assess; `payer` is the payer's pseudonym.
 
     `line_known_since` is the day on which the payer last proved to hold the phone line, None where nobody saw that.
@@ -79,7 +77,7 @@ class RiskOrder:
     purpose: Purpose
     marks: Marks
     transaction: Transaction | None = None
-    phone: PhoneNumber | None = field(default=None, repr=False)
+    phone: PhoneNumber | None = None
     line_known_since: date | None = None
 
 

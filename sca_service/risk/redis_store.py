@@ -7,10 +7,11 @@ and countries, and a payer's last location to about a kilometre: nothing that na
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
@@ -63,8 +64,7 @@ class SubjectKind(StrEnum):
     CARD = "card"
 
 
-@dataclass(frozen=True, slots=True)
-class Subjects:
+class Subjects(msgspec.Struct, frozen=True):
     """Who and what a request comes from and goes to: pseudonyms; empty for what was not given.
 
     Of what is `around` only a list is asked: nothing is learned of it.
@@ -77,16 +77,14 @@ class Subjects:
     around: tuple[tuple[SubjectKind, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FailuresPlace:
+class FailuresPlace(msgspec.Struct, frozen=True):
     """Where a payer's wrong answers in a row are counted: a field of a hash on the payer's slot."""
 
     key: str
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True):
     """Everything remembered that speaks to one request; what was not given is not among `others`.
 
     `failures` are the payer's wrong answers in a row, None if that was not asked for. Of a phone line there are marks
@@ -94,7 +92,7 @@ class Memory:
     """
 
     payer: PayerMemory
-    others: Mapping[SubjectKind, SubjectMemory] = field(default_factory=dict)
+    others: Mapping[SubjectKind, SubjectMemory] = msgspec.field(default_factory=dict)
     failures: int | None = None
     listed_around: frozenset[SubjectKind] = frozenset()
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec import structs
 
 from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.exemptions.analysis import RiskAnalysis
@@ -114,7 +115,7 @@ async def test_of_many_requests_at_once_each_sees_the_others_and_not_itself(
 ) -> None:
     """Fifty at once: none before the first, forty-nine before the last, of the payer and of all it comes from."""
     assessor = _assessor(store, redis, keyring)
-    one = replace(risk_order(pseudonym(), pseudonym()), payer=new_payer())
+    one = structs.replace(risk_order(pseudonym(), pseudonym()), payer=new_payer())
     found = [
         assessed.facts for assessed in await asyncio.gather(*(assessor.assess(one) for _ in range(RACERS)))
     ]
@@ -128,7 +129,7 @@ async def test_a_payers_wrong_answers_are_a_fact(
     store: RiskStore, redis: RedisConnection, keyring: Keyring
 ) -> None:
     """Those in a row, from where the challenges count them; none is a fact too."""
-    assessor, one = _assessor(store, redis, keyring), replace(risk_order("d"), payer=new_payer())
+    assessor, one = _assessor(store, redis, keyring), structs.replace(risk_order("d"), payer=new_payer())
     assert (await assessor.assess(one)).facts.payer_failures == 0
     await redis.command("HSET", *ChallengeStore(redis).failures_at(one.payer), 4)
     assert (await assessor.assess(one)).facts.payer_failures == 4

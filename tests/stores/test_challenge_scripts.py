@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -313,7 +312,7 @@ async def test_a_stricter_policy_leaves_a_payer_one_attempt(store: ChallengeStor
     for _ in range(4):
         await answered(store, challenge, right=False)
     stricter, new = new_challenge(payer)
-    reply = await store.add(stricter, replace(new, most_failures=3), HEAD)
+    reply = await store.add(stricter, msgspec.structs.replace(new, most_failures=3), HEAD)
     assert reply.state is not None
     assert reply.state.attempts_left == 1
 

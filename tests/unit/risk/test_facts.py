@@ -1,10 +1,10 @@
 """Facts: what is made of the order, the marks and what is remembered, and what of it is not supplied."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sca_service.kernel.account import Account
 from sca_service.kernel.keyring import Keyring, create_keyring_text
