@@ -27,14 +27,16 @@ class AtBlock(StrEnum):
 class BudgetRule:
     """How many messages of one subject may be unanswered: the largest of `floor` and the three shares (percent).
 
-    The shares are of what was approved there: on the best day, in the last 24 hours, in the last hour. From
-    `least_sent` messages on, the mark for conversion holds as well.
+    The shares are of what was approved there: on the best day, in the last 24 hours, in the last hour. So many
+    more may be `waiting`: their payers have not had the time to answer, and they are not judged. From `least_sent`
+    messages on that are, the mark for conversion holds as well.
     """
 
     floor: int
     best_day_percent: int
     day_percent: int
     hour_percent: int
+    waiting: int
     least_sent: int
 
 
@@ -42,14 +44,16 @@ class BudgetRule:
 class PumpingPolicy:
     """The guard's numbers.
 
-    Messages are counted over `window_hours`, the best day is looked for in `history_days`. `never_sent_to` are
-    beginnings of numbers in E.164. A line that has approved is known for `known_days`.
+    Messages are counted over `window_hours`, the best day is looked for in `history_days`. A payer has `answer_minutes`
+    to answer, before a message is held to be one that nobody answers. `never_sent_to` are beginnings of numbers in
+    E.164. A line that has approved is known for `known_days`.
     """
 
     at_block: AtBlock
     at_block_in_sandbox: AtBlock
     window_hours: int
     history_days: int
+    answer_minutes: int
     block_seconds: int
     known_days: int
     most_allowed_days: int

@@ -17,6 +17,13 @@ PUMPING_BOUNDS = (
     ),
     Bound(
         FILE,
+        "answer_minutes",
+        1,
+        10,
+        "NIST SP 800-63B-4 3.1.3: no code is valid for more than ten minutes; under one nobody has read it",
+    ),
+    Bound(
+        FILE,
         "block_seconds",
         300,
         604_800,
@@ -52,6 +59,13 @@ PUMPING_BOUNDS = (
     ),
     Bound(FILE, "budget[].day_percent", 0, 100, "the same for the last 24 hours"),
     Bound(FILE, "budget[].hour_percent", 0, 100, "the same for the last hour"),
+    Bound(
+        FILE,
+        "budget[].waiting",
+        0,
+        100_000,
+        "what an attack that is faster than payers answer is sent before anything is noticed",
+    ),
     Bound(
         FILE,
         "budget[].least_sent",

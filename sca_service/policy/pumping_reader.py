@@ -16,6 +16,7 @@ def read_pumping(table: Table) -> PumpingPolicy:
         at_block_in_sandbox=table.choice("at_block_in_sandbox", AtBlock),
         window_hours=table.integer("window_hours"),
         history_days=table.integer("history_days"),
+        answer_minutes=table.integer("answer_minutes"),
         block_seconds=table.integer("block_seconds"),
         known_days=table.integer("known_days"),
         most_allowed_days=table.integer("most_allowed_days"),
@@ -52,6 +53,7 @@ def _budget(table: Table) -> BudgetRule:
         best_day_percent=table.integer("best_day_percent"),
         day_percent=table.integer("day_percent"),
         hour_percent=table.integer("hour_percent"),
+        waiting=table.integer("waiting"),
         least_sent=table.integer("least_sent"),
     )
     table.close()

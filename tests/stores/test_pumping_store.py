@@ -66,8 +66,9 @@ async def test_a_hundred_at_once_from_two_connections_are_exactly_the_budget(
     assert len({one.id for one in found if isinstance(one, Entry)}) == 1
 
 
-async def test_what_one_subject_stops_is_counted_under_none(guard: PumpingStore, lines: Lines) -> None:
+async def test_what_one_subject_stops_is_counted_under_none(redis: RedisConnection, lines: Lines) -> None:
     """A country is not charged with messages that the block of a prefix has stopped."""
+    guard = PumpingStore(redis, _with(waiting=0))
     for at in range(FLOOR + 50):
         await ask(guard, lines(at))
     country = SHIPPED.budgets[PumpingScope.COUNTRY].floor
@@ -83,6 +84,32 @@ def elsewhere(asked: Asked, suffix: str) -> Asked:
         for one in asked.subjects
     ]
     return replace(asked, subjects=tuple(subjects))
+
+
+async def test_what_waits_is_not_judged_until_it_had_its_time(
+    guard: PumpingStore, redis: RedisConnection, lines: Lines
+) -> None:
+    """Answered or given back it waits no more; in an earlier minute, it counts against its country."""
+    country = SHIPPED.budgets[PumpingScope.COUNTRY].floor
+    found = [await ask(guard, elsewhere(lines(at), f"-{at}")) for at in range(country + 9)]
+    passed = [one for one in found if isinstance(one, Passed)]
+    assert passed == found
+    await guard.approve(passed[0].asked, over_line=True)
+    await guard.give_back(passed[1])
+    key = f"{{pumping}}:count:{lines(0).subjects[2].scope}:{lines(0).subjects[2].name}"
+    held = await redis.command("HGETALL", key)
+    minutes = {name: value for name, value in zip(held[::2], held[1::2], strict=True) if name[:1] == b"m"}
+    assert sum(int(value.split(b":")[1]) for value in minutes.values()) == country + 7
+    for name, value in minutes.items():
+        at, messages = value.split(b":")
+        await redis.command("HSET", key, name, b"%d:%s" % (int(at) - SHIPPED.answer_minutes - 1, messages))
+    stopped = await ask(guard, elsewhere(lines(500), "-500"))
+    assert isinstance(stopped, Entry)
+    assert (stopped.scope, stopped.why) == (PumpingScope.COUNTRY, "budget")
+    await guard.lift(EntryKind.BLOCK, stopped.id)
+    assert not [name for name in await redis.command("HKEYS", key) if name[:1] == b"m"], (
+        "nothing waits any more"
+    )
 
 
 async def test_answers_make_room_and_raise_the_budget(guard: PumpingStore, lines: Lines) -> None:
@@ -110,7 +137,7 @@ async def test_an_approval_over_another_channel_gives_back_and_makes_nobody_know
 
 async def test_what_is_given_back_was_not_sent(redis: RedisConnection, lines: Lines) -> None:
     """It spends no budget, and it does not make a conversion look better either."""
-    guard = PumpingStore(redis, _with_floors(30))
+    guard = PumpingStore(redis, _with(floor=30, waiting=0))
     for at in range(40):
         passed = await ask(guard, lines(at))
         assert isinstance(passed, Passed)
@@ -148,7 +175,7 @@ async def test_every_key_goes_away_by_itself(
     for key in keys:
         left = await redis.command("TTL", key)
         longest = SHIPPED.known_days if key.endswith(":approved") else 90 if "allow" in key else 15
-        if "neighbours" in key or ":ip:" in key or ":asked:" in key:
+        if "neighbours" in key or ":ip:" in key or ":asked:" in key or ":waits:" in key:
             longest = 2
         assert 0 < left <= longest * DAY_SECONDS, key
 
@@ -203,15 +230,15 @@ async def test_who_observes_sends_and_says_what_it_would_have_stopped(
 
 async def test_a_stricter_scope_is_told_first(redis: RedisConnection, lines: Lines) -> None:
     """Where several would stop a message, the block is put on the narrowest, which hurts the fewest."""
-    guard = PumpingStore(redis, _with_floors(1))
+    guard = PumpingStore(redis, _with(floor=1))
     assert isinstance(await ask(guard, lines(1)), Passed)
     block = await ask(guard, lines(1))
     assert isinstance(block, Entry)
     assert block.scope is PumpingScope.NEIGHBOURS
 
 
-def _with_floors(floor: int) -> PumpingPolicy:
-    budgets = {scope: replace(rule, floor=floor) for scope, rule in SHIPPED.budgets.items()}
+def _with(**numbers: int) -> PumpingPolicy:
+    budgets = {scope: replace(rule, **numbers) for scope, rule in SHIPPED.budgets.items()}
     return replace(SHIPPED, budgets=MappingProxyType(budgets))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from sca_service.limits.pumping.model import (
     DAY_SECONDS,
     HOUR_SECONDS,
+    MINUTE_SECONDS,
     Asked,
     Counts,
     PumpingReason,
@@ -22,14 +23,16 @@ from sca_service.policy.pumping import PumpingPolicy, PumpingScope
 
 HOUR_SLOTS: Final = 25
 DAY_SLOTS: Final = 15
+MINUTE_SLOTS: Final = 11
 
 
 @dataclass(slots=True)
 class _Held:
-    """One subject: sent, answered and verified of each hour, verified of each day."""
+    """One subject: sent, answered and verified of each hour, verified of each day, what waits since each minute."""
 
     hours: dict[int, list[int]] = field(default_factory=dict)
     days: dict[int, int] = field(default_factory=dict)
+    minutes: dict[int, int] = field(default_factory=dict)
 
     def add(self, hour: int, sent: int, answered: int, verified: int) -> None:
         cell = self.hours.get(hour)
@@ -46,6 +49,16 @@ class _Held:
         for old in [one for one in self.days if one <= day - DAY_SLOTS]:
             del self.days[old]
 
+    def wait_for(self, minute: int) -> None:
+        if minute not in self.minutes:
+            for old in [one for one in self.minutes if one <= minute - MINUTE_SLOTS]:
+                del self.minutes[old]
+        self.minutes[minute] = self.minutes.get(minute, 0) + 1
+
+    def wait_no_more(self, since: int) -> None:
+        if since in self.minutes:
+            self.minutes[since] = max(0, self.minutes[since] - 1)
+
 
 class MemoryCounters:
     """Asks, counts and blocks in memory. A class because it holds the counts. Times are seconds since the epoch."""
@@ -54,6 +67,7 @@ class MemoryCounters:
         self._policy = policy
         self._held: MutableMapping[Subject, _Held] = {}
         self._asked: MutableMapping[str, int] = defaultdict(int)
+        self._waits: dict[str, int] = {}
         self._countries: MutableMapping[Subject, dict[str, int]] = defaultdict(dict)
         self._blocked: dict[Subject, tuple[int, PumpingReason]] = {}
         self._allowed: dict[Subject, int] = {}
@@ -75,8 +89,14 @@ class MemoryCounters:
                 return subject, reason
         messages = self._asked[asked.line] = self._asked[asked.line] + 1
         one = counted(messages) - counted(messages - 1)
+        minute = now // MINUTE_SECONDS
+        if messages == 1:
+            self._waits[asked.line] = minute
         for subject in watched:
-            self._held.setdefault(subject, _Held()).add(hour, one, 0, 0)
+            held = self._held.setdefault(subject, _Held())
+            held.add(hour, one, 0, 0)
+            if messages == 1:
+                held.wait_for(minute)
             if subject.scope is PumpingScope.IP:
                 self._countries[subject][asked.country] = hour
         return None
@@ -84,6 +104,7 @@ class MemoryCounters:
     def approve(self, asked: Asked, now: int, *, over_line: bool = True) -> None:
         """Count an approval."""
         answered, verified = counted(self._asked.pop(asked.line, 0)), int(over_line)
+        since = self._waits.pop(asked.line, None)
         for subject in asked.subjects:
             held = self._held.get(subject)
             if held is None:
@@ -91,6 +112,8 @@ class MemoryCounters:
                     continue
                 held = self._held[subject] = _Held()
             held.add(now // HOUR_SECONDS, 0, answered, verified)
+            if since is not None:
+                held.wait_no_more(since)
             if verified:
                 held.add_to_day(now // DAY_SECONDS, verified)
 
@@ -98,10 +121,15 @@ class MemoryCounters:
         """A message that was counted in this hour is not sent after all."""
         messages = self._asked.pop(asked.line, 0)
         one = counted(messages) - counted(messages - 1) if messages else 0
+        since = self._waits.pop(asked.line, None) if messages == 1 else None
         for subject in asked.subjects:
             held = self._held.get(subject)
-            if held is not None and max(held.hours, default=hour) - HOUR_SLOTS < hour:
+            if held is None:
+                continue
+            if max(held.hours, default=hour) - HOUR_SLOTS < hour:
                 held.add(hour, -one, 0, 0)
+            if since is not None:
+                held.wait_no_more(since)
         if messages > 1:
             self._asked[asked.line] = messages - 1
 
@@ -123,7 +151,9 @@ class MemoryCounters:
         """Take out a block: its subject starts anew."""
         self._blocked.pop(subject, None)
         self._countries.pop(subject, None)
-        for cell in self._held.setdefault(subject, _Held()).hours.values():
+        held = self._held.setdefault(subject, _Held())
+        held.minutes.clear()
+        for cell in held.hours.values():
             cell[0] = cell[1] = 0
 
     def counts(self, subject: Subject, now: int) -> Counts:
@@ -135,9 +165,12 @@ class MemoryCounters:
         first = hour - self._policy.window_hours
         cells = [(at, cell) for at, cell in held.hours.items() if first <= at <= hour]
         earliest = day - history_days(subject.scope, self._policy)
+        minute = now // MINUTE_SECONDS
+        youngest = minute - self._policy.answer_minutes
         return Counts(
             sent=sum(cell[0] for _, cell in cells),
             answered=sum(cell[1] for _, cell in cells),
+            waiting=sum(count for at, count in held.minutes.items() if youngest <= at <= minute),
             verified_hour=sum(cell[2] for at, cell in cells if at >= hour - 1),
             verified_day=sum(cell[2] for _, cell in cells),
             best_day=max((count for at, count in held.days.items() if earliest <= at <= day), default=0),

@@ -20,6 +20,7 @@ if ARGV[1] == 'block' then
     local at, _, _, verified = read_hour(redis.call('HGET', counters, 'h' .. whole(slot)))
     if at >= 0 then redis.call('HSET', counters, 'h' .. whole(slot), whole(at) .. ':0:0:' .. whole(verified)) end
   end
+  for slot = 0, MINUTE_SLOTS - 1 do redis.call('HDEL', counters, 'm' .. whole(slot)) end
   redis.call('DEL', '{pumping}:countries:' .. name)
 end
 return fields

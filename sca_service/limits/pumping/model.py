@@ -13,6 +13,7 @@ from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.pumping import BudgetRule, PumpingPolicy, PumpingScope
 
+MINUTE_SECONDS: Final = 60
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
 _TRIES: Final = 4
@@ -43,10 +44,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One subject within the window: messages to new lines as they count, the answered ones of them, all approvals."""
+    """One subject within the window: messages to new lines as they count, the answered ones of them, all approvals.
+
+    `waiting` are those that are not answered, and whose payers have not had the time to.
+    """
 
     sent: int = 0
     answered: int = 0
+    waiting: int = 0
     verified_hour: int = 0
     verified_day: int = 0
     best_day: int = 0
@@ -103,7 +108,7 @@ def counted(messages: int) -> int:
 
 
 def budget(counts: Counts, rule: BudgetRule) -> int:
-    """How many messages may be unanswered."""
+    """How many messages may be unanswered, besides those that may wait."""
     return max(
         rule.floor,
         counts.best_day * rule.best_day_percent // 100,
@@ -113,10 +118,15 @@ def budget(counts: Counts, rule: BudgetRule) -> int:
 
 
 def reason_against(counts: Counts, rule: BudgetRule, conversion_percent: int) -> PumpingReason | None:
-    """Why one more message must not be sent; None when it may."""
-    if counts.unanswered >= budget(counts, rule):
+    """Why one more message must not be sent; None when it may.
+
+    Messages that nobody has had the time to answer would speak against whoever begins. So they are not judged, but only
+    as many of them as may wait: an attack that is faster than payers answer must end too.
+    """
+    judged = max(0, counts.sent - min(counts.waiting, rule.waiting))
+    if judged - counts.answered >= budget(counts, rule):
         return PumpingReason.BUDGET
-    if counts.sent >= rule.least_sent and counts.answered * 100 < conversion_percent * counts.sent:
+    if judged >= rule.least_sent and counts.answered * 100 < conversion_percent * judged:
         return PumpingReason.CONVERSION
     return None
 

@@ -58,11 +58,11 @@ class PumpingStore:
         Atomic over all subjects. Raises StoreUnavailable.
         """
         policy = self._policy
-        keys = [_asked_key(asked.line), _index(EntryKind.BLOCK), _countries_key(asked)]
+        keys = [*_line_keys(asked.line), _index(EntryKind.BLOCK), _countries_key(asked)]
         scopes = [subject.scope for subject in asked.subjects]
         arguments: list[str | int] = [
             *(at_block, block_id, event_id, policy.block_seconds, policy.window_hours),
-            *(policy.conversion_percent, policy.most_countries, asked.country),
+            *(policy.answer_minutes, policy.conversion_percent, policy.most_countries, asked.country),
             scopes.index(PumpingScope.IP) + 1 if PumpingScope.IP in scopes else 0,
         ]
         for subject in asked.subjects:
@@ -73,7 +73,8 @@ class PumpingStore:
             ]
             rule = policy.budgets[subject.scope]
             arguments += [subject.scope, subject.name, rule.floor]
-            arguments += [rule.best_day_percent, rule.day_percent, rule.hour_percent, rule.least_sent]
+            arguments += [rule.best_day_percent, rule.day_percent, rule.hour_percent]
+            arguments += [rule.waiting, rule.least_sent]
             arguments += [history_days(subject.scope, policy), kept_seconds(subject.scope, policy)]
         word, *found = await self._redis.call(_ASK, keys, arguments)
         if word == b"refused":
@@ -142,15 +143,16 @@ class PumpingStore:
 
 
 def _counted_keys(asked: Asked) -> list[str]:
-    return [_asked_key(asked.line), *(_count_key(subject) for subject in asked.subjects)]
+    return [*_line_keys(asked.line), *(_count_key(subject) for subject in asked.subjects)]
 
 
 def _line_key(line: str) -> str:
     return f"{{line:{line}}}:approved"
 
 
-def _asked_key(line: str) -> str:
-    return f"{_TAG}:asked:{line}"
+def _line_keys(line: str) -> tuple[str, str]:
+    """How many messages a line was sent, and in which minute the first of them."""
+    return f"{_TAG}:asked:{line}", f"{_TAG}:waits:{line}"
 
 
 def _count_key(subject: Subject) -> str:

@@ -9,8 +9,8 @@ from typing import Final
 
 from sca_service.limits.pumping.counters import MemoryCounters
 from sca_service.limits.pumping.model import DAY_SECONDS, HOUR_SECONDS, Asked, Subject, counts_all_approvals
-from sca_service.limits.pumping.traffic import CLIENT, HOME, Day, Kind, Try
-from sca_service.policy.pumping import PumpingPolicy, PumpingScope
+from sca_service.limits.pumping.traffic import Day, Kind, Try
+from sca_service.policy.pumping import PumpingPolicy
 
 SIZES: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
 LEAST_STOPPED: Final = 0.95
@@ -87,9 +87,6 @@ class _Play:
         self._policy = policy
         self._day = Day(kind, size, chance)
         self._counters = MemoryCounters(policy)
-        if kind is Kind.FIRST:
-            for allowed in (Subject(PumpingScope.COUNTRY, HOME), Subject(PumpingScope.CLIENT, CLIENT)):
-                self._counters.allow(allowed, _TODAY + 2 * DAY_SECONDS)
         self._reached: dict[Subject, int] = {}
         self._order = count()
         self.honest = self._day.honest

@@ -27,6 +27,8 @@ CAMPAIGN_SHARE: Final = 0.5
 CAMPAIGN_NEW_SHARE: Final = 0.3
 CAMPAIGN_SECONDS: Final = 2 * HOUR_SECONDS
 """A campaign: half a day's messages more within two hours, three tenths of them to new lines."""
+OPENS_AT: Final = 10 * HOUR_SECONDS
+OPENING_SECONDS: Final = 4 * HOUR_SECONDS
 APPROVED_SHARE: Final = 0.95
 """Of the messages to known lines."""
 DEAD_SHARE: Final = 0.08
@@ -52,20 +54,34 @@ class Kind(StrEnum):
     FAST_AT_HOME = "fast attack at home"
     HOPPING = "hopping attack at home"
     """Over all ranges of the country and a day, each number once: what looks like honest payers most."""
+    RUSHING = "rushing attack at home"
+    """Over all ranges too, within two minutes: over before anybody would have had the time to answer."""
     FIRST = "first day"
-    """Nobody has approved anything yet; the operator has allowed the home country and the client, as told."""
+    """Nobody has approved anything yet, and nothing is allowed."""
+    OPENING = "opening"
+    """A first day whose messages all come within four hours, from one second to the next."""
     REPEATING = "repeating attack at home"
     """Slow, and each number four times, because so many count as one."""
 
     @property
     def is_promised(self) -> bool:
         """Whether the shipped policy promises to stop it."""
-        return self not in (Kind.HOPPING, Kind.REPEATING)
+        return self not in (Kind.HOPPING, Kind.RUSHING, Kind.REPEATING)
 
     @property
     def attack_seconds(self) -> int:
         """How long the attack takes: a whole day, or half an hour; 0 for none."""
         return _ATTACK_SECONDS.get(self, 0)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing is known of the days before."""
+        return self in (Kind.FIRST, Kind.OPENING)
+
+    @property
+    def hops(self) -> bool:
+        """Whether no range gets more than chance gives it."""
+        return self in (Kind.HOPPING, Kind.RUSHING)
 
     @property
     def is_abroad(self) -> bool:
@@ -79,6 +95,7 @@ _ATTACK_SECONDS: Final = {
     Kind.FAST_ABROAD: HOUR_SECONDS // 2,
     Kind.FAST_AT_HOME: HOUR_SECONDS // 2,
     Kind.HOPPING: DAY_SECONDS,
+    Kind.RUSHING: 120,
     Kind.REPEATING: DAY_SECONDS,
 }
 
@@ -132,7 +149,7 @@ class Day:
 
         A usual day goes before, with times below 0, but where the day is the first.
         """
-        if self._kind is not Kind.FIRST:
+        if not self._kind.is_first:
             yield from (self._new_line(at) for at in self._times_of_a_day(1, begins=-DAY_SECONDS))
         yield from heapq.merge(self._honest_tries(), self._attack(), key=lambda one: one.at)
 
@@ -152,7 +169,7 @@ class Day:
         return [self._new_line(at) for at in sorted(times)]
 
     def _times_of_a_day(self, factor: int, *, begins: int = 0) -> list[int]:
-        new_share = 1.0 if self._kind is Kind.FIRST else NEW_SHARE
+        new_share = 1.0 if self._kind.is_first else NEW_SHARE
         count = poisson(self._size * new_share * factor, self._chance)
         return sorted(begins + self._time() for _ in range(count))
 
@@ -172,7 +189,7 @@ class Day:
             return
         country = f"A{ATTACKED_COUNTRY}" if self._kind.is_abroad else HOME
         most = PREFIXES_ABROAD if self._kind.is_abroad else HOME_PREFIXES
-        each = 1 if self._kind is Kind.HOPPING else MESSAGES_A_RANGE
+        each = 1 if self._kind.hops else MESSAGES_A_RANGE
         ranges = self._chance.sample(range(most), min(most, -(-self._size // each)))
         begins = 0 if seconds == DAY_SECONDS else 12 * HOUR_SECONDS
         lines: list[Asked] = []
@@ -202,7 +219,7 @@ class Day:
         return f"A{self._chance.choices(range(COUNTRIES_ABROAD), self._abroad)[0]}"
 
     def _expected(self, subject: Subject) -> float:
-        if self._kind is Kind.FIRST:
+        if self._kind.is_first:
             return 0.0
         return self._size * (1 - NEW_SHARE) * APPROVED_SHARE * self._share_of(subject)
 
@@ -218,6 +235,8 @@ class Day:
         return share / (HOME_PREFIXES if at_home else PREFIXES_ABROAD) if prefix else share
 
     def _time(self) -> int:
+        if self._kind is Kind.OPENING:
+            return OPENS_AT + self._chance.randrange(OPENING_SECONDS)
         hour = self._chance.choices(range(24), _HOURS)[0]
         return hour * HOUR_SECONDS + self._chance.randrange(HOUR_SECONDS)
 

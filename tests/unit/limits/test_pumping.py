@@ -32,7 +32,7 @@ from sca_service.settings import shipped_policies
 from sca_service.simulate_command import simulate as simulate_command
 
 POLICY = load(shipped_policies()).pumping
-RULE = BudgetRule(floor=4, best_day_percent=30, day_percent=40, hour_percent=50, least_sent=20)
+RULE = BudgetRule(floor=4, best_day_percent=30, day_percent=40, hour_percent=50, waiting=10, least_sent=20)
 KEYRING = Keyring.parse(create_keyring_text())
 NOW = 1_790_000_000
 
@@ -65,10 +65,18 @@ def test_the_budget_is_the_largest_of_floor_and_shares(counts: Counts, expected:
         (Counts(sent=20, answered=6, best_day=100), PumpingReason.CONVERSION),
         (Counts(sent=20, answered=7, best_day=100), None),
         (Counts(sent=19, answered=0, best_day=100), None),
+        (Counts(sent=13, waiting=13), None),
+        (Counts(sent=14, waiting=14), PumpingReason.BUDGET),
+        (Counts(sent=13, waiting=9), PumpingReason.BUDGET),
+        (Counts(sent=30, answered=7, waiting=10, best_day=100), None),
+        (Counts(sent=30, answered=6, waiting=10, best_day=100), PumpingReason.CONVERSION),
+        (Counts(sent=31, answered=7, waiting=11, best_day=100), PumpingReason.CONVERSION),
+        (Counts(sent=29, answered=0, waiting=10, best_day=100), None),
+        (Counts(sent=3, waiting=10), None),
     ],
 )
 def test_the_reason_is_the_budget_or_the_mark(counts: Counts, reason: PumpingReason | None) -> None:
-    """At the budget, and under 35 % from twenty messages on; exactly 35 % is enough."""
+    """At the budget, and under 35 % from twenty messages on; exactly 35 % is enough. Ten may wait unjudged."""
     assert reason_against(counts, RULE, 35) is reason
 
 
@@ -164,6 +172,47 @@ def test_a_slow_attack_stays_in_the_window() -> None:
     assert memory.ask(one_line(9), later + 2 * DAY_SECONDS) is None
 
 
+def anywhere(at: int) -> Asked:
+    """A message to one line of a range of its own, in one country."""
+    one = one_line(at)
+    subjects = [replace(each, name=f"r-{at}") for each in one.subjects[:2]]
+    return replace(one, subjects=(*subjects, *one.subjects[2:]))
+
+
+def test_whoever_begins_may_wait_for_the_first_answers() -> None:
+    """A hundred new payers within five seconds, and many more, shut no country before they had the time to answer."""
+    memory, room = MemoryCounters(POLICY), POLICY.budgets[PumpingScope.COUNTRY].waiting
+    country = Subject(PumpingScope.COUNTRY, "DE")
+    assert [memory.ask(anywhere(at), NOW + at // 20) for at in range(room)] == [None] * room
+    assert memory.counts(country, NOW + room // 20).waiting == room
+    for at in range(room):
+        memory.approve(anywhere(at), NOW + at // 20 + 40)
+    assert memory.counts(country, NOW + room // 20 + 40).waiting == 0
+    assert memory.ask(anywhere(room), NOW + DAY_SECONDS // 2) is None
+
+
+def test_what_nobody_answers_in_time_is_judged() -> None:
+    """A country whose messages wait for longer than payers take is shut, by the next message."""
+    memory, floor = MemoryCounters(POLICY), POLICY.budgets[PumpingScope.COUNTRY].floor
+    assert [memory.ask(anywhere(at), NOW) for at in range(floor)] == [None] * floor
+    in_time = NOW + POLICY.answer_minutes * 60
+    assert memory.ask(anywhere(floor), in_time) is None
+    stopped = memory.ask(anywhere(floor + 1), in_time + 60)
+    assert stopped == (Subject(PumpingScope.COUNTRY, "DE"), PumpingReason.BUDGET)
+
+
+def test_an_attack_that_is_faster_than_payers_ends_all_the_same() -> None:
+    """What waits beyond the room is judged as if nobody would answer; a fifth message to one line never waits."""
+    memory, rule = MemoryCounters(POLICY), POLICY.budgets[PumpingScope.COUNTRY]
+    found = [memory.ask(anywhere(at), NOW) for at in range(rule.waiting + rule.floor + 9)]
+    assert found.count(None) == rule.waiting + rule.floor
+    again = MemoryCounters(POLICY)
+    for _ in range(6):
+        again.ask(anywhere(1), NOW)
+    counts = again.counts(Subject(PumpingScope.COUNTRY, "DE"), NOW)
+    assert (counts.sent, counts.waiting) == (3, 1)
+
+
 def cells() -> list[Cell]:
     """The table that is promised, at the sizes that are quick; the others are in docs/pumping.md."""
     return list(simulate(POLICY, (100, 1_000, 10_000), seed=1))
@@ -182,17 +231,24 @@ def test_the_shipped_policy_keeps_its_promise_in_every_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weaker", "kind"),
+    ("weaker", "kind", "size"),
     [
-        ({PumpingScope.PREFIX: {"floor": 60, "least_sent": 1_000}}, Kind.FAST_AT_HOME),
-        ({PumpingScope.CLIENT: {"floor": 1, "day_percent": 0, "best_day_percent": 0}}, Kind.CAMPAIGN),
+        ({PumpingScope.PREFIX: {"floor": 60, "least_sent": 1_000}}, Kind.FAST_AT_HOME, 1_000),
+        (
+            {PumpingScope.CLIENT: {"floor": 1, "day_percent": 0, "best_day_percent": 0, "waiting": 0}},
+            Kind.CAMPAIGN,
+            1_000,
+        ),
+        ({PumpingScope.COUNTRY: {"waiting": 0}}, Kind.OPENING, 10_000),
     ],
-    ids=["too generous", "too strict"],
+    ids=["too generous", "too strict", "no time to answer"],
 )
-def test_a_worse_policy_breaks_the_promise(weaker: dict[PumpingScope, dict[str, int]], kind: Kind) -> None:
+def test_a_worse_policy_breaks_the_promise(
+    weaker: dict[PumpingScope, dict[str, int]], kind: Kind, size: int
+) -> None:
     """The table tells a policy that lets attacks through, and one that loses honest payers, from the shipped one."""
     budgets = {scope: replace(rule, **weaker.get(scope, {})) for scope, rule in POLICY.budgets.items()}
-    (cell,) = simulate(replace(POLICY, budgets=budgets), (1_000,), seed=1, kinds=(kind,))
+    (cell,) = simulate(replace(POLICY, budgets=budgets), (size,), seed=1, kinds=(kind,))
     assert not cell.keeps_the_promise
 
 
@@ -211,7 +267,7 @@ def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> Non
     for kind in Kind:
         assert kind in told
     row = next(line.split() for line in told.splitlines() if "slow attack abroad" in line)
-    assert row[-5:] == ["10000", "25", "99.75", "2.50", "997.50"]
+    assert row[-5:] == ["10000", "40", "99.60", "4.00", "996.00"]
 
 
 @pytest.mark.parametrize("scope", PumpingScope)

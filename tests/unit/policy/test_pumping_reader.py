@@ -28,6 +28,7 @@ def test_the_shipped_policy_refuses_where_messages_cost_money(shipped: Path) -> 
         ('at_block_in_sandbox = "off"', "", "at_block_in_sandbox"),
         ("window_hours = 24", "window_hours = 25", "window_hours"),
         ("history_days = 14", "history_days = 15", "history_days"),
+        ("answer_minutes = 5", "answer_minutes = 11", "answer_minutes"),
         ("block_seconds = 86400", "block_seconds = 0", "block_seconds"),
         ("known_days = 180", "known_days = 401", "known_days"),
         ("most_allowed_days = 90", "most_allowed_days = 0", "most_allowed_days"),
@@ -43,6 +44,7 @@ def test_the_shipped_policy_refuses_where_messages_cost_money(shipped: Path) -> 
         ("floor = 25", "floor = 0", "budget[country].floor"),
         ("floor = 25", "", "budget[country].floor"),
         ("floor = 1000", "floor = 1000\nceiling = 1", "budget[client].ceiling"),
+        ("waiting = 1000\nleast_sent = 100\n", "least_sent = 100\n", "budget[country].waiting"),
         ("least_sent = 2000", "least_sent = 4", "budget[client].least_sent"),
         ("least_sent = 100\n", 'least_sent = "100"\n', "budget[country].least_sent"),
     ],
@@ -58,7 +60,7 @@ def test_a_scope_without_a_budget_is_told(edit: Edit) -> None:
     (mistake,) = edit(
         FILE,
         '[[budget]]\nscope = "client"\nfloor = 1000\nbest_day_percent = 50\nday_percent = 50\n'
-        "hour_percent = 50\nleast_sent = 2000\n",
+        "hour_percent = 50\nwaiting = 1000\nleast_sent = 2000\n",
         "",
     )
     assert mistake == f"{FILE}:budget: has 4 entries; allowed: 5 to 5 (one for each scope)"
