@@ -8,7 +8,8 @@ LOCK = $(VENV)/bin/uv --no-config --quiet pip compile --universal --python-versi
 SAY := @printf '» %s\n'
 
 # Tools that one target needs have environments of their own below .venv, so that the tests install no more than they run.
-TOOLS := manifests sbom scan site
+# `compare` is a program of others (AGPL) that runs beside ours to be measured, and of which nothing is ours.
+TOOLS := manifests sbom scan site load compare
 APART := $(TOOLS) runtime fuzz
 
 # A .venv that was moved or copied, or whose Python is gone, is made again.
@@ -64,13 +65,13 @@ types: $(VENV)/installed-dev
 	$(SAY) 'Types (mypy)'
 	@$(VENV)/bin/mypy --no-error-summary
 
-bench: $(VENV)/installed-dev ## measure verify and issue against a bare echo (loadtests/README.md)
+bench: $(VENV)/installed-dev $(VENV)/load/installed ## measure, and draw (ARGS=two-apis, headroom, flat or start measures that)
 	@exec $(VENV)/bin/python -m loadtests $(ARGS)
 
-loadtest: $(VENV)/installed-dev .load/installed ## put traffic on it, check everything, draw (ARGS="--shape payday --minutes 2")
+loadtest: $(VENV)/installed-dev $(VENV)/load/installed ## put traffic on it, check everything, draw (ARGS="--shape payday --minutes 2")
 	@exec $(VENV)/bin/python -m loadtests.scenario $(ARGS)
 
-compare: $(VENV)/installed-dev .compare/installed ## measure it beside a bare echo and privacyIDEA
+compare: $(VENV)/installed-dev $(VENV)/compare/installed ## measure it beside a bare echo and privacyIDEA
 	@exec $(VENV)/bin/python -m loadtests.compare $(ARGS)
 
 docs: $(VENV)/installed ## write the pages under docs/ that come from the code
@@ -108,8 +109,6 @@ lock: $(VENV)/place ## pin the packages anew from pyproject.toml (ARGS=--upgrade
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --extra otlp -c requirements/dev.txt -o requirements/image.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
-	@$(LOCK) --group load -o requirements/load.txt
-	@$(LOCK) --group compare -o requirements/compare.txt
 	@$(LOCK) --group lock -o requirements/lock.txt
 	@$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for tool in $(TOOLS); do $(LOCK) --group $$tool -o requirements/$$tool.txt; done
@@ -130,19 +129,6 @@ $(APART:%=$(VENV)/%/installed): $(VENV)/%/installed: requirements/%.txt | $(VENV
 	$(SAY) 'Installing what this needs, each package checked against its hash'
 	@$(VENV)/bin/python -m venv --clear $(VENV)/$*
 	@$(VENV)/$*/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r $<
-	@touch $@
-
-.load/installed: $(VENV)/place requirements/load.txt
-	$(SAY) 'Installing Locust and what draws, in an environment of their own, each checked against its hash'
-	@$(VENV)/bin/python -m venv --clear .load
-	@.load/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r requirements/load.txt
-	@touch $@
-
-# A program of others (AGPL) that runs beside ours to be measured, and of which nothing is ours.
-.compare/installed: $(VENV)/place requirements/compare.txt
-	$(SAY) 'Installing privacyIDEA in an environment of its own, each package checked against its hash'
-	@$(VENV)/bin/python -m venv --clear .compare
-	@.compare/bin/python -m pip install -qq --root-user-action=ignore $(PINNED) -r requirements/compare.txt
 	@touch $@
 
 # Without one of them its tests are skipped, and the next `make test` tries again.

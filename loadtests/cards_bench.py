@@ -7,10 +7,8 @@ import asyncio
 import json
 import random
 import statistics
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,8 +16,11 @@ import asyncpg
 from cyclopts import run
 from rich.console import Console
 
+from loadtests import open_loop
 from loadtests.bench import ECHO
-from loadtests.place import API_PORT, ECHO_PORT, Place, cpu_seconds, running
+from loadtests.generator import request_bytes
+from loadtests.open_loop import Delays
+from loadtests.place import API_URL, ECHO_URL, Place, cpu_seconds, running
 from sca_service.alerts.cards.content import Holder, sealed_holder
 
 GOAL_P99_MS: Final = 20.0
@@ -31,22 +32,6 @@ _COLUMNS: Final = (
     *("balance", "threshold", "as_of", "state", "next_check_at"),
 )
 _SIZE = "SELECT pg_total_relation_size('cards') + pg_total_relation_size('upcoming_charges')"
-
-
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """What came of a load at a steady rate: each answer's delay behind the moment its request was due, in ms.
-
-    `failed` are answers other than 2xx.
-    """
-
-    delays_ms: Sequence[float]
-    cpu_us: float
-    failed: int
-
-    def percentile(self, percent: int) -> float:
-        """The delay that so many per cent of the answers stayed below."""
-        return statistics.quantiles(self.delays_ms, n=100)[percent - 1]
 
 
 def bench(*, cards: int = 200_000, rate: int = 1_000, seconds: int = 10, rounds: int = 3) -> None:
@@ -69,22 +54,24 @@ def bench(*, cards: int = 200_000, rate: int = 1_000, seconds: int = 10, rounds:
         console.print(
             f"{cards:,} cards: {bytes_before / cards:.0f} bytes each, with indexes; {_gib(bytes_before, cards)}"
         )
-        told: dict[str, list[Steady]] = {"echo": [], "balance": []}
+        told: dict[str, list[tuple[Delays, float]]] = {"echo": [], "balance": []}
         for _ in range(rounds):
-            echo = [_request("POST", ECHO.path, ECHO.body, "-")] * (rate * seconds)
-            told["echo"].append(asyncio.run(_steady(echo, rate, ECHO_PORT, place.echo.pid)))
+            echo = [request_bytes(ECHO.path, ECHO.body, "-")] * (rate * seconds)
+            told["echo"].append(_steady(echo, rate, ECHO_URL, place.echo.pid))
             puts = _puts(place, cards, rate * seconds)
-            told["balance"].append(asyncio.run(_steady(puts, rate, API_PORT, place.api.pid)))
+            told["balance"].append(_steady(puts, rate, API_URL, place.api.pid))
         for name, results in told.items():
-            p50, p99 = (statistics.median(one.percentile(percent) for one in results) for percent in (50, 99))
-            cpu = statistics.median(one.cpu_us for one in results)
-            failed = sum(one.failed for one in results)
+            p50, p99 = (
+                statistics.median(one.percentile(percent) for one, _ in results) for percent in (50, 99)
+            )
+            cpu = statistics.median(cpu for _, cpu in results)
+            failed = sum(one.failed for one, _ in results)
             console.print(
                 f"{name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms at {rate}/s, CPU {cpu:.0f} µs, {failed} failed"
             )
         after = asyncio.run(_size(place))
         console.print(f"after the balances: {after / cards:.0f} bytes each; {_gib(after, cards)}")
-        p99 = statistics.median(one.percentile(99) for one in told["balance"])
+        p99 = statistics.median(one.percentile(99) for one, _ in told["balance"])
         met = p99 < GOAL_P99_MS and after / cards < GOAL_BYTES
         console.print("Every goal is met." if met else "Not every goal is met.")
 
@@ -142,42 +129,17 @@ def _puts(place: Place, cards: int, count: int) -> list[bytes]:
             "as_of": datetime.now(UTC).isoformat(),
             "threshold": {"currency": "EUR", "amount": "20.00"},
         }
-        requests.append(_request("PUT", f"/v1/cards/card-{at}/balance", json.dumps(body), place.api_key))
+        requests.append(
+            request_bytes(f"/v1/cards/card-{at}/balance", json.dumps(body), place.api_key, method="PUT")
+        )
     return requests
 
 
-def _request(method: str, path: str, body: str, key: str) -> bytes:
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n"
-    )
-    return head.encode() + body.encode()
-
-
-async def _steady(requests: Sequence[bytes], rate: int, port: int, pid: int) -> Steady:
-    """Send each when it is due, over connections that wait for their answers only."""
+def _steady(requests: Sequence[bytes], rate: int, url: str, pid: int) -> tuple[Delays, float]:
+    """The delays at an even rate, and the CPU time of the process for each request, in microseconds."""
     before = cpu_seconds(pid)
-    upcoming = iter(enumerate(requests))
-    delays: list[float] = []
-    failed = 0
-    start = time.perf_counter() + 0.2
-
-    async def connection() -> None:
-        nonlocal failed
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for at, request in upcoming:
-            due = start + at / rate
-            await asyncio.sleep(max(due - time.perf_counter(), 0))
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            failed += not head.startswith(b"HTTP/1.1 2")
-            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            delays.append((time.perf_counter() - due) * 1000)
-        writer.close()
-
-    await asyncio.gather(*(connection() for _ in range(_CONNECTIONS)))
-    return Steady(delays, (cpu_seconds(pid) - before) / len(requests) * 1e6, failed)
+    told = open_loop.send(url, requests, open_loop.at_rate(rate), connections=_CONNECTIONS)
+    return told, (cpu_seconds(pid) - before) / len(requests) * 1e6
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def compare(
     rounds: int = 3,
     seconds: int = 4,
     payers: int = 400,
-    programs: Path = ROOT / ".compare" / "bin",
+    programs: Path = ROOT / ".venv" / "compare" / "bin",
     results: Path = ROOT / "loadtests" / "results",
 ) -> None:
     """Measure all of them and write a report.

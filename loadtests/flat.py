@@ -1,4 +1,4 @@
-"""Whether a verify costs the same with more live challenges and more clients: `python -m loadtests.flat`.
+"""Whether a verify costs the same with more live challenges and more clients: `make bench ARGS=flat`.
 
 What it costs is CPU time of the api, Valkey and PostgreSQL for each right answer; rates say more of the machine than of
 the service. Bounded in count and time, loopback only; it ends by itself.
@@ -11,31 +11,44 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
-from cyclopts import run
 from redis.asyncio import Redis
 from rich.console import Console
 
 from loadtests import generator
+from loadtests.drawn import Chart
 from loadtests.generator import Request
 from loadtests.orders import answer, payment, right_code
 from loadtests.place import API_URL, Place, running
 from loadtests.scenario.watch import sample
+from loadtests.written import RESULTS, write_report
 from sca_service.api.clients import ClientRegistry, Scope
 from sca_service.api.postgres_store import ClientStore
 
 PARTS = ("api", "valkey", "postgres")
-_CONNECTIONS = 16
-_AT_ONCE = 5_000
+_CONNECTIONS = 100
+"""Together: the same whether one client has them or a hundred do."""
+_AT_ONCE = 10_000
+_MOST_WAITS = 600
 _LIVES_MS = 3_600_000
 """Challenges that only fill the stores live for an hour: longer than a run."""
 _ROOM_BYTES = 8 * 2**30
 """More than the sandbox gives its Valkey: a million challenges need it."""
+_COPIES_IN_REDIS = """
+local state, lives_ms = ARGV[1], tonumber(ARGV[2])
+local now = redis.call('TIME')
+local ends = now[1] * 1000 + math.floor(now[2] / 1000) + lives_ms
+for at = 3, #ARGV do
+  local partition = string.format('{p%02d}', tonumber(string.sub(ARGV[at], 5, 6), 16))
+  redis.call('SET', partition .. ':challenge:' .. ARGV[at], state, 'PX', lives_ms)
+  redis.call('ZADD', partition .. ':due', ends, ARGV[at])
+end
+"""
+"""On one server, so that keys may be named as they come."""
 _COPIES = """
 INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state, erased)
 SELECT one, client_id, psu || left(md5(one), 8), purpose, status, created_at, expires_at, revision, state, erased
@@ -50,10 +63,15 @@ class Cost:
     micros: dict[str, float]
     per_second: float
 
-    def told(self) -> str:
-        """On one line of a table."""
-        parts = " | ".join(f"{self.micros[part]:,.0f}" for part in PARTS)
-        return f"{parts} | {sum(self.micros.values()):,.0f} | {self.per_second:,.0f}"
+    @property
+    def together(self) -> float:
+        """CPU microseconds of all parts."""
+        return sum(self.micros.values())
+
+    def told(self) -> list[str]:
+        """The cells of a row."""
+        values = (*(self.micros[part] for part in PARTS), self.together, self.per_second)
+        return [f"{value:,.0f}" for value in values]
 
 
 @dataclass(slots=True)
@@ -74,17 +92,19 @@ class Flat:
         try:
             await redis.config_set("maxmemory", _ROOM_BYTES)
             packed = await redis.get(_key(model))
+            await postgres.execute("SET synchronous_commit = off")
             while self.live < count:
                 ids = [_another() for _ in range(min(_AT_ONCE, count - self.live))]
-                async with redis.pipeline(transaction=False) as pipeline:
-                    ends = int(time.time() * 1000) + _LIVES_MS
-                    for one in ids:
-                        pipeline.set(_key(one), packed, px=_LIVES_MS)
-                        pipeline.zadd(f"{_partition(one)}:due", {one: ends})
-                    await pipeline.execute()
-                await postgres.execute(_COPIES, model, ids)
+                await asyncio.gather(
+                    redis.eval(_COPIES_IN_REDIS, 0, packed, _LIVES_MS, *ids),
+                    postgres.execute(_COPIES, model, ids),
+                )
                 self.live += len(ids)
             await postgres.execute("VACUUM ANALYZE challenges")
+            for _ in range(_MOST_WAITS):
+                if not (await redis.info("persistence"))["aof_rewrite_in_progress"]:
+                    break
+                await asyncio.sleep(0.2)
         finally:
             await redis.aclose()
             await postgres.close()
@@ -169,25 +189,31 @@ async def _clients(place: Place, count: int) -> list[str]:
     raise RuntimeError("the api did not hear of the new clients")
 
 
-async def measure(place: Place, levels: Sequence[int], count: int, rounds: int, clients: int) -> list[str]:
+async def measure(
+    place: Place, levels: Sequence[int], count: int, rounds: int, clients: int
+) -> dict[str, Cost]:
     """The rows of the report: medians of the rounds at each level, then one client and many in turns."""
     flat = Flat(place, await _clients(place, clients))
     await flat.cost(count, clients=1)  # the first is always dearer: code and caches are cold
-    rows = []
+    rows: dict[str, Cost] = {}
     for level in levels:
+        began = time.perf_counter()
         await flat.fill(level)
-        costs = [await flat.cost(count, clients=1) for _ in range(rounds)]
-        rows.append(f"| {level:,} live challenges, 1 client | {_median(costs).told()} |")
-        place.console.print(rows[-1])
+        filled = time.perf_counter() - began
+        await flat.cost(count, clients=1)  # the stores write down what filled them
+        name = f"{level:,} live challenges, 1 client"
+        rows[name] = _median([await flat.cost(count, clients=1) for _ in range(rounds)])
+        place.console.print(
+            f"  {name}: {' | '.join(rows[name].told())} (filled in {filled:.0f} s)", soft_wrap=True
+        )
     turns: dict[int, list[Cost]] = {1: [], clients: []}
     for _ in range(rounds):
         for several, costs in turns.items():
             costs.append(await flat.cost(count, clients=several))
     for several, costs in turns.items():
-        rows.append(
-            f"| {flat.live:,} live challenges, {several} clients in turns | {_median(costs).told()} |"
-        )
-        place.console.print(rows[-1])
+        name = f"{flat.live:,} live challenges, {several} client{'s' * (several > 1)} in turns"
+        rows[name] = _median(costs)
+        place.console.print(f"  {name}: {' | '.join(rows[name].told())}", soft_wrap=True)
     return rows
 
 
@@ -198,35 +224,56 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 def flat(
     *,
-    levels: tuple[int, ...] = (1_000, 100_000, 1_000_000),
+    levels: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000),
     count: int = 3_000,
     rounds: int = 3,
     clients: int = 100,
-    results: Path = Path(__file__).parent / "results",
+    results: Path = RESULTS,
 ) -> None:
-    """Measure what a verify costs with more and more live challenges, and with one client and many."""
+    """Measure what a verify costs with more and more live challenges, and with one client and many.
+
+    Parameters
+    ----------
+    levels
+        How many challenges live, in turn.
+    count
+        How many are answered in a round.
+    rounds
+        How many at each level.
+    """
     console = Console(highlight=False)
     load_before = os.getloadavg()[0]
     with running(console) as place:
-        rows = asyncio.run(measure(place, levels, count, rounds, clients))
-    text = "\n".join(
-        [
-            "# CPU microseconds a verify",
-            "",
-            f"{datetime.now(UTC):%Y-%m-%d}, medians of {rounds} rounds of {count:,} right answers over"
-            f" {_CONNECTIONS} connections, {os.cpu_count()} cores, load {load_before:.1f} before the run.",
-            "",
-            f"| | {' | '.join(PARTS)} | together | verifies/s |",
-            "|---|---:|---:|---:|---:|---:|",
-            *rows,
-            "",
-        ]
+        costs = asyncio.run(measure(place, levels, count, rounds, clients))
+    rows = {name: cost.told() for name, cost in costs.items()}
+    groups = [f"{level:,}" for level in levels]
+    at_levels = list(costs.values())[: len(levels)]
+    write_report(
+        console,
+        "flat",
+        results=results,
+        title="CPU microseconds a verify",
+        told=[
+            f"Medians of {rounds} rounds of {count:,} right answers over {_CONNECTIONS} connections, load"
+            f" {load_before:.1f} before the run. What fills the stores is a challenge that was issued, copied in both;"
+            " what is answered was issued for it."
+        ],
+        titles=[*PARTS, "together", "verifies/s"],
+        rows=rows,
+        charts=[
+            Chart(
+                title="a verify, by live challenges",
+                unit="CPU µs",
+                groups=groups,
+                series={part: [cost.micros[part] for cost in at_levels] for part in PARTS},
+                goals={},
+            ),
+            Chart(
+                title="together, over the first",
+                unit="times",
+                groups=groups,
+                series={"together": [cost.together / at_levels[0].together for cost in at_levels]},
+                goals={},
+            ),
+        ],
     )
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-flat.md"
-    path.write_text(text, "utf-8")
-    console.print(f"» {path}")
-
-
-if __name__ == "__main__":
-    run(flat)

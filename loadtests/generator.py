@@ -8,13 +8,15 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 CONNECTIONS = 64
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
+"""Of the latencies: what is drawn."""
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 # Requests are read from a file, one a line: path, proof and body between tabs. Used up, the thread stops.
@@ -34,6 +36,11 @@ function request()
   end
   headers["DPoP"] = requests[at][2] ~= "" and requests[at][2] or nil
   return wrk.format("POST", requests[at][1], headers, requests[at][3])
+end
+function done(_, latency)
+  for _, percent in ipairs({%s}) do
+    io.write(string.format("percentile %%g %%d us\\n", percent, latency:percentile(percent)))
+  end
 end
 """
 
@@ -65,8 +72,17 @@ class Result:
     requests: int
     seconds: float
     failed: int
-    p50_ms: float
-    p99_ms: float
+    percentiles_ms: Mapping[float, float]
+
+    @property
+    def p50_ms(self) -> float:
+        """The latency of half of the requests at most."""
+        return self.percentiles_ms[50.0]
+
+    @property
+    def p99_ms(self) -> float:
+        """The latency of 99 per cent of the requests at most."""
+        return self.percentiles_ms[99.0]
 
     @property
     def per_second(self) -> float:
@@ -98,7 +114,14 @@ def _run_wrk(load: Load, seconds: int, core: int) -> Result:
         )
         script = Path(folder) / "load.lua"
         script.write_text(
-            _WRK_SCRIPT % (load.scheme + load.api_key, lines, str(load.each_once).lower()), "utf-8"
+            _WRK_SCRIPT
+            % (
+                load.scheme + load.api_key,
+                lines,
+                str(load.each_once).lower(),
+                ", ".join(map(str, PERCENTILES)),
+            ),
+            "utf-8",
         )
         command = [
             "taskset",
@@ -108,7 +131,6 @@ def _run_wrk(load: Load, seconds: int, core: int) -> Result:
             "-t1",
             f"-c{load.connections}",
             f"-d{seconds}s",
-            "--latency",
         ]
         said = subprocess.run(
             [*command, "-s", str(script), load.url],
@@ -125,14 +147,11 @@ def _run_wrk(load: Load, seconds: int, core: int) -> Result:
         requests=int(total[1]),
         seconds=float(total[2]) * _UNITS_MS[total[3]] / 1000,
         failed=int(failed[1]) if failed else 0,
-        p50_ms=_percentile(said, "50%"),
-        p99_ms=_percentile(said, "99%"),
+        percentiles_ms={
+            float(percent): int(micros) / 1000
+            for percent, micros in re.findall(r"percentile ([\d.]+) (\d+) us", said)
+        },
     )
-
-
-def _percentile(said: str, which: str) -> float:
-    found = re.search(rf"{which}\s+([\d.]+)(us|ms|s)", said)
-    return float(found[1]) * _UNITS_MS[found[2]] if found else float("nan")
 
 
 async def _run_asyncio(load: Load, seconds: int) -> Result:
@@ -161,8 +180,9 @@ async def _run_asyncio(load: Load, seconds: int) -> Result:
             writer.close()
 
     await asyncio.gather(*(connection() for _ in range(load.connections)))
-    cuts = statistics.quantiles(latencies, n=100)
-    return Result(len(latencies), time.perf_counter() - began, failed, cuts[49] * 1000, cuts[98] * 1000)
+    cuts = statistics.quantiles(latencies, n=1000)
+    percentiles = {percent: cuts[round(percent * 10) - 1] * 1000 for percent in PERCENTILES}
+    return Result(len(latencies), time.perf_counter() - began, failed, percentiles)
 
 
 def _sequence(load: Load) -> Iterator[Request]:
@@ -208,12 +228,14 @@ async def exchange(
     return answers
 
 
-def request_bytes(path: str, body: str, api_key: str, proof: str = "", *, scheme: str = "Bearer ") -> bytes:
-    """A POST on a connection that stays open."""
+def request_bytes(
+    path: str, body: str, api_key: str, proof: str = "", *, scheme: str = "Bearer ", method: str = "POST"
+) -> bytes:
+    """A request on a connection that stays open."""
     payload = body.encode()
     signed = f"DPoP: {proof}\r\n" if proof else ""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{signed}"
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{signed}"
         f"Authorization: {scheme}{api_key}\r\nContent-Length: {len(payload)}\r\n\r\n"
     ).encode() + payload
 

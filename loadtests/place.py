@@ -140,9 +140,12 @@ def running(console: Console) -> Iterator[Place]:
 
 
 @contextmanager
-def another_api(place: Place, module: str, port: int) -> "Iterator[subprocess.Popen[bytes]]":
-    """One more api on the same stores and core, started by this module instead of `sca_service`; ended afterwards."""
-    api = _start(["-m", module, "api", "--config", str(config_file(place.folder, place.servers, port))])
+def another_api(
+    place: Place, module: str, port: int, *, core: int = API_CORE
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """One more api on the same stores, started by this module instead of `sca_service`; ended afterwards."""
+    config = config_file(place.folder, place.servers, port)
+    api = _start(["-m", module, "api", "--config", str(config)], core)
     try:
         asyncio.run(await_port(port, "/readyz"))
         yield api
@@ -188,9 +191,9 @@ def config_file(folder: Path, servers: Servers, port: int, *, log_level: str = "
     return config
 
 
-def _start(arguments: list[str]) -> "subprocess.Popen[bytes]":
+def _start(arguments: list[str], core: int = API_CORE) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        ["taskset", "-c", str(API_CORE), *launcher(death_signal="TERM"), sys.executable, *arguments]
+        ["taskset", "-c", str(core), *launcher(death_signal="TERM"), sys.executable, *arguments]
     )
 
 

@@ -1,4 +1,4 @@
-"""How long roles and commands take to start: `python -m loadtests.start`, and a part of `make bench`.
+"""How long roles and commands take to start: a part of `make bench`, and `make bench ARGS=start`.
 
 From the call of the process until `/readyz` answers 200 (api), until it says that it starts its loops (worker, log), or
 until it has ended (commands). CPU time counts user and system, of the process alone. Loopback only; it ends by itself.
@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from cyclopts import run
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +33,7 @@ GOAL_MS = 1_500
 _DEADLINE_SECONDS = 60
 _POLL_SECONDS = 0.005
 _STARTED = {"worker": b"worker.starting", "log": b"log.starting"}
+TITLES = ("ms to ready", "CPU ms", "least", "MiB")
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("--version",),
     ("clients", "list", "--config", "{config}"),
@@ -146,7 +146,7 @@ def _is_ready(port: int) -> bool:
 def report(console: Console, found: dict[str, Starts]) -> bool:
     """Print what starts take. Returns whether the goal is met."""
     table = Table(title="Starts", title_justify="left", box=None, padding=(0, 2))
-    for title in ("", "ms to ready", "CPU ms", "least", "MiB"):
+    for title in ("", *TITLES):
         table.add_column(title, justify="right" if title else "left")
     for what, starts in found.items():
         table.add_row(what, *starts.told())
@@ -161,7 +161,3 @@ def start(*, rounds: int = 5) -> None:
     console = Console(highlight=False)
     met = report(console, measure(rounds))
     console.print("  [green]the goal is met[/]" if met else "  [red]the goal is missed[/]")
-
-
-if __name__ == "__main__":
-    run(start)

@@ -35,7 +35,7 @@ def loadtest(  # noqa: PLR0913 - one option for each thing that a run varies
     seed: int = 1,
     fault: str = "",
     results: Path = ROOT / "loadtests" / "results",
-    sender: Path = ROOT / ".load" / "bin" / "python",
+    sender: Path = ROOT / ".venv" / "load" / "bin" / "python",
 ) -> None:
     """Put a shape of traffic on the service. Exit status 1 when anything does not hold.
 

@@ -15,10 +15,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from loadtests.scenario.figures import Figures
 
 _INK, _FAINT = "#24292f", "#d0d7de"
-_COLOURS = ("#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#8250df", "#57606a", "#9a6700", "#0e7490")
+COLOURS = ("#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#8250df", "#57606a", "#9a6700", "#0e7490")
 _BANDS = {"p50": "#7cb7f5", "p95": "#0969da", "p99": "#0a3069"}
 _MOST_NAMES = 6
-_STYLE = {
+STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -44,7 +44,7 @@ _STYLE = {
 
 def draw(figures: Figures, folder: Path) -> None:
     """Write `latency.svg` and `load.svg`."""
-    with pyplot.rc_context(_STYLE):
+    with pyplot.rc_context(STYLE):
         _latency(figures, folder / "latency.svg")
         _load(figures, folder / "load.svg")
 
@@ -61,7 +61,7 @@ def _latency(figures: Figures, path: Path) -> None:
         _delays(axis, figures.delays[name].values())
         axis.legend(ncols=3, loc="upper right")
     axis = axes[1][1]
-    for (name, points), colour in zip(figures.distribution.items(), _COLOURS, strict=False):
+    for (name, points), colour in zip(figures.distribution.items(), COLOURS, strict=False):
         places = [-math.log10(1 - percent / 100) for percent, _ in points]
         axis.plot(places, [delay for _, delay in points], color=colour, marker="o", markersize=3, label=name)
     axis.set_title("all of the run: how many stayed below")
@@ -79,7 +79,7 @@ def _load(figures: Figures, path: Path) -> None:
     picture.suptitle(figures.title, fontsize=10.5, ha="left", x=0.01)
     _throughput(axes[0][0], figures)
     axis = axes[0][1]
-    axis.plot(figures.seconds, figures.refused, color=_COLOURS[3], label="refused (4xx)")
+    axis.plot(figures.seconds, figures.refused, color=COLOURS[3], label="refused (4xx)")
     axis.plot(figures.seconds, figures.failed, color="#cf222e", label="failed (5xx, no answer)")
     axis.set_title("not answered with 2xx")
     axis.set_ylabel("requests / s")
@@ -90,7 +90,7 @@ def _load(figures: Figures, path: Path) -> None:
         (axes[1][0], figures.cpu, "CPU of each process", "% of one core"),
         (axes[1][1], figures.memory, "resident memory of each process", "MiB"),
     ):
-        for (name, values), colour in zip(series.items(), _COLOURS, strict=False):
+        for (name, values), colour in zip(series.items(), COLOURS, strict=False):
             axis.plot(figures.process_seconds[name], values, color=colour, label=name)
         axis.set_title(title)
         axis.set_ylabel(unit)
@@ -112,7 +112,7 @@ def _throughput(axis: Any, figures: Figures) -> None:
         figures.seconds,
         list(shown.values()),
         labels=list(shown),
-        colors=_COLOURS[: len(shown)],
+        colors=COLOURS[: len(shown)],
         alpha=0.85,
         lw=0,
     )

@@ -57,7 +57,7 @@ class Watch:
 def sample(pid: int) -> Sample:
     """A process and its children (PostgreSQL has one for each connection). Raises FileNotFoundError."""
     cpu, own, files, shared = 0.0, 0.0, 0.0, 0.0
-    for member in (pid, *_children(pid)):
+    for member in (pid, *children(pid)):
         try:
             fields = Path(f"/proc/{member}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
             status = Path(f"/proc/{member}/status").read_text("utf-8")
@@ -72,6 +72,7 @@ def sample(pid: int) -> Sample:
     return Sample(time.time(), cpu, own + files + shared)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that it has started and that run. Raises FileNotFoundError when it has ended."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     return [int(one) for one in listed]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_SENDER = _ROOT / ".load" / "bin" / "python"
+_SENDER = _ROOT / ".venv" / "load" / "bin" / "python"
 
 pytestmark = [
     pytest.mark.on_demand,
