@@ -7,6 +7,7 @@ racing     reads a limit and then writes it, by its own clock, instead of asking
 ahead      its clocks go 30 seconds ahead of the others'
 torn       reads a challenge, waits, and writes it back before its script decides: read, decide, write
 unguarded  takes every approval, whether the challenge was approved before or not
+trusting   takes a Redis that took over for one that knows all that was told
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from sca_service.audit.private.commitments import PrivateValues
 from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, Reply
+from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.settings import read_settings
 from tests.racing_limits import RacingLimits
@@ -124,7 +126,18 @@ def unguarded() -> None:
     postgres_store.claim_acceptances = claim_all
 
 
-FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded)}
+def trusting() -> None:
+    """No epochs."""
+    make = RedisConnection.__init__
+
+    def made(connection: RedisConnection, *arguments: Any, **members: Any) -> None:
+        make(connection, *arguments, **members)
+        connection.may_lose = False
+
+    RedisConnection.__init__ = made  # type: ignore[method-assign, assignment]
+
+
+FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded, trusting)}
 
 
 if __name__ == "__main__":
