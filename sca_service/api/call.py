@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from litestar import Request
 
 from sca_service.api.clients import Client
@@ -15,8 +15,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 REQUEST_ID_KEY = "sca_request_id"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request of a known client. `body` is as it was sent; `idempotency_key` None when there is none.
 
     `traceparent` is where it stands in the caller's own trace (W3C Trace Context), as it was sent; empty without it.

@@ -1,7 +1,8 @@
 """Who calls, by what a request brings: an API key or an access JWT, and where a proxy passed one on, a certificate."""
 
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from sca_service.api.certificates.header import CertificateHeaders
 from sca_service.api.certificates.model import Certificate
@@ -51,4 +52,4 @@ class ClientDoor:
             raise Unauthorized(
                 "the access JWT is bound to a certificate, which the request did not come with"
             )
-        return replace(client, scopes=client.scopes.intersection(claims.scope.split(" ")))
+        return msgspec.structs.replace(client, scopes=client.scopes.intersection(claims.scope.split(" ")))

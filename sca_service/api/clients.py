@@ -13,10 +13,10 @@ stolen a key has nothing.
 import asyncio
 import re
 import secrets
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
+import msgspec
 import structlog
 
 from sca_service.api.certificates.model import Authority, Binding, Certificate, UnreadableCertificate
@@ -51,8 +51,7 @@ class Scope(StrEnum):
     ONE_TIME_PASSWORD_SMS = "one-time-password-sms:send-validate"  # noqa: S105 - CAMARA's word for what its facade does
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """A backend that calls us.
 
     `certificate` is the thumbprint of the one that it came with, empty without; `organisation` the PSD2 identifier in
@@ -142,12 +141,14 @@ class ClientDirectory:
         """The client with its certificate. Raises Unauthorized when it lacks one that it is bound to."""
         bindings = self._bound.get(client.id)
         if bindings is None:
-            return client if certificate is None else replace(client, certificate=certificate.thumbprint)
+            if certificate is None:
+                return client
+            return msgspec.structs.replace(client, certificate=certificate.thumbprint)
         now_ms = self._clock.now_ms()
         if certificate is None or not any(one.admits(certificate, now_ms) for one in bindings):
             raise Unauthorized("the client is bound to a certificate, which the request did not come with")
         organisation = certificate.organisation.identifier if certificate.organisation else ""
-        return replace(client, certificate=certificate.thumbprint, organisation=organisation)
+        return msgspec.structs.replace(client, certificate=certificate.thumbprint, organisation=organisation)
 
     async def refresh(self) -> None:
         """Read all clients anew. Raises StoreUnavailable."""

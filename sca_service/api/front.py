@@ -8,10 +8,10 @@ What does not fit exactly (another method, a query string, two proofs) goes the 
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,8 +35,7 @@ _PROOF = b"dpop"
 _DEVICE_ANSWER = re.compile(r"/device/v1/challenges/([a-z0-9_]+)/answer")
 
 
-@dataclass(frozen=True, slots=True)
-class _Arriving:
+class _Arriving(msgspec.Struct, frozen=True):
     """A request whose body may still be on its way; of a header that is given twice the first one counts."""
 
     scope: Any

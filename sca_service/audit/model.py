@@ -11,7 +11,6 @@ values lie beside it, sealed under the payer's key (audit/private).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import asyncpg
@@ -38,8 +37,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(msgspec.Struct, frozen=True):
     """One event: its text as it stands in the log, and the members by which it is found."""
 
     head: EventHead
@@ -89,16 +87,14 @@ class PrivateStore(Protocol):
         """Store the values of each event; what is there already stays as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True):
     """The right answer to a challenge, accepted by the event that says so."""
 
     challenge_id: str
     event_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What is committed in one go: events, the acceptance they rest on, the snapshots they lead to, personal values."""
 
     events: tuple[AuditEvent, ...]

@@ -4,7 +4,6 @@ One commit serves all requests that wait for it: some 10 µs each instead of a d
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import asyncpg
 import msgspec
@@ -114,7 +113,7 @@ class AuditWriter:
 def _contradicted(record: Record) -> Record:
     """The record of an approval whose challenge had been approved before: a store had lost its tail (decision 6)."""
     events = tuple(_as_already_used(event) for event in record.events)
-    return replace(record, events=events, acceptance=None, snapshots=())
+    return msgspec.structs.replace(record, events=events, acceptance=None, snapshots=())
 
 
 def _as_already_used(event: AuditEvent) -> AuditEvent:

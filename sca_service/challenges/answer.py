@@ -1,15 +1,15 @@
 """What a payer answered, and how one answer is told from another."""
 
 import hashlib
-from dataclasses import dataclass
+
+import msgspec
 
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, eq=False):
     """What the payer answered: the code, and for a payment the transaction that the client is about to execute.
 
     `pin` is the payer's PIN, for a challenge that asks for it; `passkey` what a browser returned (JSON), in place of a

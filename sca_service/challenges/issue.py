@@ -3,7 +3,6 @@
 import base64
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -184,7 +183,7 @@ class Issuer:
         if reply.word == "exists":
             await self._expect_issued(reply.state)
             return ChallengeView.open(reply.state, self._keyring)
-        kept = replace(personal, event_id=reply.events[0].head.id)
+        kept = msgspec.structs.replace(personal, event_id=reply.events[0].head.id)
         await self._recorder.commit(challenge.partition, reply, private=(kept,))
         CHALLENGES_ISSUED.labels(order.purpose, reply.state.status).inc()
         stands = await self._unless_withdrawn(caller, order, line, reply.state)

@@ -5,7 +5,7 @@ All keys of a payer carry the hash tag of the payer's partition, so each call ru
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -67,8 +67,7 @@ class EventMembers(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(self)[1:-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What a script decided: a word of its own, the state it left, and the events it put into the outbox."""
 
     word: str
@@ -125,7 +124,7 @@ class ChallengeStore:
             return Reply(word.decode(), wait_ms=rest[0], ahead_ms=ahead_ms)
         superseded = decode_state(rest.pop(1)) if word == b"superseding" else None
         decided = _reply([b"issued" if superseded else word, *rest], superseded=superseded)
-        return replace(decided, ahead_ms=ahead_ms)
+        return msgspec.structs.replace(decided, ahead_ms=ahead_ms)
 
     async def answer(  # noqa: PLR0913 - one for each thing that the script weighs
         self,

@@ -7,7 +7,6 @@ transaction's digest in it could be guessed at by whoever reads the log.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -18,8 +17,7 @@ from sca_service.challenges.script_input import UNSIGNED, KeptAnswer
 from sca_service.kernel.keyring import Keyring
 
 
-@dataclass(frozen=True, slots=True)
-class SignedAnswer:
+class SignedAnswer(msgspec.Struct, frozen=True):
     """A signed answer on its way to the record: what the vault will hold, and what the scripts keep meanwhile."""
 
     values: PrivateValues | None = None
@@ -28,7 +26,9 @@ class SignedAnswer:
     def of(self, reply: Reply) -> tuple[PrivateValues, ...]:
         """The values for the event that says what it came to; none where that event does not commit to them."""
         event = next((one for one in reply.events if '"commitments"' in one.body), None)
-        return (replace(self.values, event_id=event.head.id),) if self.values and event else ()
+        return (
+            (msgspec.structs.replace(self.values, event_id=event.head.id),) if self.values and event else ()
+        )
 
 
 NOT_SIGNED = SignedAnswer()

@@ -1,7 +1,6 @@
 """Answer a challenge: the one place with the control flow."""
 
 import contextlib
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -36,8 +35,7 @@ _OF_SIGNALS = (LimitScope.IP, LimitScope.DEVICE)
 """What only the challenge tells: its client named them when it was issued."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """What the answer came to; `authentication_code` only when approved.
 
     `is_news` claims that it was approved just now and not before, `allowances` is what the client may be told of the
@@ -147,7 +145,7 @@ class Verifier:
             raise
         if spent.is_pressed:
             self._calm.ends(caller.client)
-        return replace(verified, allowances=spent.allowances)
+        return msgspec.structs.replace(verified, allowances=spent.allowances)
 
     async def _verify_counted(self, caller: Caller, challenge: ChallengeId, answer: Answer) -> Verified:
         """Count before it is looked at, and give back what was no guess: not one more is tried than a limit allows."""
@@ -159,7 +157,7 @@ class Verifier:
             self._limits.give_back(spent.limits)
             raise
         if verified.outcome is Outcome.INCORRECT:
-            return replace(verified, allowances=spent.allowances)
+            return msgspec.structs.replace(verified, allowances=spent.allowances)
         self._limits.give_back(spent.limits, times=2 if verified.is_news else 1)
         return verified
 
@@ -220,13 +218,13 @@ class Verifier:
         decided, outcome = outcome, await self._recorder.commit_answer(challenge, reply, private=private)
         if outcome is not decided:  # Redis has lost its tail; the record has not
             recorded = await self._archive.get(challenge.text, caller.client)
-            reply = replace(reply, state=recorded or reply.state)
+            reply = msgspec.structs.replace(reply, state=recorded or reply.state)
         assert reply.state is not None  # noqa: S101 - it was there before
         told = self._told(outcome, reply.state, known)
         if outcome is not Outcome.APPROVED:
             return told
         await self._note_use(challenge, told.view, answer)
-        return replace(told, is_news=True)
+        return msgspec.structs.replace(told, is_news=True)
 
     async def _note_use(self, challenge: ChallengeId, view: ChallengeView, answer: Answer) -> None:
         """What an approval rested on, and what is learned from it: the route that carried the code, the payer's

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from sca_service.kernel.errors import InvalidInput
 
@@ -40,14 +41,16 @@ _IBANS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """Where a payee is paid: exactly one of `iban` and `bban`. Its `repr` shows neither."""
 
-    iban: str | None = field(default=None, repr=False)
+    iban: str | None = None
     """Upper case, no spaces, check digits right."""
-    bban: str | None = field(default=None, repr=False)
+    bban: str | None = None
     """1 to 30 ASCII letters and digits, as sent: case can matter in a national number."""
+
+    def __repr__(self) -> str:
+        return "Account()"
 
     @classmethod
     def parse(cls, *, iban: str | None = None, bban: str | None = None) -> "Account":

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from sca_service.kernel.errors import InvalidInput, Mistake
 
@@ -36,8 +37,7 @@ MOST_INTEGER_DIGITS: Final = 18
 _DECIMAL: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True):
     """An amount greater than zero: `minor` counts minor units of `currency` (cents of EUR, yen of JPY).
 
     `minor` can exceed 64 bits: a store keeps it as text.
@@ -78,8 +78,7 @@ MICROS: Final = 1_000_000
 """Prices are counted in millionths of the currency's unit: suppliers quote fractions of a cent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """What something costs: `micros` are millionths of `currency` (6,300 micros of EUR are 0.0063 EUR); may be zero."""
 
     currency: str

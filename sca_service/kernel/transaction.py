@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -16,16 +15,17 @@ MOST_PAYEES: Final = 1000
 """The most payees that one batch may pay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payee:
+class Payee(msgspec.Struct, frozen=True):
     """Who is meant to receive: a clean name and, where there is one, an account. Its `repr` shows neither."""
 
-    name: str = field(repr=False)
-    account: Account | None = field(default=None, repr=False)
+    name: str
+    account: Account | None = None
+
+    def __repr__(self) -> str:
+        return "Payee()"
 
 
-@dataclass(frozen=True, slots=True)
-class PayeeShare:
+class PayeeShare(msgspec.Struct, frozen=True):
     """What one payee of a transaction receives."""
 
     payee: Payee
@@ -43,8 +43,7 @@ class TransactionKind(StrEnum):
     """It is paid to all the payees together (RTS Art. 5(3)(b))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """Amount, currency, payees and reference as the payer agreed to them (RTS Art. 5).
 
     Built by `payment`, `preauthorisation` or `batch` from values that are clean already; a single payment has
@@ -52,9 +51,12 @@ class Transaction:
     """
 
     kind: TransactionKind
-    total: Amount = field(repr=False)
-    shares: tuple[PayeeShare, ...] = field(repr=False)
-    reference: str | None = field(default=None, repr=False)
+    total: Amount
+    shares: tuple[PayeeShare, ...]
+    reference: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Transaction(kind={self.kind!r})"
 
     @classmethod
     def payment(cls, *, amount: Amount, payee: Payee, reference: str | None = None) -> "Transaction":

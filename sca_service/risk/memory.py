@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -15,12 +14,14 @@ MOST_REMEMBERED: Final[Mapping[str, int]] = {DEVICES: 8, PAYEES: 16, AGENTS: 4, 
 """How many of each are remembered of one payer; the one not seen longest makes place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """Degrees, to a hundredth (about a kilometre): nearer is not needed to tell a journey."""
 
-    latitude: float = field(repr=False)
-    longitude: float = field(repr=False)
+    latitude: float
+    longitude: float
+
+    def __repr__(self) -> str:
+        return "Location()"
 
     def distance_km(self, other: "Location") -> float:
         """The distance along a great circle (haversine, mean earth radius)."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from sca_service.delivery.render import amount_text, message_shown, message_text
 from sca_service.kernel.account import Account
@@ -143,7 +144,7 @@ def test_5_1_a_no_length_of_a_name_costs_the_amount_or_the_payee(
 ) -> None:
     """In an SMS that may have one part only: the name is cut visibly, the rest is whole and in its order."""
     shares = (PayeeShare(Payee(name, ACME.account), transaction.total), *transaction.shares[1:])
-    long = replace(transaction, shares=shares)
+    long = structs.replace(transaction, shares=shares)
     narrow = replace(policy, texts=replace(policy.texts, most_sms_segments=1))
     text = message(narrow, Channel.SMS, language, Purpose.PAYMENT, long)
     before, _, after = text.partition(CODE)

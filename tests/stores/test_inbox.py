@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from sca_service.delivery.inbox import SentText
 from sca_service.delivery.postgres_store import EVERY_CLIENT, OptOutStore
@@ -128,7 +129,7 @@ async def test_the_same_reply_told_many_times_at_once_is_one_opt_out(
 async def test_without_its_event_nobody_is_opted_out(opt_outs: OptOutStore, pool: asyncpg.Pool) -> None:
     """What is not on record did not happen: both are one commit."""
     phone = new_payer()
-    unstorable = replace(an_event(), body="\x00")  # PostgreSQL holds no NUL in a text
+    unstorable = structs.replace(an_event(), body="\x00")  # PostgreSQL holds no NUL in a text
     with pytest.raises(asyncpg.PostgresError):
         await opt_outs.opt_out(phone, "bank", unstorable)
     assert not await opt_outs.is_opted_out(phone, "bank")

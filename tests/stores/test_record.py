@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from sca_service.audit.model import AuditEvent
@@ -231,7 +232,7 @@ async def test_a_revived_challenge_that_was_voided_is_not_approved(bench: Bench)
     challenge = await bench.issue()
     name = f"{{p{challenge.partition:02d}}}:challenge:{challenge.text}"
     tail = await bench.core.redis.command("DUMP", name)
-    other = replace(PAYMENT, reference="another payment")
+    other = structs.replace(PAYMENT, reference="another payment")
     right = code.derive(bench.core.settings.keyring, challenge, PAYMENT.digest())
     voided = await bench.verifier.verify(BANK, challenge, Answer(right, other))
     assert voided.outcome is Outcome.TRANSACTION_MISMATCH

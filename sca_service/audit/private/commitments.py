@@ -8,7 +8,6 @@ learns nothing by guessing at the value.
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ class CommitmentBroken(ValueError):
     """Sealed values that are not what they were when they were committed to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosure:
+class Disclosure(msgspec.Struct, frozen=True):
     """A value with the salt that opens its commitment."""
 
     name: str
@@ -35,8 +33,7 @@ class Disclosure:
         return f"sha256:{hashlib.sha256(self.salt + self.value.encode()).hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateValues:
+class PrivateValues(msgspec.Struct, frozen=True):
     """The personal values of one event, not yet sealed: whose they are, and the seed of their salts."""
 
     event_id: str

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 SLOTS: Final = 16_384
 """Into how many slots a cluster divides keys (Redis Cluster specification)."""
 
@@ -29,8 +31,7 @@ class Script:
         return cls(paths[-1].stem, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One Redis command, or one script call when `script` is set.
 
     `lasts` claims that what it decides must not be told before as many replicas have it as are configured. `at` is a

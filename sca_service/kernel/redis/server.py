@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
 import hiredis
+import msgspec
 import redis.exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import BlockingConnectionPool
@@ -46,8 +46,7 @@ _MOVING_WORDS = (
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, TimeoutError)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """A command as it goes to one server; `asking` when that server is only about to take its slot over (ASK)."""
 
     command: Command
