@@ -164,7 +164,7 @@ async def _body(arriving: _Arriving) -> bytes:
     """The body, read to its end. Raises BodyTooLarge, MalformedRequest, UnsupportedMediaType."""
     if int(arriving.headers.get(b"content-length", b"0")) > MOST_BYTES:
         raise BodyTooLarge
-    body = bytearray()
+    body = b""
     while True:
         message: Any = await arriving.receive()
         if message["type"] == "http.disconnect":
@@ -174,8 +174,8 @@ async def _body(arriving: _Arriving) -> bytes:
             raise BodyTooLarge
         if not message.get("more_body"):
             break
-    check_media_type(arriving.header(b"content-type") or "", bytes(body))
-    return bytes(body)
+    check_media_type(arriving.header(b"content-type"), body)
+    return body
 
 
 async def _send(send: Any, answer: HttpAnswer, request_id: str) -> None:

@@ -15,7 +15,7 @@ from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.batching import unheard
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring, SealBroken
-from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
+from sca_service.kernel.telemetry import CHALLENGES_ANSWERED, count_of
 
 COMMITTING = ("challenge.issued", "challenge.refused")
 """The events that commit to what is personal about a challenge."""
@@ -72,7 +72,7 @@ class Recorder:
         is_settled = reply.state.status.is_final and outcome is not Outcome.ALREADY_USED
         if not await self.commit(challenge.partition, reply, with_snapshot=is_settled, private=private):
             outcome = Outcome.ALREADY_USED
-        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        count_of(CHALLENGES_ANSWERED, challenge.purpose, outcome).inc()
         return outcome
 
     def _release(self, state: ChallengeState) -> None:

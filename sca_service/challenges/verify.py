@@ -23,7 +23,7 @@ from sca_service.kernel.errors import InvalidInput, NotFound, ScaError, StoreUna
 from sca_service.kernel.ids import new_id
 from sca_service.kernel.keyring import Keyring, SealBroken
 from sca_service.kernel.quota import Allowance
-from sca_service.kernel.telemetry import CHALLENGES_ANSWERED
+from sca_service.kernel.telemetry import CHALLENGES_ANSWERED, count_of
 from sca_service.kernel.tracing.traces import Traces
 from sca_service.limits.calm import Calm
 from sca_service.limits.model import Limit
@@ -270,7 +270,7 @@ class Verifier:
             },
         )
         await self._recorder.commit_event(event)
-        CHALLENGES_ANSWERED.labels(challenge.purpose, outcome).inc()
+        count_of(CHALLENGES_ANSWERED, challenge.purpose, outcome).inc()
         return Verified(outcome, ChallengeView.open(state, self._keyring))
 
 

@@ -5,8 +5,7 @@ each of its stretches: neither starves.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
 PATIENCE_SECONDS: Final = 0.005
@@ -19,21 +18,11 @@ class Turns:
     def __init__(self, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._patience_seconds = patience_seconds
         self._next = asyncio.Lock()
-        self._prompt = 0
-        self._is_calm = asyncio.Event()
-        self._is_calm.set()
+        self._prompt = _Prompt()
 
-    @contextmanager
-    def promptly(self) -> Iterator[None]:
+    def promptly(self) -> AbstractContextManager[None]:
         """Meanwhile a request is under way for which long work stands back."""
-        self._prompt += 1
-        self._is_calm.clear()
-        try:
-            yield
-        finally:
-            self._prompt -= 1
-            if not self._prompt:
-                self._is_calm.set()
+        return self._prompt
 
     async def turn(self) -> None:
         """Wait for the next turn: what runs until the caller waits again is one stretch.
@@ -43,10 +32,28 @@ class Turns:
         """
         async with self._next:
             await asyncio.sleep(0)
-            if not self._prompt:
+            if self._prompt.is_over.is_set():
                 return
             try:
                 async with asyncio.timeout(self._patience_seconds):
-                    await self._is_calm.wait()
+                    await self._prompt.is_over.wait()
             except TimeoutError:
                 return
+
+
+class _Prompt(AbstractContextManager[None]):
+    """Counts the prompt requests under way. One for all of them: a generator for each would cost ten times as much."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self.is_over = asyncio.Event()
+        self.is_over.set()
+
+    def __enter__(self) -> None:
+        self._under_way += 1
+        self.is_over.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self.is_over.set()

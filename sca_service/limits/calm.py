@@ -2,16 +2,19 @@
 
 While no limit of a client is more than half spent, only what turned out wrong is counted (docs/decisions/0024).
 That is known as of a moment ago: what Redis says is believed for `TRUSTED_SECONDS`. Half a limit would have to be
-spent in that time before anything could slip past it.
+spent in that time before anything could slip past it. It is asked anew before that is over, so that where answers keep
+coming none of them waits for it.
 """
 
 import asyncio
 from typing import Final, Protocol
 
+from sca_service.kernel.batching import unheard
 from sca_service.kernel.keyring import Keyring
 from sca_service.limits.subjects import answers_slot
 
 TRUSTED_SECONDS: Final = 0.02
+_FRESH_SECONDS: Final = TRUSTED_SECONDS / 2
 _NEVER: Final = (float("-inf"), False)
 
 
@@ -34,11 +37,15 @@ class Calm:
     async def holds(self, client: str) -> bool:
         """Whether no limit on this client's answers is more than half spent. Raises StoreUnavailable."""
         known_at, is_calm = self._known.get(client, _NEVER)
-        if asyncio.get_running_loop().time() - known_at < TRUSTED_SECONDS:
+        age_seconds = asyncio.get_running_loop().time() - known_at
+        if age_seconds < _FRESH_SECONDS:
             return is_calm
         asking = self._asking.get(client)
         if asking is None:
             asking = self._asking[client] = asyncio.get_running_loop().create_task(self._ask(client))
+            unheard(asking)
+        if age_seconds < TRUSTED_SECONDS:
+            return is_calm
         return await asyncio.shield(asking)  # others wait for it too
 
     def ends(self, client: str) -> None:

@@ -129,6 +129,26 @@ async def test_it_is_believed_for_a_moment_only(keyring: Keyring) -> None:
     assert not await calm.holds("bank")
 
 
+async def test_it_is_asked_anew_before_it_is_over(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where answers keep coming, none of them waits for what is asked: one begins to ask while it still holds."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    store = Asked()
+    calm = Calm(store, keyring)
+    assert await calm.holds("bank")
+    store.answers.clear()
+    now += TRUSTED_SECONDS * 0.7
+    assert [await calm.holds("bank") for _ in range(3)] == [True] * 3, "nobody waits"
+    await asyncio.sleep(0)
+    assert store.count == 2, "one has asked anew"
+    store.answers.set()
+    await asyncio.sleep(0)
+    now += TRUSTED_SECONDS * 0.4
+    store.answers.clear()
+    assert await calm.holds("bank"), "it is known as of when it was asked anew"
+
+
 async def test_what_was_asked_before_it_ended_brings_nothing_back(keyring: Keyring) -> None:
     """The answer was on its way when an answer of this process spent the second half."""
     store = Asked()
