@@ -169,7 +169,8 @@ async def _body(arriving: _Arriving) -> bytes:
         message: Any = await arriving.receive()
         if message["type"] == "http.disconnect":
             raise MalformedRequest("the body did not arrive")
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > MOST_BYTES:
             raise BodyTooLarge
         if not message.get("more_body"):

@@ -109,5 +109,4 @@ def _answered_order(view: ChallengeView, transaction: Transaction | None) -> Ris
         purpose=view.fixed.purpose,
         marks=private.marks or Marks(),
         transaction=transaction,
-        phone=private.number,
     )

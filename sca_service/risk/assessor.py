@@ -12,7 +12,7 @@ from sca_service.kernel.phone import PhoneNumber
 from sca_service.policy.model import Policy
 from sca_service.policy.risk import LineQuestion
 from sca_service.risk.camara import LineDesk, NobodyAsked
-from sca_service.risk.facts import RiskOrder, facts_of, learned_of, own_minor, subjects_of
+from sca_service.risk.facts import OwnCurrency, RiskOrder, facts_of, learned_of, subjects_of
 from sca_service.risk.model import Assessed, LineAnswer
 from sca_service.risk.redis_store import FailuresPlace, RiskStore, SubjectKind
 from sca_service.risk.score import Scale
@@ -42,7 +42,7 @@ class Assessor:
     ) -> None:
         self._clock = clock
         self._failures = failures
-        self._policy = policy
+        self._own = OwnCurrency(policy.supply.exchange)
         self._scale = Scale(policy.risk)
         self._trial = Scale(policy.next_risk) if policy.next_risk else None
         self._store = store
@@ -106,4 +106,4 @@ class Assessor:
         return await self._desk.ask(phone, known_since=known_since)
 
     def _amount_minor(self, order: RiskOrder) -> int | None:
-        return own_minor(order.transaction.total, self._policy.supply.exchange) if order.transaction else None
+        return self._own.minor(order.transaction.total) if order.transaction else None

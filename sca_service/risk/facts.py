@@ -22,6 +22,8 @@ FEWEST_PAYMENTS: Final = 5
 FEWEST_APPROVALS_FOR_HOURS: Final = 10
 _DAY_SECONDS: Final = 86_400
 _SHORTEST_JOURNEY_HOURS: Final = 1 / 60
+_DEVICE_NAME: Final = f"risk {SubjectKind.DEVICE}"
+_PAYEE_NAME: Final = f"risk {SubjectKind.PAYEE}"
 
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 _Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
@@ -107,17 +109,14 @@ def subjects_of(order: RiskOrder, keyring: Keyring) -> Subjects:
 def learned_of(order: RiskOrder, keyring: Keyring) -> Subjects:
     """Of those that `subjects_of` names what an approval is learned from: nobody looks an address up for it."""
     marks, payee = order.marks, _one_payee(order.transaction)
-    given = {
-        SubjectKind.DEVICE: marks.device_id or "",
-        SubjectKind.PAYEE: _account_text(payee) if payee else "",
-    }
+    others: dict[SubjectKind, str] = {}
+    if marks.device_id:
+        others[SubjectKind.DEVICE] = keyring.pseudonym(_DEVICE_NAME, order.client, marks.device_id)
+    if payee:
+        others[SubjectKind.PAYEE] = keyring.pseudonym(_PAYEE_NAME, order.client, _account_text(payee))
     return Subjects(
         payer=order.payer,
-        others={
-            kind: keyring.pseudonym(f"risk {kind}", order.client, text)
-            for kind, text in given.items()
-            if text
-        },
+        others=others,
         agent=keyring.pseudonym("risk agent", order.client, marks.user_agent) if marks.user_agent else "",
         country=marks.payer_country or marks.ip_country or "",
     )
@@ -169,7 +168,7 @@ def facts_of(
     *,
     amount_minor: int | None,
 ) -> Facts:
-    """Every fact of one request. `amount_minor` is its total by `own_minor`, None without one."""
+    """Every fact of one request. `amount_minor` is its total by `OwnCurrency`, None without one."""
     marks, payer = order.marks, memory.payer
     payee_country = _payee_country(order)
     distance_km, speed_kmh = _journey(payer, marks.location)
@@ -203,15 +202,25 @@ def facts_of(
     )
 
 
-def own_minor(amount: Amount, exchange: Mapping[str, int]) -> int | None:
-    """An amount in minor units of the bank's own currency, whose rate is 1,000,000; None without a rate."""
-    own = next((currency for currency, rate in exchange.items() if rate == MICROS), None)
-    rate = exchange.get(amount.currency)
-    if own is None or rate is None:
-        return None
-    own_scale: int = 10 ** MINOR_DIGITS[own]
-    scale: int = 10 ** MINOR_DIGITS[amount.currency]
-    return amount.minor * rate * own_scale // (scale * MICROS)
+class OwnCurrency:
+    """The bank's own currency, whose rate is 1,000,000. A class because it holds what each rate comes to."""
+
+    def __init__(self, exchange: Mapping[str, int]) -> None:
+        """`exchange` are rates in millionths, by currency; where none is 1,000,000 there is no own currency."""
+        own = next((currency for currency, rate in exchange.items() if rate == MICROS), None)
+        self._parts = (
+            {}
+            if own is None
+            else {
+                currency: (rate * 10 ** MINOR_DIGITS[own], MICROS * 10 ** MINOR_DIGITS[currency])
+                for currency, rate in exchange.items()
+            }
+        )
+
+    def minor(self, amount: Amount) -> int | None:
+        """An amount in minor units of it, rounded down; None without a rate."""
+        part = self._parts.get(amount.currency)
+        return amount.minor * part[0] // part[1] if part else None
 
 
 def _of_payer(payer: PayerMemory, subjects: Subjects, amount_minor: int | None) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from sca_service.risk.facts import (
     FEWEST_APPROVALS_FOR_HOURS,
     FEWEST_PAYMENTS,
     Marks,
+    OwnCurrency,
     RiskOrder,
     facts_of,
     network_pseudonym,
-    own_minor,
     payee_subject,
     subject_pseudonym,
     subjects_of,
@@ -83,7 +83,7 @@ def facts(
 ) -> Facts:
     """The facts of an order."""
     memory = Memory(payer or PayerMemory(NOW), others or {})
-    amount_minor = own_minor(one.transaction.total, EXCHANGE) if one.transaction else None
+    amount_minor = OwnCurrency(EXCHANGE).minor(one.transaction.total) if one.transaction else None
     return facts_of(one, subjects_of(one, KEYRING), memory, answers or {}, amount_minor=amount_minor)
 
 
@@ -105,13 +105,13 @@ def remembered(**known: Any) -> PayerMemory:
 )
 def test_an_amount_is_one_of_the_banks_own_currency(amount: str, currency: str, minor: int | None) -> None:
     """By the rates of suppliers.toml, rounded down; without a rate it is not supplied."""
-    assert own_minor(Amount.parse(currency=currency, amount=amount), EXCHANGE) == minor
+    assert OwnCurrency(EXCHANGE).minor(Amount.parse(currency=currency, amount=amount)) == minor
     assert facts(order(transaction=payment(amount, currency))).amount_minor == minor
 
 
 def test_without_an_own_currency_no_amount_is_supplied() -> None:
     """A table of rates in which nothing is worth one."""
-    assert own_minor(Amount("EUR", 100), {"EUR": 1_100_000}) is None
+    assert OwnCurrency({"EUR": 1_100_000}).minor(Amount("EUR", 100)) is None
 
 
 def test_what_the_bank_marks_is_a_fact_as_it_stands() -> None:
