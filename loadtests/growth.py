@@ -110,7 +110,7 @@ async def _fill(connection: Any, seconds: float, most: int) -> tuple[int, list[P
             for at in range(_PAYMENTS_PER_COMMIT)
         ]
         begun = time.perf_counter()
-        await _commit(connection, payments)
+        await commit(connection, payments)
         waited.append(time.perf_counter() - begun)
         number += len(payments)
         sample += payments[:1]
@@ -125,7 +125,7 @@ async def _fill(connection: Any, seconds: float, most: int) -> tuple[int, list[P
     return number * EVENTS, sample
 
 
-async def _commit(connection: Any, payments: list[Payment]) -> None:
+async def commit(connection: Any, payments: list[Payment]) -> None:
     """One commit, as the group commit has it; every challenge is changed three times until it is over."""
     ids, psus, at = zip(*((one.challenge, one.psu, one.at) for one in payments), strict=True)
     async with connection.transaction():

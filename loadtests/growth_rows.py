@@ -63,12 +63,10 @@ class Payment:
     at: datetime
 
 
-def payment(payer: int, at_ms: int) -> Payment:
-    """A payment of a payer, who is told by number, at a time."""
-    challenge, psu = (
-        f"chl_{secrets.token_hex(19)}",
-        f"{payer * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
-    )
+def payment(payer: int, at_ms: int, *, ordered: bool = True) -> Payment:
+    """A payment of a payer, who is told by number, at a time; its ids are in the order of time, or chance."""
+    psu = f"{payer * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
+    challenge = f"chl_{int(psu[:2], 16) % 64:02x}2016{_digits(at_ms, ordered=ordered)}"
     shared = {
         "challenge": challenge,
         "psu": psu,
@@ -82,7 +80,8 @@ def payment(payer: int, at_ms: int) -> Payment:
     }
     events = []
     for number, (kind, text) in enumerate(_BODIES):
-        event_id, when = f"evt_{secrets.token_hex(16)}", at_ms + 800 * number
+        when = at_ms + 800 * number
+        event_id = f"evt_{_digits(when, ordered=ordered)}"
         members = f'"at_ms":{when},"id":"{event_id}","type":"{kind}",{text},{_HEAD}'
         body = "{" + members.format(at_ms=when, **shared) + "}"
         events.append(AuditEvent(EventHead(event_id, kind, when, "bank", psu, challenge), body))
@@ -94,3 +93,7 @@ def payment(payer: int, at_ms: int) -> Payment:
         secrets.token_bytes(_STATE_BYTES // 2) + bytes(_STATE_BYTES - _STATE_BYTES // 2),
         datetime.fromtimestamp(at_ms / 1000, UTC),
     )
+
+
+def _digits(at_ms: int, *, ordered: bool) -> str:
+    return f"{at_ms:012x}{secrets.token_hex(10)}" if ordered else secrets.token_hex(16)

@@ -86,7 +86,7 @@ async def open_office(
 ) -> AsyncIterator[Office]:
     """An office on stores."""
     registry = ClientRegistry(ClientStore(pool), keyring)
-    names = [f"ops-{new_id('x')[2:12]}" for _ in range(3)]
+    names = [f"ops-{new_id('x')[-10:]}" for _ in range(3)]
     vault = Vault(pool, keyring)
     outbox = Outbox(redis)
     writer = AuditWriter(pool, archive, vault)

@@ -1,7 +1,6 @@
 """Take alerts in, and tell how they stand: the one place with the control flow."""
 
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,7 +14,7 @@ from sca_service.alerts.postgres_store import AlertFilter, AlertStore
 from sca_service.alerts.rows import Origin
 from sca_service.kernel.clock import Clock
 from sca_service.kernel.errors import InvalidInput, NotFound
-from sca_service.kernel.ids import new_id
+from sca_service.kernel.ids import new_digits, new_id
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.turns import Turns
 
@@ -26,7 +25,7 @@ _ID = re.compile(r"alt_[0-9a-f]{32}", re.ASCII)
 _AT_A_STRETCH = 10
 """Items of which alerts are made before somebody else gets a turn: a millisecond, in which nobody verifies a code."""
 _SHARED_DIGITS = 28
-"""Alerts of one batch share the beginning of their ids: neighbours in the index, and in the stored answer."""
+"""Alerts of one batch share the beginning of their ids, 64 bits of it chance: neighbours in the stored answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class AlertDesk:
         An item is read when its turn comes, which raises InvalidInput. `unique` names a repeated request: what it
         queued before is found again. Raises StoreUnavailable; then some may be queued.
         """
-        shared = (unique or secrets.token_hex(16))[:_SHARED_DIGITS]
+        shared = (unique or new_digits())[:_SHARED_DIGITS]
         told: list[TakenIn | InvalidInput] = []
         for start in range(0, len(items), AT_ONCE):
             made: list[NewAlert | InvalidInput] = []

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from sca_service.api.answer import HttpAnswer
-from sca_service.api.redis_store import IdempotencyStore
+from sca_service.api.redis_store import Claim, IdempotencyStore
 from sca_service.challenges.issue import Caller
 from sca_service.kernel.errors import (
     IdempotencyKeyReused,
@@ -24,6 +24,7 @@ from sca_service.kernel.errors import (
     ScaError,
     StoreUnavailable,
 )
+from sca_service.kernel.ids import digits_at
 from sca_service.kernel.keyring import Keyring
 
 _PACKED_FROM_BYTES = 8_192
@@ -85,9 +86,9 @@ class Idempotency:
             case "done":
                 return self._replayed(name, claim.answer)
         try:
-            answer = await create(self._keyring.pseudonym("created under", name, str(claim.since_ms)))
+            answer = await create(self._created_under(name, claim))
         except StoreUnavailable:
-            self._give_back(name, fingerprint, claim.since_ms)
+            self._give_back(name, fingerprint, claim)
             raise
         except ScaError:
             await self._store.release(name)
@@ -96,15 +97,20 @@ class Idempotency:
         await self._store.finish(name, fingerprint, self._keyring.seal(stored, name))
         return answer
 
-    def _give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+    def _created_under(self, name: str, claim: Claim) -> str:
+        """The name under which a request creates: the same each time it is sent, and nobody else's."""
+        chance = self._keyring.pseudonym("created under", name, str(claim.since_ms))
+        return digits_at(claim.since_ms, chance) if claim.in_order else chance
+
+    def _give_back(self, name: str, fingerprint: str, claim: Claim) -> None:
         """End the lease without waiting: it may be this very store that is away, and then the lease ends by itself."""
-        task = asyncio.get_running_loop().create_task(self._try_to_give_back(name, fingerprint, since_ms))
+        task = asyncio.get_running_loop().create_task(self._try_to_give_back(name, fingerprint, claim))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _try_to_give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+    async def _try_to_give_back(self, name: str, fingerprint: str, claim: Claim) -> None:
         with contextlib.suppress(StoreUnavailable):
-            await self._store.give_back(name, fingerprint, since_ms)
+            await self._store.give_back(name, fingerprint, claim)
 
     def _replayed(self, name: str, sealed: str) -> HttpAnswer:
         stored = msgspec.msgpack.decode(self._keyring.open(sealed, name), type=_Stored)

@@ -19,12 +19,15 @@ LEASE_MS = 5_000
 class Claim:
     """What a claim came to: `claimed`, `in_flight`, `reused`, or `done` with the sealed answer.
 
-    `since_ms` is when the key was claimed first; it stays the same for as long as the key lives.
+    `since_ms` is when the key was claimed first; it stays the same for as long as the key lives. What the request
+    creates is named in the order of that time, unless `in_order` is False: then a release claimed it that named by
+    chance.
     """
 
     word: str
     answer: str = ""
     since_ms: int = 0
+    in_order: bool = True
 
 
 class IdempotencyStore:
@@ -37,7 +40,7 @@ class IdempotencyStore:
         """Claim the key called `name` for a request. Raises StoreUnavailable."""
         reply = await self._redis.call(_CLAIM, (_key(name),), (fingerprint, LEASE_MS, KEY_LIFETIME_MS))
         if reply[0] == b"claimed":
-            return Claim("claimed", since_ms=reply[1])
+            return Claim("claimed", since_ms=reply[1], in_order=bool(reply[2]))
         return Claim(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "")
 
     async def finish(self, name: str, fingerprint: str, answer: str) -> None:
@@ -45,10 +48,15 @@ class IdempotencyStore:
         record = msgspec.msgpack.encode({"fingerprint": fingerprint, "answer": answer})
         await self._redis.command("SET", _key(name), record, "PX", KEY_LIFETIME_MS)
 
-    async def give_back(self, name: str, fingerprint: str, since_ms: int) -> None:
+    async def give_back(self, name: str, fingerprint: str, claim: Claim) -> None:
         """End the lease of a request that may have done its work, so that it is sent again. Raises StoreUnavailable."""
-        record = msgspec.msgpack.encode({"fingerprint": fingerprint, "since": since_ms, "lease_ends_at": 0})
-        await self._redis.command("SET", _key(name), record, "PX", KEY_LIFETIME_MS)
+        record = {
+            "fingerprint": fingerprint,
+            "since": claim.since_ms,
+            "in_order": int(claim.in_order),
+            "lease_ends_at": 0,
+        }
+        await self._redis.command("SET", _key(name), msgspec.msgpack.encode(record), "PX", KEY_LIFETIME_MS)
 
     async def release(self, name: str) -> None:
         """Forget a claim whose request was refused. Raises StoreUnavailable."""

@@ -15,7 +15,6 @@ Every state but `pending` is final.
 """
 
 import re
-import secrets
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,6 +24,7 @@ import msgspec
 from sca_service.authenticators.model import AuthenticatorType, Element, SigningQuestion
 from sca_service.delivery.model import DeliveryState, DeliveryStatus
 from sca_service.kernel.clock import timestamp
+from sca_service.kernel.ids import new_digits
 from sca_service.kernel.phone import NumberKind, PhoneNumber
 from sca_service.policy.bounds import bound_for
 from sca_service.policy.model import Channel, Purpose, StepReason
@@ -134,11 +134,11 @@ OUTCOME_OF_FINAL = {
 
 
 class ChallengeId(msgspec.Struct, frozen=True):
-    """`chl_ppukkdr…`: partition (2 hex digits), purpose (1), keyring version (2), digits of the code (1), then chance.
+    """`chl_ppukkdr…`: partition (2 hex digits), purpose (1), keyring version (2), digits of the code (1), then 32 more.
 
-    128 random bits follow. An answer finds its Redis slot, its key and its length without a look-up; 0 digits claim
-    that an authenticator of the payer answers, a purpose of 8 and more that the payer's PIN is asked too. To callers
-    the id is opaque.
+    These tell when it was made, and 80 bits of them are chance (kernel/ids.py). An answer finds its Redis slot, its key
+    and its length without a look-up; 0 digits claim that an authenticator of the payer answers, a purpose of 8 and more
+    that the payer's PIN is asked too. To callers the id is opaque.
     """
 
     text: str
@@ -159,8 +159,8 @@ class ChallengeId(msgspec.Struct, frozen=True):
         asks_pin: bool = False,
         unique: str | None = None,
     ) -> "ChallengeId":
-        """A fresh id; `unique` (32 hexadecimal digits) fixes its random part for a repeated idempotent request."""
-        tail = unique or secrets.token_hex(16)
+        """A fresh id; `unique` (32 hexadecimal digits) are its last ones for a repeated idempotent request."""
+        tail = unique or new_digits()
         what = _PURPOSES.index(purpose) | (_ASKS_PIN if asks_pin else 0)
         text = f"chl_{partition:02x}{what:x}{key_version:02x}{digits:x}{tail}"
         return cls(text, partition, purpose, key_version, digits, asks_pin)

@@ -382,7 +382,7 @@ async def test_an_opt_out_suppresses_notices_and_no_warning(
     pool: asyncpg.Pool, alerts: AlertStore, book: AlertBook, keyring: Keyring, kind: AlertKind
 ) -> None:
     """Of that client, whenever it came before the message goes."""
-    number = f"+4915{int(new_id('n')[2:9], 16) % 10**8 + 10**8:09}"[:14]
+    number = f"+4915{int(new_id('n')[-7:], 16) % 10**8 + 10**8:09}"[:14]
     new = await alerts.add(new_alert(keyring, kind=kind, number=number), BY)
     await OptOutStore(pool).opt_out(keyring.pseudonym("phone", number), CLIENT, an_event("opt_out.received"))
     outbound = await taken_up(book, new.id, over("a"))

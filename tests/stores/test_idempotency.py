@@ -1,8 +1,10 @@
 """Idempotency keys on the real Redis: one request works, the others are told so or get its answer."""
 
 import asyncio
+import hashlib
 import secrets
 
+import msgspec
 import pytest
 
 from sca_service.api.answer import HttpAnswer
@@ -190,3 +192,33 @@ async def test_the_stored_answer_is_sealed(
     await idempotency.once(BANK, key, b"body", creation)
     name = keyring.pseudonym("idempotency key", BANK.client, key)
     assert b"number" not in await redis.command("GET", f"idempotency:{name}")
+
+
+async def test_what_is_created_is_named_in_the_order_of_its_time(
+    idempotency: Idempotency, creation: Creation, redis: RedisConnection
+) -> None:
+    """By when its key was claimed first; what follows is a secret of the service's."""
+    before_ms = await redis.now_ms()
+    for _ in range(2):
+        await idempotency.once(BANK, new_key(), b"body", creation)
+    first, second = map(str, creation.names)
+    assert before_ms <= int(first[:12], 16) <= int(second[:12], 16) <= await redis.now_ms()
+    assert first[12:] != second[12:]
+
+
+async def test_what_a_release_that_names_by_chance_may_have_created_is_found(
+    idempotency: Idempotency, creation: Creation, redis: RedisConnection, keyring: Keyring
+) -> None:
+    """Its api was killed half-way, and the request comes to this one: as often as it is sent."""
+    key = new_key()
+    name = keyring.pseudonym("idempotency key", BANK.client, key)
+    since_ms = await redis.now_ms() - 10_000
+    fingerprint = keyring.pseudonym("request", hashlib.sha256(b"body").hexdigest())
+    record = {"fingerprint": fingerprint, "since": since_ms, "lease_ends_at": 0}
+    await redis.command("SET", f"idempotency:{name}", msgspec.msgpack.encode(record))
+    creation.error = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        await idempotency.once(BANK, key, b"body", creation)
+    creation.error = None
+    await sent_until_free(idempotency, key, creation)
+    assert creation.names == [keyring.pseudonym("created under", name, str(since_ms))] * 2

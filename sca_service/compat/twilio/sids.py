@@ -18,7 +18,7 @@ def is_service(text: str) -> bool:
 
 
 def new_unique() -> str:
-    """The random part of a new challenge's id (104 bits), such that a sid can name it."""
+    """The last digits of a new challenge's id, such that a sid can name it: 104 random bits, and no room for a time."""
     return secrets.token_hex(13) + _FILLED
 
 
