@@ -202,13 +202,14 @@ async def test_a_state_that_cannot_be_read_holds_up_nobody_else(
     """A channel of a version to come: its own challenge waits, those leased together with it are sent."""
     partition = 5
     odd, sound = await issued(store, new_payer(partition)), await issued(store, new_payer(partition))
-    state = decode_state(await redis.command("GET", key_of(odd)))
-    packed = msgspec.to_builtins(state) | {"status": "no_word_of_ours"}
+    readable = await redis.command("GET", key_of(odd))
+    packed = msgspec.to_builtins(decode_state(readable)) | {"status": "no_word_of_ours"}
     await redis.command("SET", key_of(odd), msgspec.msgpack.encode(packed), "KEEPTTL")
     for challenge in (odd, sound):
         await redis.command("ZADD", f"{{p{partition:02d}}}:due", 1, challenge.text)
     await asyncio.sleep(0.002)
     found = {due.challenge: due.state for due in await store.claim(partition, most=1_000)}
+    await redis.command("SET", key_of(odd), readable, "KEEPTTL")  # other tests empty this outbox
     assert found[odd.text] is None
     assert found[sound.text] is not None
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from sca_service.audit.model import AuditEvent
 from sca_service.challenges.model import ChallengeId, ChallengeState, Status, decode_state
@@ -19,6 +18,7 @@ from sca_service.challenges.redis_store import ChallengeStore
 from sca_service.kernel.connections import RedisConnection
 from tests.harness import Deployment
 from tests.storeroom import HEAD, answered
+from tests.valkeys import raw_async_client
 
 _SCRIPTS_ALONE = ("epoch",)
 _GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.json"))
@@ -69,7 +69,7 @@ async def test_the_scripts_go_on_with_a_stored_challenge(
 ) -> None:
     """A challenge that was issued before the upgrade is answered, or cancelled, after it."""
     url = quiet_stores.servers.valkey.url
-    redis, plain = RedisConnection(url), Redis.from_url(url)
+    redis, plain = RedisConnection(url), raw_async_client(url)
     try:
         stored = golden["challenge"]
         seconds, _ = await plain.time()
