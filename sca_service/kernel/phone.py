@@ -10,6 +10,7 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from sca_service.kernel.errors import InvalidInput, Mistake
+from sca_service.kernel.numbering import place_of
 
 MOST_CHARACTERS: Final = 40
 """The longest spelling that is looked at: 15 digits (E.164), a separator after each, and `tel:`."""
@@ -95,21 +96,36 @@ class PhoneNumber:
 
 @lru_cache(maxsize=NUMBERS_REMEMBERED)
 def _parse(text: str) -> PhoneNumber:
-    """Remembered because each step of a challenge parses its number, and the parser takes some 40 µs."""
+    """Remembered because each step of a challenge parses its number."""
     spelling = text[4:] if text[:4].lower() == "tel:" else text
     match = _INTERNATIONAL.fullmatch(spelling.translate(_SPELLING))
     if match is None:
         raise InvalidInput.at("", "must be an international number: +, country code, number, no extension")
+    place = place_of(match[1])
+    if place is None:
+        return read_by_library(match[1])
+    kind = _kind_of(place.number_type)
+    return PhoneNumber(e164="+" + match[1], country=place.country, kind=kind, calling_code=place.calling_code)
+
+
+def read_by_library(digits: str) -> PhoneNumber:
+    """The number that its digits, with the country code, are to `phonenumbers`. Raises InvalidInput."""
     try:
-        number = phonenumbers.parse("+" + match[1])  # without a trunk prefix: `+49 (0)151…`
+        number = phonenumbers.parse("+" + digits)  # without a trunk prefix: `+49 (0)151…`
     except phonenumbers.NumberParseException:
         raise InvalidInput.at("", "must be a valid phone number of a country") from None
     country = phonenumbers.region_code_for_number(number)
     number_type = phonenumbers.number_type(number)  # unknown for a number that its plan does not have
     if country is None or country == _NO_COUNTRY or number_type == PhoneNumberType.UNKNOWN:
         raise InvalidInput.at("", "must be a valid phone number of a country")
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return PhoneNumber(
+        e164=e164, country=country, kind=_kind_of(number_type), calling_code=str(number.country_code)
+    )
+
+
+def _kind_of(number_type: int) -> NumberKind:
     kind = _KINDS.get(number_type)
     if kind is None:
         raise ServiceNumber(Mistake("", "must be a mobile or landline number, not a service number"))
-    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    return PhoneNumber(e164=e164, country=country, kind=kind, calling_code=str(number.country_code))
+    return kind

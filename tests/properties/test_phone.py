@@ -1,14 +1,16 @@
 """Phone numbers of every country, in every spelling."""
 
 import re
+from collections.abc import Callable
 
 import phonenumbers
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from sca_service.kernel.errors import InvalidInput
-from sca_service.kernel.phone import MOST_CHARACTERS, PhoneNumber
+from sca_service.kernel.numbering import place_of
+from sca_service.kernel.phone import MOST_CHARACTERS, PhoneNumber, read_by_library
 
 LINES = (
     PhoneNumberType.MOBILE,
@@ -25,6 +27,8 @@ EXAMPLES = sorted(
     }
 )
 NUMBERS = st.sampled_from(EXAMPLES)
+CODES = sorted(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+"""None is the beginning of another."""
 SEPARATORS = st.sampled_from(["", "", "", " ", "-", ".", "(", ")", "\u00a0", "\u2011", "\u3000"])
 DIGITS = "0123456789０１２３４５６７８９"
 SPACES = " \u00a0\u2007\u2009\u202f\u3000"
@@ -74,6 +78,42 @@ def test_what_is_accepted_is_its_own_canonical_spelling(
     accepted = read(f"+{calling_code}{trunk_prefix}{''.join(national)}")
     if accepted is not None:
         assert PhoneNumber.parse(accepted.e164) == accepted
+
+
+def outcome(reading: Callable[[str], PhoneNumber], text: str) -> PhoneNumber | str:
+    """The number, or which refusal it met."""
+    try:
+        return reading(text)
+    except InvalidInput as refusal:
+        return f"{type(refusal).__name__}: {refusal.mistakes[0].detail}"
+
+
+@settings(max_examples=1000)
+@given(
+    NUMBERS | st.sampled_from([f"+{code}" for code in CODES]),
+    st.sampled_from(["", "", "", "0", "1", "8", "06", "15"]),
+    st.lists(st.tuples(st.integers(0, 14), st.integers(0, 9)), max_size=5),
+    st.text("0123456789", max_size=11),
+    st.integers(0, 3),
+)
+def test_the_plans_say_what_the_library_says(
+    number: str, trunk_prefix: str, changes: list[tuple[int, int]], more: str, fewer: int
+) -> None:
+    """Of numbers near a valid one, longer and shorter ones, and any that begin with a country code."""
+    code = next(code for code in CODES if number.startswith(f"+{code}"))
+    national = list(number[1 + len(code) :])[fewer:] if number[1:] != code else list(more)
+    for place, digit in changes if national else ():
+        national[place % len(national)] = str(digit)
+    digits = f"{code}{trunk_prefix}{''.join(national)}{more[:2] if fewer == 1 else ''}"[:16]
+    if len(digits) > 5:
+        assert outcome(PhoneNumber.parse, f"+{digits}") == outcome(read_by_library, digits)
+
+
+def test_the_plans_know_every_range_that_the_library_has_an_example_of() -> None:
+    """All but what begins as with a trunk prefix: Italian landlines do, and a few others."""
+    long_way = [number for number in EXAMPLES if place_of(number[1:]) is None]
+    assert len(long_way) < len(EXAMPLES) / 20
+    assert not [number for number in long_way if number.startswith(("+49", "+33", "+44", "+1", "+34", "+31"))]
 
 
 @given(NUMBERS, st.characters(), st.integers(0, 16))
