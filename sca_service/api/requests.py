@@ -1,6 +1,5 @@
 """How what clients send (`forms.py`) becomes values: every mistake is told at once, with its JSON pointer."""
 
-import ipaddress
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from babel import Locale, UnknownLocaleError
-from msgspec import Meta, ValidationError, convert, json
+from msgspec import Meta, ValidationError, convert, json, structs
 
 from sca_service.api.forms import (
     AmountForm,
@@ -26,6 +25,7 @@ from sca_service.challenges.elements import Presented
 from sca_service.challenges.model import Method
 from sca_service.challenges.order import ChallengeOrder, Instrument, WantedStep
 from sca_service.kernel.account import Account
+from sca_service.kernel.addresses import site_of
 from sca_service.kernel.errors import InvalidInput, Mistake
 from sca_service.kernel.money import Amount
 from sca_service.kernel.phone import PhoneNumber
@@ -39,6 +39,7 @@ T = TypeVar("T")
 _MOST_METADATA = 20
 _SIGNALS = ("ip", "device_id", "user_agent", "session_id")
 """Those that are personal, and go into the evidence."""
+_NO_MARKS = frozenset(SignalsForm.__struct_fields__) - frozenset(Marks.__struct_fields__)
 _DEGREES = {"latitude": 90, "longitude": 180}
 _Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -242,11 +243,8 @@ def _signals(form: SignalsForm | None) -> dict[str, str] | None:
         if value is not None:
             text = mistakes.read(f"/{name}", lambda value=value: clean_text(value, pointer="", most=1024))  # type: ignore[misc]
             signals[name] = text or ""
-    if form.ip is not None:
-        try:
-            ipaddress.ip_address(form.ip)
-        except ValueError:
-            mistakes.note("/ip", "must be an IPv4 or IPv6 address")
+    if form.ip is not None and site_of(form.ip) is None:
+        mistakes.note("/ip", "must be an IPv4 or IPv6 address")
     mistakes.refuse()
     return signals
 
@@ -273,11 +271,12 @@ def marks_of(form: SignalsForm | None) -> Marks:
         mistakes.read("/card_ref", lambda: clean_text(card, pointer="", most=128))
     mistakes.refuse()
     given: dict[str, Any] = {}
-    for name in Marks.__struct_fields__:
-        value = getattr(form, name)
-        given[name] = tuple(value) if isinstance(value, list) else value
+    for name, value in structs.asdict(form).items():
+        if value is None or name in _NO_MARKS:
+            continue
         if isinstance(value, str):  # in one spelling, as lists have it
-            given[name] = unicodedata.normalize("NFC", value).strip()
+            value = unicodedata.normalize("NFC", value).strip()  # noqa: PLW2901
+        given[name] = tuple(value) if isinstance(value, list) else value
     return Marks(**given)
 
 

@@ -159,7 +159,7 @@ class Issuer:
             risk_score=risk.score,
             risk_decision=risk.decision,
         )
-        state = self._state(caller, order, challenge, risk.steps, fixed)
+        state = self._state(caller, payer, order, challenge, risk.steps, fixed)
         state.transaction = commitments.get("transaction", "")
         reply = await self._store.add(
             challenge,
@@ -257,6 +257,7 @@ class Issuer:
     def _state(
         self,
         caller: Caller,
+        payer: str,
         order: ChallengeOrder,
         challenge: ChallengeId,
         steps: Sequence[LadderStep],
@@ -266,7 +267,7 @@ class Issuer:
         return ChallengeState(
             id=challenge.text,
             client=caller.client,
-            payer=self._keyring.pseudonym("payer", caller.client, order.psu_id),
+            payer=payer,
             status=Status.PENDING,
             revision=0,
             digest=order.digest,

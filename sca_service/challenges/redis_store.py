@@ -123,8 +123,8 @@ class ChallengeStore:
         if word in (b"limited", b"unanswered"):
             return Reply(word.decode(), wait_ms=rest[0], ahead_ms=ahead_ms)
         superseded = decode_state(rest.pop(1)) if word == b"superseding" else None
-        decided = _reply([b"issued" if superseded else word, *rest], superseded=superseded)
-        return msgspec.structs.replace(decided, ahead_ms=ahead_ms)
+        decided = b"issued" if superseded else word
+        return _reply([decided, *rest], superseded=superseded, ahead_ms=ahead_ms)
 
     async def answer(  # noqa: PLR0913 - one for each thing that the script weighs
         self,
@@ -363,10 +363,12 @@ def _readable(owner: bytes, packed: bytes) -> ChallengeState | None:
         return None
 
 
-def _reply(raw: list[bytes], *, superseded: ChallengeState | None = None) -> Reply:
+def _reply(
+    raw: list[bytes], *, superseded: ChallengeState | None = None, ahead_ms: tuple[int, ...] = ()
+) -> Reply:
     state = decode_state(raw[1]) if len(raw) > 1 and raw[1] else None
     events = tuple(AuditEvent.parse(event) for event in raw[2::2])
-    return Reply(raw[0].decode(), state, events, tuple(raw[3::2]), superseded=superseded)
+    return Reply(raw[0].decode(), state, events, tuple(raw[3::2]), superseded=superseded, ahead_ms=ahead_ms)
 
 
 def _challenge_key(challenge: ChallengeId) -> str:

@@ -42,6 +42,9 @@ def clean_text(value: str, *, pointer: str, most: int) -> str:
     its virama, or between a letter and a virama (Indic scripts; RFC 5892 A.1 and A.2), and U+200C between two
     Arabic letters (Persian).
     """
+    is_plain = value.isascii() and value.isprintable() and value == value.strip()
+    if is_plain and 0 < len(value) <= most:  # as nearly all text is: each rule below lets it through as it is
+        return value
     if len(value) > _MOST_RAW_PER_CLEAN * most:
         raise InvalidInput.at(pointer, f"must have at most {most} characters")
     text = unicodedata.normalize("NFC", value)

@@ -30,7 +30,11 @@ class Disclosure(msgspec.Struct, frozen=True):
     @property
     def commitment(self) -> str:
         """`sha256:` and 64 hexadecimal digits."""
-        return f"sha256:{hashlib.sha256(self.salt + self.value.encode()).hexdigest()}"
+        return _commitment(self.salt, self.value)
+
+
+def _commitment(salt: bytes, value: str) -> str:
+    return f"sha256:{hashlib.sha256(salt + value.encode()).hexdigest()}"
 
 
 class PrivateValues(msgspec.Struct, frozen=True):
@@ -52,7 +56,10 @@ class PrivateValues(msgspec.Struct, frozen=True):
     @property
     def commitments(self) -> dict[str, str]:
         """What the leaf says of each value."""
-        return {one.name: one.commitment for one in self.disclosures}
+        salt_of = Mac(self.seed).of
+        return {
+            name: _commitment(salt_of(name.encode()), value) for name, value in sorted(self.values.items())
+        }
 
     def pack(self) -> bytes:
         """Seed and values as they are sealed."""

@@ -7,7 +7,7 @@ the key is destroyed the values are gone, and the commitments in the leaves say 
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -99,13 +99,17 @@ class Vault:
             if (key := self._keys.get(payer)) is not None and key.read_at > oldest
         }
         while missing := payers - keys.keys():
-            wrapped = {payer: self._wrap(payer, os.urandom(_KEY_BYTES)) for payer in missing}
-            keys |= self._unwrapped(await postgres_store.keys_of(connection, wrapped))
+            new = {payer: Secret(os.urandom(_KEY_BYTES)) for payer in missing}
+            wrapped = {payer: self._wrap(payer, key.reveal()) for payer, key in new.items()}
+            rows = await postgres_store.keys_of(connection, wrapped)
+            keys |= self._kept({row: new[row.psu] for row in rows if row.wrapped == wrapped[row.psu]})
+            keys |= self._kept({row: Secret(self._unwrap(row)) for row in rows if row.psu not in keys})
         return keys
 
-    def _unwrapped(self, rows: Iterable[postgres_store.KeyRow]) -> dict[str, _PayerKey]:
+    def _kept(self, found_keys: Mapping[postgres_store.KeyRow, Secret[bytes]]) -> dict[str, _PayerKey]:
+        """These payers' keys, which are remembered for a while."""
         read_at = asyncio.get_running_loop().time()
-        found = {row.psu: _PayerKey(row.id, Secret(self._unwrap(row)), read_at) for row in rows}
+        found = {row.psu: _PayerKey(row.id, key, read_at) for row, key in found_keys.items()}
         self._keys |= found
         while len(self._keys) > _MOST_KEYS:
             self._keys.popitem(last=False)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from sca_service.api.json_body import escaped, parse_json
+from sca_service.api.json_body import _is_plain, _look_closely, escaped, parse_json
 from sca_service.kernel.errors import InvalidInput, MalformedRequest
 from sca_service.policy.model import Purpose
 
@@ -18,6 +18,36 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
+
+
+NAMES = st.sampled_from(["a", "b", "é", "a\\u0062", "\\u0061"])
+SPELLED = st.recursive(
+    st.sampled_from(
+        [
+            "1",
+            "1.0",
+            "1e2",
+            "-0",
+            "null",
+            "true",
+            "NaN",
+            '""',
+            '"a"',
+            '"\\u0061"',
+            '"\\ud800"',
+            '"{}:"',
+            "9" * 40,
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{' , '.join(parts)}]")
+        | st.lists(st.tuples(NAMES, inner), max_size=3).map(
+            lambda members: "{" + ",".join(f'"{name}" :{value}' for name, value in members) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+"""JSON as it may be written, with names that stand twice, and what only some take for JSON."""
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
@@ -176,3 +206,17 @@ def test_whatever_bytes_are_sent_are_read_or_refused(body: bytes) -> None:
         parse_json(body, Shape)
     except (MalformedRequest, InvalidInput):
         return
+
+
+@given(SPELLED)
+def test_what_is_not_looked_at_closely_has_nothing_that_would_be_refused(text: str) -> None:
+    """However it is spelled: a body that passes at a glance passes the long way too."""
+    if _is_plain(text.encode()):
+        _look_closely(text.encode())
+
+
+def test_a_glance_is_enough_for_what_clients_send() -> None:
+    """Names once, words in UTF-8, with white space or without; not for a name that stands twice."""
+    assert _is_plain(b'{ "a": [1, {"b": "\xc3\xa9"}],\n "c": {"a": null} }')
+    assert not _is_plain(b'{"a": 1, "a": 1}')
+    assert not _is_plain(b'{"a": {"b": 1, "b": 2}}')
