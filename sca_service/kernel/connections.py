@@ -38,6 +38,11 @@ class RedisConnection:
             url = address.url_of(address.addresses[0])
             self._only = RedisServer(url, most_connections=most_connections, replicas=replicas)
 
+    @property
+    def is_one_server(self) -> bool:
+        """Whether one server holds every key: then one call of a script may be given keys of several slots."""
+        return self._only is not None
+
     async def call(
         self,
         script: Script,

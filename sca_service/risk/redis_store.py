@@ -5,7 +5,7 @@ and countries, and a payer's last location to about a kilometre: nothing that na
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,6 @@ from sca_service.risk.memory import (
     AGENTS,
     COUNTRIES,
     DEVICES,
-    MARK_FIELDS,
     MOST_REMEMBERED,
     PAYEES,
     Counts,
@@ -42,8 +41,6 @@ _COPIED: Final = "{risk}:copied"
 _COPYING: Final = "{risk}:copying"
 _DAY_SECONDS: Final = 86_400
 _PARTITIONS: Final = 64
-_PAYER: Final = 1
-"""What meet.lua is told of a payer, who has a ring for the day and a first time seen."""
 _MOST_COUNT_DAYS: Final = 2
 """No fact looks farther back at the requests of a device, payee or address."""
 _COUNTED_DIGITS: Final = 6
@@ -62,6 +59,16 @@ class SubjectKind(StrEnum):
     IP = "ip"
     PHONE = "phone"
     CARD = "card"
+
+
+class _Role(StrEnum):
+    """What meet.lua does with a key, by its letter."""
+
+    PAYER = "P"
+    SUBJECT = "S"
+    MARKED = "M"
+    LISTED = "L"
+    FAILURES = "F"
 
 
 class Subjects(msgspec.Struct, frozen=True):
@@ -118,8 +125,9 @@ class RiskStore:
     ) -> Memory:
         """What is remembered, and one request counted with it, whatever will be decided about it.
 
-        A script for each of the subjects, all in one pipeline. `failures` is where the payer's wrong answers are
-        counted. With `sees_itself` the memory holds this very request. Raises StoreUnavailable.
+        One step for all on one server; on several one for each slot, all in one pipeline. `failures` is where the
+        payer's wrong answers are counted. With `sees_itself` the memory holds this very request. Raises
+        StoreUnavailable.
         """
         amount = "" if amount_minor is None else min(amount_minor, MOST_AMOUNT_MINOR)
         return await self._met(subjects, "first" if sees_itself else "last", amount, failures)
@@ -127,34 +135,40 @@ class RiskStore:
     async def _met(
         self, subjects: Subjects, when: str, amount: str | int, failures: FailuresPlace | None
     ) -> Memory:
-        at, field = ((failures.key,), (failures.field,)) if failures else ((), ())
-        ip, payer = _counted(subjects.others.get(SubjectKind.IP, "")), _counted(subjects.payer)
-        seconds = self._rule.payer_days * _DAY_SECONDS
-        told, *found = await self._redis.all(
-            [
-                Command.of(
-                    _MEET, (_payer_key(subjects.payer), *at), (when, seconds, amount, ip, _PAYER, *field)
-                ),
-                *(Command(("HGET", _key(*one), "l")) for one in subjects.around),
-                *(self._of(kind, name, when, payer) for kind, name in subjects.others.items()),
-            ]
+        asked = [(_Role.PAYER, _payer_key(subjects.payer))]
+        if failures:
+            asked.append((_Role.FAILURES, failures.key))
+        asked += [(_Role.LISTED, _key(*one)) for one in subjects.around]
+        asked += [(_role_of(kind), _key(kind, name)) for kind, name in subjects.others.items()]
+        numbers = (
+            when,
+            self._rule.payer_days * _DAY_SECONDS,
+            min(self._rule.subject_days, _MOST_COUNT_DAYS) * _DAY_SECONDS,
+            amount,
+            _counted(subjects.others.get(SubjectKind.IP, "")),
+            _counted(subjects.payer),
         )
-        *counts, now, failed, fields = told
-        around, others = found[: len(subjects.around)], found[len(subjects.around) :]
-        listed = zip(subjects.around, around, strict=True)
-        return Memory(
-            payer_memory(now, Counts(*counts), _by_name(fields)),
-            {kind: _subject(kind, one, now) for kind, one in zip(subjects.others, others, strict=True)},
-            int(failed or 0) if failures else None,
-            frozenset(kind for (kind, _), until in listed if int(until or 0) > now),
-        )
+        field = failures.field if failures else ""
+        calls = [
+            Command.of(_MEET, [key for _, key in part], (*numbers, "".join(role for role, _ in part), field))
+            for part in self._parts(asked)
+        ]
+        replies = await self._redis.all(calls)
+        found = iter([one for reply in replies for one in reply])
+        *counts, now, fields = next(found)
+        failed = int(next(found) or 0) if failures else None
+        around = frozenset(kind for kind, _ in subjects.around if int(next(found) or 0) > now)
+        others = {kind: _subject(kind, next(found), now) for kind in subjects.others}
+        return Memory(payer_memory(now, Counts(*counts), _by_name(fields)), others, failed, around)
 
-    def _of(self, kind: SubjectKind, name: str, when: str, payer: bytes) -> Command:
-        """What recalls, and counts, one of the others; a phone line is not counted, since no fact speaks of it."""
-        if kind is SubjectKind.PHONE:
-            return Command(("HMGET", _key(kind, name), *MARK_FIELDS))
-        days = min(self._rule.subject_days, _MOST_COUNT_DAYS)
-        return Command.of(_MEET, (_key(kind, name),), (when, days * _DAY_SECONDS, "", payer, ""))
+    def _parts(self, asked: list[tuple[_Role, str]]) -> Iterator[list[tuple[_Role, str]]]:
+        """What is asked in one step each: all of it of one server, else what lies on one slot."""
+        if self._redis.is_one_server:
+            yield asked
+            return
+        of_payer = [one for one in asked if one[0] in (_Role.PAYER, _Role.FAILURES)]
+        yield of_payer
+        yield from ([one] for one in asked[len(of_payer) :])
 
     def approved(
         self, subjects: Subjects, *, amount_minor: int | None, location: Location | None
@@ -279,6 +293,11 @@ def _key(kind: SubjectKind, name: str) -> str:
 
 def _line_key(question: LineQuestion, pseudonym: str) -> str:
     return f"{{line:{pseudonym}}}:{question}"
+
+
+def _role_of(kind: SubjectKind) -> _Role:
+    """A phone line is not counted, since no fact speaks of it."""
+    return _Role.MARKED if kind is SubjectKind.PHONE else _Role.SUBJECT
 
 
 def _answer(kept: bytes) -> LineAnswer:

@@ -246,7 +246,7 @@ async def test_what_an_earlier_release_kept_is_no_obstacle(store: RiskStore, red
 async def meet_in_two_steps(redis: RedisConnection, store: RiskStore, one: Subjects) -> Memory:
     """A request as it must not be met: recalled first, and counted afterwards."""
     found = await store.recall(one)
-    await redis.call(_MEET, (device_key(one),), ("last", 2 * DAY, "", b"abc", ""))
+    await redis.call(_MEET, (device_key(one),), ("last", 1, 2 * DAY, "", "", b"abc", "S", ""))
     return found
 
 
