@@ -1,7 +1,7 @@
 """Goes over everything once the faults are over: what is still open is brought to its end, and then nothing may be odd.
 
 It adds to `checker.py` what only a whole run shows: that every challenge is final, every delivery settled, every key of
-Redis mortal, the log the one that every checkpoint signed, and each alert ordered once.
+Redis mortal, the log the one that every checkpoint signed, each alert ordered once, and each webhook told.
 """
 
 import asyncio
@@ -14,16 +14,17 @@ import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
-from sca_service.challenges.model import PARTITIONS, ChallengeState, Status, decode_state
+from sca_service.challenges.model import PARTITIONS, Status
 from sca_service.delivery.model import DeliveryStatus
 from tests.faults.checker import Found, read, violations_in
+from tests.faults.endpoints import Endpoints
+from tests.faults.leases import due_key, endless_leases, states
+from tests.faults.telling import are_told, badly_told
 from tests.faults.traffic import Told
 from tests.harness import Deployment
 from tests.rfc6962 import Tree
 
 _PATIENCE_SECONDS = 90.0
-_LONGEST_LEASE_MS = 20_000
-_GRACE_MS = 2_000
 _TELLING = ("actor", "outcome", "attempts_left", "delivery", "status", "try", "reason", "request")
 _IMMORTAL = {
     b":due": "timers: an entry goes when its challenge is settled",
@@ -38,6 +39,8 @@ async def audited(
     deployment: Deployment,
     told: Sequence[Told],
     dedupe_keys: Sequence[str],
+    endpoints: Endpoints,
+    api: str,
     *,
     has_lost_tail: bool = False,
     forgiven: set[str] | None = None,
@@ -51,10 +54,11 @@ async def audited(
     redis: Any = Redis.from_url(deployment.servers.valkey.url)
     postgres = await asyncpg.connect(deployment.servers.postgres.url)
     try:
-        wrong = await _endless_leases(redis)
+        wrong = await endless_leases(redis, postgres)
         await _until(lambda: _is_quiet(redis, postgres), "nothing is being sent")
         await _expire_all(redis)
         await _until(lambda: _is_over(redis, postgres, deployment), "every challenge is final")
+        await _until(lambda: are_told(postgres), "every webhook is told")
         found = await read(deployment)
         at_any_rate = violations_in(found, told, lost_tail=True)
         wrong += at_any_rate
@@ -65,6 +69,7 @@ async def audited(
         wrong += await _immortal_keys(redis)
         wrong += await _log_is_not_what_was_signed(postgres)
         wrong += await _alerts_ordered_twice(postgres, dedupe_keys)
+        wrong += await badly_told(deployment, api, postgres, endpoints)
         return wrong
     except TimeoutError as late:
         return [f"it did not come to its end: {late}", *_open_ends(await read(deployment))]
@@ -92,8 +97,8 @@ async def stories_of(deployment: Deployment, found: Sequence[str]) -> list[str]:
                 at_ms, kind = event["at_ms"], event["type"]
                 rest = {name: event[name] for name in _TELLING if name in event}
                 lines.append(f"  {at_ms} {kind} {rest}")
-        for where, states in (("Redis", there.hot), ("PostgreSQL", there.archive)):
-            if state := states.get(challenge):
+        for where, known in (("Redis", there.hot), ("PostgreSQL", there.archive)):
+            if state := known.get(challenge):
                 deliveries = [
                     (one.id[-2:], str(one.status), one.reason, one.tries) for one in state.deliveries
                 ]
@@ -109,37 +114,15 @@ async def _until(holds: Any, what: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _states(redis: Any) -> dict[str, ChallengeState]:
-    keys = [key async for key in redis.scan_iter("*:challenge:*", count=1000)]
-    packed = [one for one in (await redis.mget(keys) if keys else []) if one]
-    return {state.id: state for state in map(decode_state, packed)}
-
-
-def _due_key(challenge: str) -> str:
-    return f"{{p{int(challenge[4:6], 16):02d}}}:due"
-
-
-async def _endless_leases(redis: Any) -> list[str]:
-    """What is in a worker's hand is taken up by another when its lease is over: no timer lies beyond that."""
-    seconds, _ = await redis.time()
-    wrong = []
-    for challenge, state in (await _states(redis)).items():
-        if state.status is Status.PENDING and state.deliveries and state.deliveries[-1].is_in_hand:
-            at_ms = await redis.zscore(_due_key(challenge), challenge)
-            if at_ms is None or at_ms > seconds * 1000 + _LONGEST_LEASE_MS + _GRACE_MS:
-                wrong.append(f"{challenge}: its lease does not end")
-    return wrong
-
-
 async def _is_quiet(redis: Any, postgres: asyncpg.Connection) -> bool:
     """Whether nothing is queued; what waits for a lease or a pause to end is brought forward."""
     queued = [
         challenge
-        for challenge, state in (await _states(redis)).items()
+        for challenge, state in (await states(redis)).items()
         if any(one.status is DeliveryStatus.QUEUED for one in state.deliveries)
     ]
     for challenge in queued:
-        await redis.zadd(_due_key(challenge), {challenge: 1}, xx=True)
+        await redis.zadd(due_key(challenge), {challenge: 1}, xx=True)
     moved = await postgres.execute(
         "UPDATE alerts SET due_at = clock_timestamp() WHERE due_at > clock_timestamp()"
     )
@@ -158,16 +141,16 @@ async def _in_outboxes(redis: Any) -> int:
 
 async def _expire_all(redis: Any) -> None:
     """Move the end of every pending challenge into the past, and wake whoever sees to that."""
-    for challenge, state in (await _states(redis)).items():
+    for challenge, state in (await states(redis)).items():
         if state.status is Status.PENDING:
             state.expires_at = state.created_at
             key = f"{{p{int(challenge[4:6], 16):02d}}}:challenge:{challenge}"
             await redis.set(key, msgspec.msgpack.encode(state), keepttl=True)
-            await redis.zadd(_due_key(challenge), {challenge: 1})
+            await redis.zadd(due_key(challenge), {challenge: 1})
 
 
 async def _is_over(redis: Any, postgres: asyncpg.Connection, deployment: Deployment) -> bool:
-    if any(state.status is Status.PENDING for state in (await _states(redis)).values()):
+    if any(state.status is Status.PENDING for state in (await states(redis)).values()):
         return False
     if await _in_outboxes(redis):
         return False
@@ -187,8 +170,8 @@ def _open_ends(found: Found) -> Iterator[str]:
 
 def _not_final(found: Found) -> Iterator[str]:
     """Every challenge has come to its end, in both stores, and so has every delivery."""
-    for where, states in (("Redis", found.hot), ("PostgreSQL", found.archive)):
-        for challenge, state in states.items():
+    for where, known in (("Redis", found.hot), ("PostgreSQL", found.archive)):
+        for challenge, state in known.items():
             if state.status is Status.PENDING:
                 yield f"{challenge}: pending in {where}"
             for one in state.deliveries:

@@ -8,29 +8,44 @@ ahead      its clocks go 30 seconds ahead of the others'
 torn       reads a challenge, waits, and writes it back before its script decides: read, decide, write
 unguarded  takes every approval, whether the challenge was approved before or not
 trusting   takes a Redis that took over for one that knows all that was told
+careless   takes what others left in the outbox out of it before the commit, instead of after it
+endless    leases what it sends for an hour: nobody else takes it up when it dies
+skipping   moves on in the log before it writes down what is to be told, instead of together with that
+hoarding   keeps memory, a pair of sockets and a task of each commit
+deaf       takes every call of an endpoint for a success
 """
 
 import asyncio
 import contextlib
+import os
+import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sca_service import app, core, web
 from sca_service.audit import postgres_store
+from sca_service.audit.drain import Drain
+from sca_service.audit.following import postgres_store as following
+from sca_service.audit.following.follower import LogFollower
 from sca_service.audit.model import Acceptance
 from sca_service.audit.private.commitments import PrivateValues
+from sca_service.challenges import redis_store
 from sca_service.challenges.model import ChallengeId
 from sca_service.challenges.record import Recorder
 from sca_service.challenges.redis_store import ChallengeStore, Reply
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.settings import read_settings
+from sca_service.webhooks.caller import EndpointCaller
+from sca_service.webhooks.model import AttemptOutcome, CallResult
+from tests.faults.counted import tell_tasks
 from tests.racing_limits import RacingLimits
 
 _commits: set[asyncio.Task[None]] = set()
+_hoarded: list[tuple[object, ...]] = []
 
 
 class HastyRecorder(Recorder):
@@ -97,6 +112,21 @@ def ahead() -> None:
     time.time = lambda: time.time_ns() / 10**9
 
 
+class HoardingRecorder(Recorder):
+    """Lets go of nothing."""
+
+    async def commit(self, *arguments: Any, **members: Any) -> bool:
+        """What the commit comes to."""
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(86_400))
+        _hoarded.append((task, bytearray(os.urandom(512)) * 512, socket.socketpair()))
+        return await super().commit(*arguments, **members)
+
+
+def hoarding() -> None:
+    """Keep everything."""
+    core.Recorder = HoardingRecorder  # type: ignore[attr-defined]
+
+
 class TornStore(ChallengeStore):
     """Decides on what a challenge was a moment ago."""
 
@@ -137,9 +167,74 @@ def trusting() -> None:
     RedisConnection.__init__ = made  # type: ignore[method-assign, assignment]
 
 
-FAULTS = {one.__name__: one for one in (hasty, forgetful, racing, ahead, torn, unguarded, trusting)}
+class CarelessDrain(Drain):
+    """Takes out of the outbox what it is about to put on record."""
+
+    async def drain_once(self, before_ms: int) -> int:
+        """How many were put on record."""
+        for partition in self._partitions:
+            found = await self._outbox.left_behind(partition, before_ms=before_ms, most=500)
+            self._outbox.forget(partition, [place for place, _ in found])
+            await asyncio.gather(*(self._commit(text) for _, text in found))
+        return 0
+
+
+def careless() -> None:
+    """Forget first, in the worker."""
+    app.Drain = CarelessDrain  # type: ignore[attr-defined]
+
+
+def endless() -> None:
+    """An hour for whatever is leased."""
+    redis_store.CLAIM_LEASE_MS = redis_store.SEND_LEASE_MS = 3_600_000
+
+
+class SkippingFollower(LogFollower):
+    """Moves on, and then works what it has passed."""
+
+    async def follow_once(self) -> int:
+        """How many events it has worked."""
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                portion = await following.take(connection, self._name, most=self._most_at_once)
+                if portion is None or not portion.events:
+                    return 0
+                await following.advance(connection, self._name, portion.next_index)
+            await asyncio.sleep(0.1)
+            async with connection.transaction():
+                await self._work(connection, portion.events)
+        return len(portion.events)
+
+
+def skipping() -> None:
+    """Two transactions instead of one."""
+    app.LogFollower = SkippingFollower  # type: ignore[attr-defined]
+
+
+class DeafCaller(EndpointCaller):
+    """Does not listen to what it is answered."""
+
+    async def call(self, url: str, *, headers: Mapping[str, str], body: str) -> CallResult:
+        """Delivered."""
+        called = await super().call(url, headers=headers, body=body)
+        return CallResult(AttemptOutcome.DELIVERED, called.latency_ms, 200)
+
+
+def deaf() -> None:
+    """Whatever an endpoint answers."""
+    app.EndpointCaller = DeafCaller  # type: ignore[attr-defined]
+
+
+FAULTS = {
+    one.__name__: one
+    for one in (
+        *(hasty, forgetful, racing, ahead, hoarding, torn, unguarded),
+        *(trusting, careless, endless, skipping, deaf),
+    )
+}
 
 
 if __name__ == "__main__":
     FAULTS[sys.argv[1]]()
+    tell_tasks(Path(sys.argv[2]).parent)
     app.run_role((sys.argv[3:] or ["api"])[0], read_settings(Path(sys.argv[2])))

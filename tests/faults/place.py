@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,13 @@ class Place:
         if fault:
             running.role.process = start_broken_role(self.deployment, fault, role, running.environ)
             return
-        started = self.deployment.start(role.name, port=role.port, environ=running.environ, is_awaited=False)
+        started = self.deployment.start(
+            role.name,
+            port=role.port,
+            environ=running.environ,
+            module=("tests.faults.counted", role.name),
+            is_awaited=False,
+        )
         self.deployment.forget(started)
         running.role.process = started.process
 
@@ -157,6 +163,8 @@ class Place:
                     await self._lose_tail(blow)
                 case Fault.FULL_DISK:
                     await self._fill(blow)
+                case Fault.OUTAGE:
+                    await self._be_away(blow)
                 case Fault.STEP_CLOCK:
                     self.clock_file(blow.target).write_text(f"{blow.step_seconds:+d}\n")
                     await asyncio.sleep(blow.for_seconds)
@@ -179,6 +187,19 @@ class Place:
                 link.tear("request")
         await asyncio.sleep(blow.for_seconds)
         link.mend()
+
+    async def _be_away(self, blow: Blow) -> None:
+        """Cut one link, or all that lead to a store; who disturbs one of these has to wait."""
+        names = [name for name in LINKS if name == blow.target or name.endswith(f"/{blow.target}")]
+        async with AsyncExitStack() as held:
+            for name in names:
+                if name != blow.target:  # that one is held already
+                    await held.enter_async_context(self._lock(name))
+            for name in names:
+                self.links[name].cut()
+            await asyncio.sleep(blow.for_seconds)
+            for name in names:
+                self.links[name].mend()
 
     async def _pause(self, blow: Blow) -> None:
         match blow.target:

@@ -16,6 +16,7 @@ class Fault(StrEnum):
     CUT = "cut"  # the link ends every connection and takes none
     HOLD = "hold"  # the link lets nothing through
     SLOW = "slow"  # the link delays every portion
+    OUTAGE = "outage"  # a store is away for seconds: over one link, or over all
     TEAR_REPLY = "tear_reply"  # half a reply, then the connection ends
     TEAR_REQUEST = "tear_request"  # half a request, then the connection ends
     KILL_ROLE = "kill_role"
@@ -35,6 +36,7 @@ _WEIGHTS = {
     Fault.CUT: 6,
     Fault.HOLD: 5,
     Fault.SLOW: 5,
+    Fault.OUTAGE: 1,
     Fault.TEAR_REPLY: 8,
     Fault.TEAR_REQUEST: 6,
     Fault.KILL_ROLE: 2,
@@ -43,6 +45,9 @@ _WEIGHTS = {
     Fault.FULL_DISK: 1,
     Fault.STEP_CLOCK: 3,
 }
+_MOMENT_SECONDS = (0.02, 0.3)
+_OUTAGE_SECONDS = (2.0, 5.0)
+"""Longer than a request waits, and than an event is left in the outbox to whoever wrote it."""
 _STEPS_SECONDS = (-3_600, -90, -5, 5, 90, 3_600)
 
 
@@ -57,9 +62,14 @@ class Story(StrEnum):
     DEVICE = "device"
     ALERTS = "alerts"
     GENERATOR = "generator"
+    LEAVE = "leave"
 
 
 BEHAVIOURS = ("no_receipt", "undelivered", "error", "slow", "throttle", "duplicate_receipt", "early_receipt")
+ENDPOINT_BEHAVIOURS = (
+    *("refuse", "redirect", "stall", "silence", "reset", "reset_unread", "half", "garbage", "hang_up"),
+    "leave",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +85,13 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A seed's window. `scripted` is what the supplier of texts does to the next few messages."""
+    """A seed's window: what the supplier of texts does to the next messages, and endpoints to the next calls."""
 
     seed: int
     blows: tuple[Blow, ...]
     stories: tuple[tuple[Story, int], ...]
     scripted: tuple[str, int]
+    endpoints: tuple[str, int]
 
     @property
     def loses_tail(self) -> bool:
@@ -101,6 +112,7 @@ def plan_of(seed: int, *, without: Collection[Fault] = (), only: Collection[Faul
         tuple(sorted(blows, key=lambda blow: blow.after_seconds)),
         tuple((story, chance.randrange(2**32)) for story in stories),
         (chance.choice(BEHAVIOURS), chance.randrange(1, 4)),
+        (chance.choice(ENDPOINT_BEHAVIOURS), chance.randrange(1, 6)),
     )
 
 
@@ -115,12 +127,16 @@ def _blow(chance: random.Random, faults: dict[Fault, int]) -> Blow:
             target = chance.choice(STORES)
         case Fault.LOSE_TAIL:
             target = "valkey"
+        case Fault.OUTAGE:
+            target = chance.choice((*STORES, chance.choice(LINKS)))
         case _:
             target = chance.choice(LINKS)
     return Blow(
         fault,
         target,
         after_seconds=round(chance.uniform(0, 0.15), 3),
-        for_seconds=round(chance.uniform(0.02, 0.3), 3),
+        for_seconds=round(
+            chance.uniform(*(_OUTAGE_SECONDS if fault is Fault.OUTAGE else _MOMENT_SECONDS)), 3
+        ),
         step_seconds=chance.choice(_STEPS_SECONDS),
     )

@@ -10,20 +10,27 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import asyncpg
 from cyclopts import run
 
 from tests import device, generator
 from tests.faults.auditing import audited, stories_of
+from tests.faults.endpoints import Endpoints, impatient_policies
+from tests.faults.levels import Levels, grown, levels_of
 from tests.faults.place import Place, faketime, opened, small_disk
 from tests.faults.schedule import STORES, Fault, Plan, plan_of
 from tests.faults.stories import Payers, Stories, scripted
 from tests.harness import Bank, Deployment, unique_psu
+from tests.rude_server import RudeServer
+from tests.valkeys import raw_async_client
 
 _DEVICES, _GENERATORS = 6, 8
 _AUDITED_EVERY = 50
+_WARM_UP_PLANS = 8
+_PATIENCE_SECONDS = 40.0
 AT_ONCE = 4
 """So many windows overlap: most of a window is waiting."""
 
@@ -34,13 +41,43 @@ class Trial:
 
     place: Place
     stories: Stories
+    endpoints: Endpoints
     without: frozenset[Fault]
     forgiven: set[str] = field(default_factory=set)
+    warm: Levels | None = None
+
+    async def warm_up(self) -> list[str]:
+        """Play some windows without a fault, and remember what the roles hold then; what was found."""
+        plans = [replace(plan_of(seed), blows=()) for seed in range(-_WARM_UP_PLANS, 0)]
+        found = await _played(self, plans, AT_ONCE, lambda _: None)
+        self.warm = await self.levels()
+        return found
+
+    async def levels(self) -> Levels:
+        """What the roles hold now."""
+        servers = self.place.deployment.servers
+        postgres = await asyncpg.connect(servers.postgres.url)
+        try:
+            async with raw_async_client(servers.valkey.url) as redis:
+                return await levels_of(self.place, redis, postgres)
+        finally:
+            await postgres.close()
+
+    async def grown(self) -> list[str]:
+        """What the roles hold more than after the warm-up, once what they are about to let go is gone."""
+        assert self.warm, "there was a warm-up"
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        while found := grown(self.warm, await self.levels()):
+            if asyncio.get_running_loop().time() > deadline:
+                return found
+            await asyncio.sleep(1)
+        return []
 
     async def play(self, plan: Plan) -> list[str]:
         """One window; what was found in it."""
         place, stories = self.place, self.stories
         await scripted(place.deployment, *plan.scripted)
+        self.endpoints.behave(*plan.endpoints)
         async with asyncio.TaskGroup() as tasks:
             for blow in plan.blows:
                 tasks.create_task(place.strike(blow))
@@ -63,6 +100,8 @@ class Trial:
                 self.place.deployment,
                 self.stories.heard.told,
                 self.stories.dedupe_keys,
+                self.endpoints,
+                self.place.apis[0],
                 has_lost_tail=has_lost_tail,
                 forgiven=self.forgiven,
             ),
@@ -74,12 +113,15 @@ async def trial(place: Place) -> AsyncIterator[Trial]:
     """A trial in a place that is opened for it, with payers who have enrolled their devices."""
     without = {Fault.STEP_CLOCK} if faketime() is None else set()
     without |= set() if place.disks else {Fault.FULL_DISK}
-    async with opened(place):
+    place.deployment.policies = impatient_policies(place.deployment.folder)
+    async with RudeServer() as server, opened(place):
+        endpoints = Endpoints(server)
+        await endpoints.open(place.deployment, place.apis[0])
         async with place.deployment.bank(url=place.apis[0]) as bank:
             payers = await _enrolled(bank)
         stories = Stories(place.deployment, place.apis, payers)
         try:
-            yield Trial(place, stories, frozenset(without))
+            yield Trial(place, stories, endpoints, frozenset(without))
         finally:
             await stories.close()
 
@@ -116,7 +158,7 @@ async def run_seeds(
                 first, last = min(plan.seed for plan in portion), max(plan.seed for plan in portion)
                 where = f"in seeds {first} to {last}; again: --first {first} --seeds {last - first + 1}"
                 return [where, *found, *await stories_of(one.place.deployment, found)]
-    return []
+    return await one.grown() if one.warm else []
 
 
 async def _played(one: Trial, plans: Sequence[Plan], at_once: int, say: Callable[[str], None]) -> list[str]:
@@ -152,6 +194,7 @@ def seeds(*, seeds: int = 100, first: int = 0, only: str = "", at_once: int = AT
 
         async def main() -> list[str]:
             async with trial(place) as one:
+                await one.warm_up()
                 left_out = ", ".join(sorted(one.without)) or "nothing"
                 print(f"» {seeds} seeds from {first} on; left out: {left_out}", flush=True)
                 found = await run_seeds(
@@ -161,6 +204,9 @@ def seeds(*, seeds: int = 100, first: int = 0, only: str = "", at_once: int = AT
                 print(
                     f"» {len(heard.told)} answers, {heard.undecided} undecided, {heard.unanswered} unanswered"
                 )
+                calls, taken = len(one.endpoints.server.requests), len(one.endpoints.taken)
+                print(f"» held after the warm-up: {one.warm}\n» held now: {await one.levels()}")
+                print(f"» {calls} webhooks came, of {taken} messages that were taken")
                 return found
 
         found = asyncio.run(main())

@@ -199,6 +199,10 @@ class Stories:
             await self._volley(issued["id"], other, chance.choice((1, 2, 3)), is_right=False)
         await self.verify(chance.randrange(2), issued["id"], right, key=_key())
 
+    async def leave(self, chance: random.Random) -> None:
+        """Two payers who are sent a code, and go away: what is sent to them is all that happens."""
+        await asyncio.gather(self.issue(chance), self.issue(chance))
+
     async def cancel(self, chance: random.Random) -> None:
         """Cancelled at one api while it is answered at the other."""
         issued = await self.issue(chance)
@@ -326,6 +330,7 @@ _STORIES: dict[Story, Callable[[Stories, random.Random], Awaitable[None]]] = {
     Story.DEVICE: Stories.device,
     Story.ALERTS: Stories.alerts,
     Story.GENERATOR: Stories.generator,
+    Story.LEAVE: Stories.leave,
 }
 
 

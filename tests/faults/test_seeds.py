@@ -43,6 +43,7 @@ def test_nothing_is_lost_doubled_or_left_open_in_a_hundred_seeds(
 
     async def play() -> list[str]:
         async with trial(Place(deployment, mounted)) as one:
+            assert await one.warm_up() == []
             found = await run_seeds(one, range(_SEEDS), audited_every=_SEEDS)
             assert len(one.stories.heard.told) > 5 * _SEEDS, "hardly anything was answered"
             return found
@@ -66,7 +67,16 @@ CONTROLS = {
     ),
     "hasty": ({"api": "hasty"}, (Fault.HOLD, Fault.SLOW), "before it was on record"),
     "unguarded": ({"api": "unguarded"}, (Fault.LOSE_TAIL,), "approv"),
-    "asynchronous": ({}, (Fault.KILL_STORE,), "the log does not s"),
+    "forgetful": ({"api": "forgetful"}, (Fault.KILL_ROLE,), "in Redis alone|the log does not say why"),
+    "careless": (
+        {"worker": "careless"},
+        (Fault.OUTAGE,),
+        "in Redis alone|the log does not say why|undecided",  # a request waits for what is never put on record
+    ),
+    "endless": ({"worker": "endless"}, (Fault.KILL_ROLE,), "its lease does not end"),
+    "skipping": ({"worker": "skipping"}, (Fault.KILL_ROLE,), "is 0 messages to"),
+    "deaf": ({"worker": "deaf"}, (Fault.SLOW,), "is called delivered, and was never taken"),
+    "asynchronous": ({}, (Fault.KILL_STORE,), "the log does not s|no active authenticator"),
 }
 """What is wrong with which role, the faults that it is tried with, and what the checker says in the end."""
 
@@ -90,6 +100,27 @@ def test_what_is_broken_is_caught(tmp_path: Path, control: str) -> None:
     finally:
         deployment.stop()
     assert any(re.search(said, one) for one in found), found
+
+
+@pytest.mark.on_demand
+def test_what_is_hoarded_is_noticed(tmp_path: Path) -> None:
+    """An api that lets go of nothing: its memory, sockets and tasks are told after some windows."""
+    deployment = Deployment(tmp_path)
+    deployment.start_stores()
+
+    async def play() -> list[str]:
+        async with trial(Place(deployment, broken={"api": "hoarding"})) as one:
+            assert await one.warm_up() == []
+            return await run_seeds(one, range(_MOST_SEEDS), only=(Fault.SLOW,))
+
+    try:
+        found = asyncio.run(play())
+    finally:
+        deployment.stop()
+    for what in ("memory (KiB)", "sockets", "tasks"):
+        for api in ("api-1", "api-2"):
+            assert any(one.startswith(api) and f" {what} " in one for one in found), found
+    assert not any("worker" in one or "log" in one for one in found), found
 
 
 async def _commit_later(deployment: Deployment) -> None:
