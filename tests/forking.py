@@ -113,6 +113,9 @@ def _become(request: bytes, files: Sequence[int]) -> tuple[str, list[str]]:
     module, arguments, environ, cwd = json.loads(request)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # also where a shell ignores it in its background
     os.setpgid(0, 0)
     for number, file in zip((1, 2), files, strict=True):
         os.dup2(file, number)

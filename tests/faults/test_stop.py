@@ -62,10 +62,11 @@ async def test_a_stopped_worker_finishes_what_it_sends(deployment: Deployment) -
     assert await violations(deployment) == []
 
 
-def test_a_stopped_log_role_ends_with_status_0(deployment: Deployment) -> None:
-    """The leader lets go of the log, and the next one numbers on."""
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_log_role_ends_with_status_0(deployment: Deployment, by: signal.Signals) -> None:
+    """The leader lets go of the log, and the next one numbers on; by Ctrl-C too."""
     log = next(role for role in deployment.roles if role.name == "log")
-    log.process.send_signal(signal.SIGTERM)
+    log.process.send_signal(by)
     assert log.process.wait(STOP_SECONDS) == 0
     restart(deployment, log)
     assert asyncio.run(violations(deployment)) == []

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def started(folder: Path, *words: str, plainly: bool = False) -> tuple[warm.Runn
         running = warm.start(MODULE, *words, "wait", stdout=out, stderr=out, plainly=plainly)
     await_true(lambda: said.read_bytes().endswith(b"\n"), "it has started")
     return running, said
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT is not ignored here, as it is in a shell's background: a plain start would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_it_has_its_own_words_environment_folder_and_group(tmp_path: Path) -> None:
@@ -85,7 +94,8 @@ def test_it_ends_as_a_plain_start_does(
 
 
 @pytest.mark.parametrize("plainly", [False, True], ids=["forked", "plain"])
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_ends_it(tmp_path: Path, by: signal.Signals, plainly: bool) -> None:
     """By its number, which no other process has until its end was seen; afterwards nothing is sent any more."""
     running, _ = started(tmp_path, "0", plainly=plainly)
