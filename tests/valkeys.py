@@ -18,14 +18,12 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from sca_service.sandbox.server_process import launcher, package_folder
 from sca_service.sandbox.servers import PostgresProcess, Servers
-from tests.ports import is_free
+from tests.ports import free_node_port
 
 PATIENCE_SECONDS = 60.0
 ON_CLUSTER = os.environ.get("SCA_TEST_REDIS") == "cluster"
 """Whether the tests' stores are a cluster: `make test-cluster`."""
 
-_PORTS = range(12_000, 22_768)
-"""A node's bus listens 10,000 above; both stay below the ports that the system gives away."""
 _SETTINGS = {
     "bind": "127.0.0.1",
     "save": "",
@@ -35,16 +33,6 @@ _SETTINGS = {
     "repl-diskless-sync-delay": "0",
     "io-threads": "1",
 }
-_next_port = _PORTS.start + os.getpid() * 37 % (len(_PORTS) - 200)
-
-
-def free_node_port() -> int:
-    """A port whose bus port is free too."""
-    global _next_port  # noqa: PLW0603 - one row of ports for the whole process
-    while True:
-        _next_port = _next_port + 1 if _next_port + 1 in _PORTS else _PORTS.start
-        if is_free(_next_port) and is_free(_next_port + 10_000):
-            return _next_port
 
 
 def await_that(claim: Callable[[], bool], what: str) -> None:

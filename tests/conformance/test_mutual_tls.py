@@ -15,6 +15,7 @@ import pytest
 
 from tests.certificates import Issued, TestAuthority, make_certificate
 from tests.harness import PATIENCE_SECONDS, Deployment, Role, order
+from tests.peers import command_of
 from tests.ports import free_port
 from tests.service.test_client_certificates import AUTHORITY, api, bound
 
@@ -55,7 +56,9 @@ def proxy(api: Role, tmp_path: Path) -> Iterator[str]:
         CONFIGURATION.format(rules=rules(), port=port, server=server.path, folder=tmp_path, api=api.port),
         "utf-8",
     )
-    process = subprocess.Popen(["haproxy", "-db", "-f", str(configuration)], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command_of("haproxy"), "-db", "-f", str(configuration)], stderr=subprocess.PIPE
+    )
     yield f"https://localhost:{port}"
     process.terminate()
     process.communicate(timeout=PATIENCE_SECONDS)

@@ -17,9 +17,10 @@ from sca_service.delivery.redis_store import RedisDueSignal
 from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from tests.certificates import TestAuthority, make_certificate
+from tests.ports import free_node_port
 from tests.storeroom import answered, issued, new_payer
 from tests.stores.test_keys import play
-from tests.valkeys import Node, free_node_port
+from tests.valkeys import Node
 
 _PROGRAM = shutil.which("redis-server") or ""
 pytestmark = pytest.mark.skipif(not _PROGRAM, reason="redis-server is not installed")

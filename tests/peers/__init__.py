@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sca_service.sandbox.server_process import launcher
+
 PEERS = Path(__file__).parent
 """Where scripts that start a peer stand; Node finds the peers' packages from here."""
 
@@ -15,6 +17,11 @@ def program(name: str) -> Path:
     if found is None:
         pytest.skip(f"{name} is not installed: tests/peers/install")
     return Path(found)
+
+
+def command_of(name: str) -> list[str]:
+    """The first words of a command that starts such a program; it is killed when we die, and then holds no port."""
+    return [*launcher(death_signal="KILL"), str(program(name))]
 
 
 def node_module(name: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sca_service.sandbox.server_process import launcher
 from tests.peers import PEERS, program
 
 _GOPATH = Path("/usr/share/gocode")
@@ -112,7 +113,11 @@ def running_go_verifier(folder: Path) -> Iterator[GoVerifier]:
     )
     environ = {"NO_PROXY": "*", "PATH": os.environ.get("PATH", "")}
     with subprocess.Popen(
-        [str(compiled)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        [*launcher(death_signal="KILL"), str(compiled)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
     ) as process:
         yield GoVerifier(process)
         assert process.stdin

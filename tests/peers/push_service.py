@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sca_service.delivery.http_client import HttpClient
-from tests.peers import PEERS, node_module, program
+from tests.peers import PEERS, command_of, node_module
 from tests.ports import free_port
 
 PATIENCE_SECONDS = 30
@@ -61,7 +61,7 @@ async def running_push_service(port: int = 0) -> AsyncIterator[PushService]:
     node_module("web-push-testing")
     port = port or free_port()
     process = await asyncio.create_subprocess_exec(
-        program("node"),
+        *command_of("node"),
         PEERS / "push_service.js",
         str(port),
         stdin=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.peers import PEERS, node_module, program
+from tests.peers import PEERS, command_of, node_module
 
 PATIENCE_SECONDS = 30.0
 """How long what has to come may take on a busy machine."""
@@ -91,7 +91,7 @@ async def sms_centre(*, key: str = "", certificate: str = "", port: int = 0) -> 
     node_module("smpp")
     options = {"key": key, "cert": certificate} if key else {}
     process = await asyncio.create_subprocess_exec(
-        program("node"),
+        *command_of("node"),
         PEERS / "sms_centre.js",
         json.dumps(options),
         str(port),

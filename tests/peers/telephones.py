@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.peers import program
+from tests.peers import command_of
 from tests.ports import free_ports, is_free
 
 NUMBER = "+15005550006"
@@ -112,7 +112,7 @@ class Sipp:
 @contextlib.asynccontextmanager
 async def sipp(folder: Path, *steps: str, transport: str = "udp") -> AsyncIterator[Sipp]:
     """SIPp as a trunk which takes one call, step by step after the INVITE; skips the test without it."""
-    path, port = program("sipp"), free_ports(1)
+    command, port = command_of("sipp"), free_ports(1)
     text = '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="trunk">\n'
     steps = steps if steps[0].startswith("<recv") else (INVITE, *steps)
     remembered = '<Reference variables="called,caller"/>' if INVITE in steps else ""
@@ -120,7 +120,7 @@ async def sipp(folder: Path, *steps: str, transport: str = "udp") -> AsyncIterat
     scenario = folder / f"trunk-{port}.xml"
     await asyncio.to_thread(scenario.write_text, text)
     process = await asyncio.create_subprocess_exec(
-        *(path, "-sf", scenario, "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin"),
+        *(*command, "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin"),
         *("-mi", "127.0.0.1", "-mp", str(free_ports(4))),
         *("-t", "u1" if transport == "udp" else "t1", "-timeout", "60", "-timeout_error"),
         cwd=folder,
@@ -219,7 +219,7 @@ async def baresip(
 
     It needs six ports from `port` on; any free ones when that is 0.
     """
-    path, rtp = program("baresip"), free_ports(20)
+    command, rtp = command_of("baresip"), free_ports(20)
     port = port or free_ports(6)
     modules = next(path for path in _MODULES if path.is_dir())
     config = _CONFIG.format(
@@ -233,7 +233,7 @@ async def baresip(
         await asyncio.to_thread((folder / name).write_text, text)
     await asyncio.to_thread(_write_silence, folder / "silence.wav")
     process = await asyncio.create_subprocess_exec(
-        *(path, "-f", folder),
+        *(*command, "-f", str(folder)),
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
