@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sca_service.compliance.requirements import requirements
 from tests.harness import Bank, Deployment
+from tests.shown import shown
 from tests.valkeys import ON_CLUSTER
 
 _TESTS = Path(__file__).parent
@@ -38,9 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
-    """Collect no garbage while tests are collected: that took more than half of the time."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect no garbage while tests are collected: that took more than half of the time. Watch what is named."""
     gc.disable()
+    config.pluginmanager.register(shown({test for row in requirements() for test in row.tests}))
 
 
 def pytest_collection_finish() -> None:
