@@ -29,8 +29,9 @@ _HEAD = """# Compliance
 What law, standards and good practice ask, what the service does about it, and which test shows it. Written by
 `sca docs` from `sca_service/compliance/requirements.toml`. A row that claims to be met names a test; the tests fail
 when one that is named is not there, and the build fails when one does not pass, or is skipped for anything but a
-program or vectors of others that are not on the machine (`tests/shown.py` lists them, and the run says so). This page is
-no legal advice, and where it says *from memory* the words of the source have to be checked before anybody quotes them.
+program or vectors of others that are not on the machine (`tests/shown.py` lists them, and the run says so). This page
+is no legal advice, and where it says *from memory* the words of the source have to be checked before anybody quotes
+them.
 
 """
 
