@@ -5,11 +5,12 @@ from cyclopts import App
 from loadtests.bench import bench
 from loadtests.flat import flat
 from loadtests.headroom import headroom
+from loadtests.settings import settings
 from loadtests.start import start
 from loadtests.two_apis import two_apis
 
 app = App(name="make bench", help="Measurements on this machine (loadtests/README.md).")
 app.default(bench)
-for measurement in (flat, headroom, start, two_apis):
+for measurement in (flat, headroom, settings, start, two_apis):
     app.command(measurement)
 app()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from sca_service.api.postgres_store import ClientStore
 from sca_service.kernel.keyring import Keyring, write_keyring
 from sca_service.migrations import migrate
 from sca_service.sandbox.server_process import launcher
-from sca_service.sandbox.servers import Servers, start_servers
+from sca_service.sandbox.servers import NOTHING, Servers, start_servers
 from sca_service.settings import shipped_policies
 from tests.ports import free_port
 
@@ -111,12 +111,15 @@ class Place:
 
 
 @contextmanager
-def running(console: Console) -> Iterator[Place]:
-    """The stores, the api and the echo, on loopback in a folder of their own; ended afterwards."""
+def running(console: Console, other: Mapping[str, str] = NOTHING) -> Iterator[Place]:
+    """The stores, the api and the echo, on loopback in a folder of their own; ended afterwards.
+
+    `other` parameters of PostgreSQL are over the sandbox's.
+    """
     os.sched_setaffinity(0, {OTHER_CORE} if (os.cpu_count() or 1) > 1 else {0})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        servers = start_servers(folder)
+        servers = start_servers(folder, other)
         processes: list[subprocess.Popen[bytes]] = []
         try:
             migrate(servers.postgres.url)

@@ -53,6 +53,7 @@ from sca_service.delivery.receipts import DeliveryBook, Receipts
 from sca_service.delivery.redis_store import SentTextStore
 from sca_service.kernel.clock import SystemClock
 from sca_service.kernel.connections import RedisConnection
+from sca_service.kernel.forgetting import warn_of_forgetting
 from sca_service.kernel.postgres import connect_postgres
 from sca_service.kernel.primary import Primary, primaries_of
 from sca_service.kernel.tracing.traces import Traces, open_traces
@@ -326,6 +327,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         direct, primary = primaries_of(settings.postgres_url, settings.postgres_pooler_url)
         postgres = await connect_postgres(primary, most_connections=6, leaves_nothing=True)
         stack.push_async_callback(postgres.close)
+        await warn_of_forgetting(redis, postgres)
         archive = ChallengeArchive(postgres)
         vault = Vault(postgres, settings.keyring)
         reader = await connect_reader(direct, most_connections=2)

@@ -120,6 +120,13 @@ class RedisConnection:
             if self._replicas.count:
                 _check_replicas(replication, self._replicas)
 
+    async def what_forgets(self) -> list[str]:
+        """The parameters by which a server forgets what it holds when it ends. Raises StoreUnavailable."""
+        for server in await self._servers():
+            if b"aof_enabled:0" in await server.submit(Sent(Command(("INFO", "persistence")))):
+                return ["appendonly"]
+        return []
+
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
         for server in (self._only, self._routes):

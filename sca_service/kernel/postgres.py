@@ -20,6 +20,7 @@ _CONNECT_DEADLINE_SECONDS = 5.0
 _POOLED = "sca pooled"
 _SERVER_GIVES_UP_AFTER = 2
 """How many times the deadline of a statement the server lets it run, should its client not be there to end it."""
+_SETTINGS = "SELECT current_setting($1), current_setting($2)"
 _ENDS_BY_ITSELF = {
     "idle_in_transaction_session_timeout": "10s",
     "tcp_keepalives_idle": "10",
@@ -72,6 +73,13 @@ async def connect_postgres(
         raise StoreUnavailable("PostgreSQL does not answer") from error
     primary.watch(pool)
     return pool
+
+
+async def what_forgets(pool: asyncpg.Pool) -> list[str]:
+    """The parameters by which PostgreSQL may forget what it has confirmed. Raises StoreUnavailable."""
+    names = ("fsync", "synchronous_commit")
+    row = await in_time(pool.fetchrow(_SETTINGS, *names))
+    return [name for name, setting in zip(names, row or (), strict=True) if setting == "off"]
 
 
 def is_pooled(connection: asyncpg.pool.PoolConnectionProxy) -> bool:

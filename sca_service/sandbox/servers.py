@@ -8,48 +8,33 @@ import contextlib
 import platform
 import signal
 import socket
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from sca_service.sandbox.postgres_files import prepare_cluster, program
 from sca_service.sandbox.server_process import ServerProcess, launcher, package_folder
+from sca_service.sandbox.store_parameters import POSTGRES, REDIS, VALKEY, values
 
+NOTHING: Mapping[str, str] = {}
 _VALKEY_SETTINGS = {
     "port": "0",
     "unixsocketperm": "700",
-    "save": "",
-    "appendonly": "yes",
-    "appendfsync": "everysec",
-    "maxmemory": "512mb",
-    "maxmemory-policy": "noeviction",
-    "io-threads": "1",
-    "hide-user-data-from-log": "yes",
-    "commandlog-execution-slower-than": "-1",  # the log of slow commands would keep their arguments
-    "commandlog-request-larger-than": "-1",
-    "commandlog-reply-larger-than": "-1",
+    **values(REDIS, VALKEY),
 }
 
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "port": "5432",  # the last part of the socket's name
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
-    "shared_buffers": "64MB",
-    "fsync": "on",
-    "synchronous_commit": "on",
+    **values(POSTGRES),
     "io_method": "sync",  # no processes that only read ahead
-    "jit": "off",
     "max_logical_replication_workers": "0",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_statement": "none",
     "log_min_messages": "log",  # leaves out errors of statements: their text quotes the value that was wrong
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",  # DETAIL quotes rows and keys
-    "log_parameter_max_length": "0",
-    "log_parameter_max_length_on_error": "0",
 }
 
 
@@ -145,15 +130,17 @@ class PostgresProcess:
         """The process id of the postmaster that was started last."""
         return self._server.pid
 
-    def start(self, folder: Path) -> None:
+    def start(self, folder: Path, other: Mapping[str, str] = NOTHING) -> None:
         """Start on what `folder` holds, made if missing, and return when it accepts connections.
 
-        Raises ConfigurationError when the folder cannot be used or the server does not come up.
+        `other` parameters are over ours. Raises ConfigurationError when the folder cannot be used or the server does
+        not come up.
         """
         with self._server.starting(folder) as place:
             cluster = prepare_cluster(place.folder)
             settings = {
                 **_POSTGRES_SETTINGS,
+                **other,
                 "cluster_name": place.name,
                 "unix_socket_directories": str(self._server.socket_folder),
                 "hba_file": str(cluster.host_rules),
@@ -196,17 +183,17 @@ class Servers:
             stopped.result()
 
 
-def start_servers(folder: Path) -> Servers:
+def start_servers(folder: Path, other: Mapping[str, str] = NOTHING) -> Servers:
     """Start both at the same time, in `folder/valkey` and `folder/postgres`.
 
-    Raises ConfigurationError when one cannot start; then neither runs.
+    `other` parameters of PostgreSQL are over ours. Raises ConfigurationError when one cannot start; then neither runs.
     """
     servers = Servers(ValkeyProcess(), PostgresProcess())
     try:
         with ThreadPoolExecutor(2) as pool:
             starting = [
                 pool.submit(servers.valkey.start, folder / "valkey"),
-                pool.submit(servers.postgres.start, folder / "postgres"),
+                pool.submit(servers.postgres.start, folder / "postgres", other),
             ]
         for started in starting:
             started.result()
