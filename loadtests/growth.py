@@ -7,6 +7,8 @@ exports, retention and vacuum, and the same events in tables with and without pa
 """
 
 import platform
+import random
+import secrets
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -36,9 +38,9 @@ from sca_service.sandbox.servers import start_servers
 
 _PAYMENTS_PER_COMMIT = 200
 _PAYMENTS_OF_A_PAYER = 25
-_PAYMENTS_PER_SECOND = 4
+PAYMENTS_PER_SECOND = 4
 """By their dates: a million payments are some three days."""
-_BEGAN_MS = 1_763_812_800_000
+BEGAN_MS = 1_763_812_800_000
 _TRIES = 40
 _EXPORTED = 200_000
 _PRUNED_BUNDLES = 64
@@ -51,7 +53,14 @@ _CHALLENGES = """
     SELECT id, 'bank', psu, 'payment', 'pending', at, at + interval '5 minutes', 1, state
     FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) AS new (id, psu, at, state)
 """
-_SETTLED = "UPDATE challenges SET revision = revision + 1, status = $2 WHERE id = ANY($1::text[])"
+_CHANGED = """
+    UPDATE challenges SET revision = $2, status = $3, state = new.state
+    FROM unnest($1::text[], $4::bytea[]) AS new (id, state) WHERE challenges.id = new.id
+"""
+CHANGES = ((2, 1_713, "pending"), (3, 1_770, "pending"), (4, 1_781, "approved"))
+"""What is stored of a challenge after its issue, as a running service had it: revision, bytes of the state, status."""
+_UNDER_WAY = 2_000
+"""So many challenges wait for each change: those of one page are changed at different times."""
 _STORIES = """
     INSERT INTO analytics_stories
     SELECT id, at, repeat(md5(id), 20) FROM unnest($1::text[], $2::timestamptz[]) AS one (id, at)
@@ -61,6 +70,9 @@ _DELIVERIES = """
     SELECT 'dlv_' || substr(id, 5) || '01', 1, id, 1, at, 'delivered', '', true, at, at, true, at, false
     FROM unnest($1::text[], $2::timestamptz[]) AS one (id, at)
 """
+
+UnderWay = tuple[list[str], ...]
+"""Challenges that wait for each of `CHANGES`."""
 
 
 def bench(*, minutes: float = 8, events: int = 10_000_000) -> None:
@@ -82,11 +94,11 @@ async def _bench(url: str, seconds: float, most: int) -> None:
         filled, sample = await _fill(connection, seconds, most)
         await _sequence(pool, connection)
         await connection.execute("VACUUM ANALYZE")
-        await _sizes(connection, filled)
-        await _queries(pool, sample)
+        await sizes(connection, filled)
+        await queries(pool, sample)
         await _export(url)
         await compare(connection, say)
-        await _retention(connection)
+        await retention(connection)
 
 
 def say(name: str, value: float | str) -> None:
@@ -100,20 +112,23 @@ def say(name: str, value: float | str) -> None:
 async def _fill(connection: Any, seconds: float, most: int) -> tuple[int, list[Payment]]:
     """Commit payments for so long. Returns how many events there are, and some of the payments."""
     number, sample, waited = 0, [], []
+    under_way: UnderWay = tuple([] for _ in CHANGES)
     until = time.monotonic() + seconds
     while time.monotonic() < until and number * EVENTS < most:
         payments = [
             payment(
                 (number + at) // _PAYMENTS_OF_A_PAYER,
-                _BEGAN_MS + (number + at) * 1000 // _PAYMENTS_PER_SECOND,
+                BEGAN_MS + (number + at) * 1000 // PAYMENTS_PER_SECOND,
             )
             for at in range(_PAYMENTS_PER_COMMIT)
         ]
         begun = time.perf_counter()
         await commit(connection, payments)
+        await change(connection, under_way, [one.challenge for one in payments], most=_UNDER_WAY)
         waited.append(time.perf_counter() - begun)
         number += len(payments)
         sample += payments[:1]
+    await change(connection, under_way, [], most=0)
     say("events", number * EVENTS)
     say("events_per_second", number * EVENTS / sum(waited))
     say("events_per_second_at_the_end", _PAYMENTS_PER_COMMIT * EVENTS / median(waited[-50:]))
@@ -126,7 +141,7 @@ async def _fill(connection: Any, seconds: float, most: int) -> tuple[int, list[P
 
 
 async def commit(connection: Any, payments: list[Payment]) -> None:
-    """One commit, as the group commit has it; every challenge is changed three times until it is over."""
+    """One commit of new payments, as the group commit has it."""
     ids, psus, at = zip(*((one.challenge, one.psu, one.at) for one in payments), strict=True)
     async with connection.transaction():
         await connection.execute(
@@ -151,8 +166,17 @@ async def commit(connection: Any, payments: list[Payment]) -> None:
         )
         await connection.execute(_STORIES, ids, at)
         await connection.execute(_DELIVERIES, ids, at)
-    for status in ("pending", "pending", "approved"):
-        await connection.execute(_SETTLED, ids, status)
+
+
+async def change(connection: Any, under_way: UnderWay, ids: list[str], *, most: int) -> None:
+    """Add challenges to those under way; of these change as many as there are more than `most` for each change."""
+    for waiting, (revision, length, status) in zip(under_way, CHANGES, strict=True):
+        waiting.extend(ids)
+        random.shuffle(waiting)
+        ids = [waiting.pop() for _ in range(max(len(waiting) - most, 0))]
+        if ids:
+            states = [secrets.token_bytes(length) for _ in ids]
+            await connection.execute(_CHANGED, ids, revision, status, states)
 
 
 async def _sequence(pool: asyncpg.Pool, connection: Any) -> None:
@@ -163,7 +187,7 @@ async def _sequence(pool: asyncpg.Pool, connection: Any) -> None:
     say("sequenced_per_second", added / (time.perf_counter() - begun))
 
 
-async def _sizes(connection: Any, events: int) -> None:
+async def sizes(connection: Any, events: int) -> None:
     for table in (*_OF_AN_EVENT, *_OF_A_CHALLENGE):
         per = events if table in _OF_AN_EVENT else events / EVENTS
         row = await connection.fetchrow(
@@ -173,7 +197,7 @@ async def _sizes(connection: Any, events: int) -> None:
         say(f"index_bytes.{table}", row[1] / per)
 
 
-async def _queries(pool: asyncpg.Pool, sample: list[Payment]) -> None:
+async def queries(pool: asyncpg.Pool, sample: list[Payment]) -> None:
     stories, desk = StoryReader(pool), DeskStore(pool)
     picked = sample[:: max(len(sample) // _TRIES, 1)][:_TRIES]
     hour = timedelta(hours=1)
@@ -214,7 +238,7 @@ async def _export(url: str) -> None:
         say("exported_per_second", at / (time.perf_counter() - begun))
 
 
-async def _retention(connection: Any) -> None:
+async def retention(connection: Any) -> None:
     """What the log's leader does to a portion, and the vacuum that follows."""
     end = _PRUNED_BUNDLES * 256
     begun = time.perf_counter()

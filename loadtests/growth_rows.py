@@ -12,7 +12,7 @@ from sca_service.audit.model import AuditEvent, EventHead
 
 EVENTS = 5
 _SEALED_BYTES = 414
-_STATE_BYTES = 1_795
+_STATE_BYTES = 1_627
 _HEAD = '"challenge":"{challenge}","client":"bank","policy":"{policy}","psu":"{psu}","transaction":"{transaction}"'
 _DELIVERY = '"channel":"sms","delivery":"{delivery}","supplier":"sandbox-sms"'
 _RISK = (
@@ -90,7 +90,7 @@ def payment(payer: int, at_ms: int, *, ordered: bool = True) -> Payment:
         challenge,
         psu,
         secrets.token_bytes(_SEALED_BYTES),
-        secrets.token_bytes(_STATE_BYTES // 2) + bytes(_STATE_BYTES - _STATE_BYTES // 2),
+        secrets.token_bytes(_STATE_BYTES),
         datetime.fromtimestamp(at_ms / 1000, UTC),
     )
 

@@ -97,6 +97,21 @@ async def test_of_several_states_in_one_commit_the_newest_counts(
     assert await archive.get(first.id, CLIENT) == last
 
 
+async def test_a_change_stays_on_its_page_and_touches_no_index(
+    archive: ChallengeArchive, pool: asyncpg.Pool
+) -> None:
+    """HOT: no index holds what changes, and the page has room. Else each change would be written into three indexes."""
+    states = [state_of(new_payer()) for _ in range(3)]
+    changed = msgspec.structs.replace(states[0], status=Status.APPROVED, revision=2, why="w" * 200)
+    async with pool.acquire() as connection, connection.transaction():
+        await archive.save(connection, states)
+        await archive.save(connection, [changed])
+        row = await connection.fetchrow(
+            "SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'challenges'"
+        )
+    assert tuple(row or ()) == (3, 1, 1)
+
+
 async def test_another_client_finds_nothing(archive: ChallengeArchive, pool: asyncpg.Pool) -> None:
     """An id alone does not open anything."""
     state = state_of(new_payer())
