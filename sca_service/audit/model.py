@@ -77,6 +77,12 @@ class SnapshotStore(Protocol):
     async def save(self, connection: asyncpg.pool.PoolConnectionProxy, snapshots: Sequence[Snapshot]) -> None:
         """Store the newest of each; an older one never replaces a newer."""
 
+    def statement(self, first: int) -> str:
+        """What `save` executes, to be a part of another statement: its parameters are numbered from `first`."""
+
+    def arguments(self, snapshots: Sequence[Snapshot]) -> tuple[Sequence[Any], ...]:
+        """The parameters of the statement: an array each, all empty where there are no snapshots."""
+
 
 class PrivateStore(Protocol):
     """Where personal values are kept; called inside the transaction that commits their events."""

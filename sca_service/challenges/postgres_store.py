@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from functools import cache
+from typing import Any, cast
 
 import asyncpg
 import msgspec
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from sca_service.audit.model import Snapshot
 from sca_service.challenges.model import ChallengeState, Status, decode_state
-from sca_service.kernel.postgres import in_time
+from sca_service.kernel.postgres import arrays, in_time
 from sca_service.policy.model import Purpose
 
 # A final status is never replaced by another one, an older revision never replaces a newer one of the same status. A
@@ -22,8 +23,7 @@ from sca_service.policy.model import Purpose
 _SAVE = """
     INSERT INTO challenges (id, client_id, psu, purpose, status, created_at, expires_at, revision, state)
     SELECT id, client_id, psu, purpose, status, created_at, expires_at, revision, state
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-                $7::timestamptz[], $8::int[], $9::bytea[], $10::text[])
+    FROM unnest({parameters})
         AS new (id, client_id, psu, purpose, status, created_at, expires_at, revision, state, approval)
     WHERE new.status <> 'approved'
        OR NOT EXISTS (SELECT FROM acceptances WHERE challenge_id = new.id AND event_id <> new.approval)
@@ -33,6 +33,9 @@ _SAVE = """
           AND ((challenges.status = 'pending' AND excluded.status <> 'pending')
             OR (challenges.status = excluded.status AND challenges.revision < excluded.revision))
 """
+
+_SAVED = ("text", "text", "text", "text", "text", "timestamptz", "timestamptz", "int", "bytea", "text")
+"""The types of its parameters."""
 
 _LIST = """
     SELECT id, state FROM challenges
@@ -67,6 +70,17 @@ class ChallengeArchive:
 
     async def save(self, connection: asyncpg.pool.PoolConnectionProxy, snapshots: Sequence[Snapshot]) -> None:
         """Store the newest state of each challenge, within the transaction that commits its events."""
+        await connection.execute(self.statement(1), *self.arguments(snapshots))
+
+    @staticmethod
+    @cache
+    def statement(first: int) -> str:
+        """What `save` executes, to be a part of another statement: its parameters are numbered from `first`."""
+        return _SAVE.format(parameters=arrays(_SAVED, first))
+
+    @staticmethod
+    def arguments(snapshots: Sequence[Snapshot]) -> tuple[Sequence[Any], ...]:
+        """The parameters of the statement: the newest state of each challenge."""
         newest: dict[str, ChallengeState] = {}
         for state in cast("Sequence[ChallengeState]", snapshots):
             if state.id not in newest or _rank(newest[state.id]) < _rank(state):
@@ -74,8 +88,7 @@ class ChallengeArchive:
         states = [
             newest[challenge] for challenge in sorted(newest)
         ]  # one order, so that commits never deadlock
-        await connection.execute(
-            _SAVE,
+        return (
             [state.id for state in states],
             [state.client for state in states],
             [state.payer for state in states],

@@ -5,7 +5,7 @@ decision 7).
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -80,6 +80,11 @@ async def what_forgets(pool: asyncpg.Pool) -> list[str]:
     names = ("fsync", "synchronous_commit")
     row = await in_time(pool.fetchrow(_SETTINGS, *names))
     return [name for name, setting in zip(names, row or (), strict=True) if setting == "off"]
+
+
+def arrays(kinds: Sequence[str], first: int = 1) -> str:
+    """Parameters that are arrays of these types, numbered from `first`, as `unnest` takes them."""
+    return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, first))
 
 
 def is_pooled(connection: asyncpg.pool.PoolConnectionProxy) -> bool:
