@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from sca_service.alerts.attempts import attempt_of, count_settled, settled_delivery
+from sca_service.alerts.attempts import attempt_of, count_settled
 from sca_service.alerts.consent.postgres_store import Question
 from sca_service.alerts.content import Content, opened, sealed
 from sca_service.alerts.lane import Rate
@@ -175,7 +175,7 @@ class AlertBook:
         change, is_news = changed
         count_settled(change)
         settled = next(one for one in change.alert.deliveries if one.id == delivery)
-        return settled_delivery(settled, is_news=is_news)
+        return settled.settled(is_news=is_news)
 
     async def decline(self, delivery: str, how: DeclinedBy | None = None) -> bool:
         """The payer pressed the key for "not me": on record for the bank. False for an unknown delivery.

@@ -16,25 +16,25 @@ from sca_service.challenges.redis_store import (
     Reply,
 )
 from sca_service.challenges.view import ChallengeView
+from sca_service.delivery.chosen import may_pass, record_of, why_none
 from sca_service.delivery.dispatch import Outbound, Plan
 from sca_service.delivery.model import (
     DeclinedBy,
     DeliveryState,
-    RouteRecord,
     SettledDelivery,
     Settlement,
     owner_of,
 )
 from sca_service.delivery.own_text import OwnText
 from sca_service.delivery.render import message_text, message_values, own_message, sms_segments
-from sca_service.delivery.supplier import FailureReason, Message
+from sca_service.delivery.supplier import Message
 from sca_service.kernel.errors import StoreUnavailable
 from sca_service.kernel.keyring import Keyring
 from sca_service.kernel.secret import Secret
 from sca_service.kernel.telemetry import CHALLENGES_DECLINED, DELIVERIES_SETTLED
 from sca_service.kernel.transaction import Transaction
 from sca_service.policy.model import Channel, Occasion, Policy
-from sca_service.routing.model import RouteChoice, RouteReason
+from sca_service.routing.model import RouteChoice
 
 POSTPONED_MS = 1_000
 """Before a delivery whose attempt could not be put on record is taken up again."""
@@ -129,7 +129,7 @@ class ChallengeBook:
             return None if reply.word == "not_found" else SettledDelivery(delivery, settlement.status)
         await self._commit(challenge, reply)
         settled = next(one for one in reply.state.deliveries if one.id == delivery)
-        return _settled(settled, is_news=bool(reply.events))
+        return settled.settled(is_news=bool(reply.events))
 
     async def decline(self, delivery: str, how: DeclinedBy | None = None) -> bool:
         """The payer said no, if not said otherwise the way the delivery went; on record. False for an unknown delivery.
@@ -220,36 +220,20 @@ def _speaks(locale: str, language: str) -> bool:
     return locale.replace("_", "-").lower().split("-")[0] == language.lower().split("-")[0]
 
 
-_NO_ROUTE = {
-    RouteReason.SENDER_UNREGISTERED: FailureReason.SENDER_UNREGISTERED,
-    RouteReason.SEND_LIMIT: FailureReason.SEND_LIMIT,
-    RouteReason.SPEND_LIMIT: FailureReason.SPEND_LIMIT,
-}
-
-
 def _attempt_route(plan: Plan, choice: RouteChoice) -> AttemptRoute:
     channel, route = plan.message.channel, choice.route
     if route is None:
-        why = {_NO_ROUTE.get(reason, FailureReason.SUPPLIER_DOWN) for _, reason in choice.passed_over}
-        is_left_alone = any(reason is RouteReason.BREAKER_OPEN for _, reason in choice.passed_over)
-        why_none = why.pop() if len(why) == 1 else FailureReason.SUPPLIER_DOWN
-        return AttemptRoute(channel, reason=why_none, members=_members(plan), may_pass=is_left_alone)
-    price = f"{route.price.currency} {route.price.text}" if route.price else ""
-    record = RouteRecord(
-        supplier=route.supplier,
-        network=route.network,
-        sender=route.sender.id if route.sender else "",
-        price=price,
-        reasons=route.reasons,
-        passed_over=dict(choice.passed_over),
-    )
+        return AttemptRoute(
+            channel, reason=why_none(choice), members=_members(plan), may_pass=may_pass(choice)
+        )
+    record = record_of(choice, route)
     encoded = msgspec.json.encode(record)
     return AttemptRoute(
         channel=channel,
         supplier=route.supplier,
         record=encoded,
         members=b"," + encoded[1:-1] + _members(plan),
-        cost=price,
+        cost=record.price,
         segments=plan.segments,
     )
 
@@ -258,16 +242,3 @@ def _members(plan: Plan) -> bytes:
     """Members of an event, to be put behind others."""
     told = _PlanMembers(plan.purpose or "", plan.number.country if plan.number else "")
     return b"," + msgspec.json.encode(told)[1:-1]
-
-
-def _settled(delivery: DeliveryState, *, is_news: bool) -> SettledDelivery:
-    since = delivery.sent_at or delivery.queued_at
-    return SettledDelivery(
-        delivery.id,
-        delivery.status,
-        is_news=is_news,
-        channel=delivery.channel,
-        supplier=delivery.supplier,
-        network=delivery.network,
-        latency_ms=max(delivery.final_at - since, 0) if delivery.final_at else 0,
-    )

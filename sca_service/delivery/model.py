@@ -69,6 +69,19 @@ class DeliveryState(msgspec.Struct):
         """Whether a worker may be sending it: it was tried more often than suppliers said that they did not take it."""
         return self.status is DeliveryStatus.QUEUED and self.tries > len(self.suppliers_tried)
 
+    def settled(self, *, is_news: bool) -> "SettledDelivery":
+        """What those who learn of routes are told of it."""
+        since = self.sent_at or self.queued_at
+        return SettledDelivery(
+            self.id,
+            self.status,
+            is_news=is_news,
+            channel=self.channel,
+            supplier=self.supplier,
+            network=self.network,
+            latency_ms=max(self.final_at - since, 0) if self.final_at else 0,
+        )
+
 
 class RouteRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which route was chosen for a delivery, and why; kept with it and answered to its client."""
