@@ -83,7 +83,7 @@ manifests: $(VENV)/installed-dev $(VENV)/manifests/installed ## check k8s/ and t
 
 site: $(VENV)/installed $(VENV)/site/installed ## make the documentation's pages in site/ (ARGS=serve serves them while you write)
 	@$(VENV)/bin/sca docs >$(VENV)/docs.log
-	@rm -rf build/pages && mkdir -p build/pages && cp -r --parents docs *.md k8s/README.md loadtests/README.md loadtests/results/sample tests/faults/README.md build/pages
+	@rm -rf build/pages && mkdir -p build/pages && cp -r --parents docs *.md k8s/README.md loadtests/*.md loadtests/results/sample tests/faults/README.md build/pages
 	$(SAY) 'Making the pages of the documentation (zensical)'
 	@exec $(VENV)/site/bin/zensical $(or $(ARGS),build --clean)
 
