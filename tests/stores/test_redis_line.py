@@ -39,7 +39,7 @@ async def line(quiet_stores: Deployment) -> AsyncIterator[Line]:
 
 def _send(line: Line, *commands: Sequence[str]) -> "asyncio.Task[list[Any]]":
     """A pipeline of its own, as it will be answered."""
-    return asyncio.create_task(line.exchange(_packed(*commands)))
+    return asyncio.create_task(asyncio.wait_for(line.exchange(_packed(*commands)), PATIENCE_SECONDS))
 
 
 def _packed(*commands: Sequence[str]) -> list[bytes]:
