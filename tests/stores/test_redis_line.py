@@ -1,11 +1,13 @@
 """One ordered connection to Redis: several pipelines are on it at once, and fail together."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import hiredis
 import pytest
+import uvloop
 from redis.asyncio.connection import BlockingConnectionPool
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
@@ -165,6 +167,33 @@ async def test_every_connection_is_given_back(line: Line, redis: RedisConnection
         with pytest.raises(ConnectionLost):
             await killed
     assert await _send(line, ("ECHO", "still")) == [b"still"]
+
+
+def test_who_writes_at_the_moment_when_a_connection_ends_hears_that_the_server_is_away() -> None:
+    """Also under uvloop, on which the service runs: it has a word of its own for that."""
+    assert all(isinstance(one, ConnectionLost) for one in uvloop.run(_written_as_it_ends()))
+
+
+async def _written_as_it_ends() -> list[Any]:
+    """What comes of a pipeline that is unread when the server resets the connection, and of one written just then."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}"
+        pool = BlockingConnectionPool.from_url(url, socket_timeout=None, protocol=2, driver_info=None)
+        line = Line(pool)
+
+        async def write_in_the_next_turn() -> list[Any]:
+            await asyncio.sleep(0)
+            return await line.exchange(_packed(("ECHO", "second")))
+
+        unread = _send(line, ("ECHO", "first"))
+        connection, _ = await asyncio.to_thread(server.accept)
+        await asyncio.to_thread(connection.recv, 1)
+        second = asyncio.create_task(write_in_the_next_turn())
+        connection.close()  # with something unread: a reset
+        outcomes = await asyncio.gather(unread, second, return_exceptions=True)
+        await line.close()
+        await pool.disconnect()
+        return list(outcomes)
 
 
 async def test_a_reply_is_heard_when_it_comes(line: Line, redis: RedisConnection) -> None:

@@ -37,7 +37,7 @@ class Line:
             async with self._writing:
                 wire = await self._open()
                 wire.under_way += 1
-                await wire.connection.send_packed_command(packed)
+                await wire.write(packed)
             async with wire.reading:  # whoever wrote next is next here: between the two nobody else runs
                 return await _replies(wire, len(packed), hear)
         except BaseException:
@@ -97,6 +97,13 @@ class _Wire:
             return not self.under_way and bool(await self.connection.can_read())
         except (redis.exceptions.RedisError, OSError):
             return True
+
+    async def write(self, packed: Sequence[bytes]) -> None:
+        """Send it in one write. Raises redis.exceptions.ConnectionError, OSError."""
+        try:
+            await self.connection.send_packed_command(packed)
+        except RuntimeError as ended:  # uvloop's word for a connection that ended in this very moment
+            raise redis.exceptions.ConnectionError("the connection has ended") from ended
 
     async def close(self) -> None:
         """Whoever waits for a reply on it hears that it is closed."""

@@ -31,6 +31,7 @@ _MOST_IN_PIPELINE: Final = 512
 _REFUSALS = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoScriptError,  # of a script that was loaded a moment ago
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.MovedError,
     redis.exceptions.AskError,
