@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sca_service.audit.log.note import (
+    MAX_NOTE_BYTES,
     MAX_SIGNATURES,
     NoteInvalid,
     NoteSigner,
@@ -248,3 +249,29 @@ def test_a_note_without_signer_is_none() -> None:
     """Nobody vouches for it."""
     with pytest.raises(NoteInvalid):
         sign(TEXT, [])
+
+
+def test_a_note_may_be_as_large_as_that_and_no_larger() -> None:
+    """A million bytes open, of which the text's own count."""
+    room = MAX_NOTE_BYTES - len(sign("\n", [LOG]).encode())
+    verifier = NoteVerifier.parse(LOG.verifier_key)
+    assert len(open_note(sign("x" * room + "\n", [LOG]), [verifier]).text) == room + 1
+    with pytest.raises(NoteInvalid, match="too large"):
+        open_note(sign("x" * (room + 1) + "\n", [LOG]), [verifier])
+    assert (MAX_NOTE_BYTES, MAX_SIGNATURES) == (1_000_000, 100)
+    assert repr(LOG) == f"NoteSigner({LOG.verifier_key})"
+
+
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [
+        (NOTE.replace(SIGNATURE, "Uw2QOg=="), "holds no signature"),
+        (MALFORMED["a signature cut short"], "not the length"),
+        (MALFORMED["no newline at the end"], "no text, or no signature lines"),
+        (MALFORMED["no empty line"], "no text, or no signature lines"),
+    ],
+)
+def test_what_is_wrong_with_a_note_is_told(note: str, why: str) -> None:
+    """In words of its own for each, so that an auditor finds it."""
+    with pytest.raises(NoteInvalid, match=why):
+        open_note(note, [VERIFIER])

@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from sca_service.kernel.addresses import site_of
 from sca_service.kernel.keyring import Keyring, create_keyring_text
 from sca_service.kernel.phone import PhoneNumber
 from sca_service.limits.pumping.counters import MemoryCounters
 from sca_service.limits.pumping.model import (
     DAY_SECONDS,
+    HOUR_SECONDS,
+    MINUTE_SECONDS,
     Asked,
     Counts,
+    Entry,
+    Passed,
     PumpingReason,
     Subject,
     address_name,
@@ -22,6 +27,7 @@ from sca_service.limits.pumping.model import (
     history_days,
     is_never_sent_to,
     kept_seconds,
+    line_name,
     reason_against,
 )
 from sca_service.limits.pumping.simulation import Cell, simulate
@@ -72,6 +78,8 @@ def test_the_budget_is_the_largest_of_floor_and_shares(counts: Counts, expected:
         (Counts(sent=30, answered=6, waiting=10, best_day=100), PumpingReason.CONVERSION),
         (Counts(sent=31, answered=7, waiting=11, best_day=100), PumpingReason.CONVERSION),
         (Counts(sent=29, answered=0, waiting=10, best_day=100), None),
+        (Counts(sent=2_010, answered=700, waiting=10, best_day=9_000), None),
+        (Counts(sent=2_010, answered=699, waiting=10, best_day=9_000), PumpingReason.CONVERSION),
         (Counts(sent=3, waiting=10), None),
     ],
 )
@@ -130,6 +138,42 @@ def test_ranges_of_the_policy_are_never_sent_to() -> None:
     assert is_never_sent_to("+447012345678", POLICY.never_sent_to)
     assert not is_never_sent_to("+447512345678", POLICY.never_sent_to)
     assert not is_never_sent_to("+447012345678", ())
+
+
+def test_pseudonyms_are_for_one_use() -> None:
+    """A line's, its neighbours' and an address's come of the keyring, each under a name of its own."""
+    number = PhoneNumber.parse("+4915112345678")
+    assert line_name(number, KEYRING) == KEYRING.pseudonym("phone", "+4915112345678")
+    neighbours = KEYRING.pseudonym("pumping neighbours", "+49151123456")
+    named = asked_of(number, ip="203.0.113.7", client="bank", keyring=KEYRING)
+    assert named.line == line_name(number, KEYRING)
+    assert named.subjects[0].name == f"+491511234-{neighbours[:16]}"
+    site = KEYRING.pseudonym("pumping address", "bank", site_of("203.0.113.7"))
+    assert address_name("203.0.113.7", client="bank", keyring=KEYRING) == site
+
+
+def test_what_is_stored_and_told_keeps_its_words() -> None:
+    """Reasons stand in Redis and in the log; a block that says no more is on record, and has stopped nothing."""
+    assert [one.value for one in PumpingReason] == ["budget", "conversion", "countries", "range"]
+    entry = Entry("blk_1", PumpingScope.COUNTRY, "DE", "budget", 1, 2)
+    assert (entry.event, entry.is_recorded, entry.refused) == ("", True, 0)
+    assert "secret-line" not in repr(Passed(Asked("secret-line", "DE", ()), 7))
+
+
+def test_nothing_is_counted_of_who_never_came() -> None:
+    """Every count begins at nothing, and an answer whose message has left the window is no debt."""
+    assert Counts() == Counts(0, 0, 0, 0, 0, 0)
+    assert Counts(sent=2, answered=5).unanswered == 0
+    assert (MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS) == (60, 60 * 60, 24 * 60 * 60)
+
+
+@pytest.mark.parametrize(
+    ("counts", "most"),
+    [(Counts(verified_day=1_000), 400), (Counts(verified_hour=1_000), 500), (Counts(best_day=1_000), 300)],
+)
+def test_each_share_is_exact(counts: Counts, most: int) -> None:
+    """In percent, of each of the three."""
+    assert budget(counts, RULE) == most
 
 
 def test_the_sandbox_has_a_word_of_its_own() -> None:
