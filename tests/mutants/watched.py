@@ -10,7 +10,10 @@ _LOG = "tests/unit/audit/test_{}.py"
 
 TESTS_OF = {
     "limits/model.py": ("tests/unit/limits/test_model.py", "tests/unit/api/test_limit_headers.py"),
-    "limits/pumping/model.py": ("tests/unit/limits/test_pumping.py", "-k=not promise and not same_seed"),
+    "limits/pumping/model.py": (
+        "tests/unit/limits/test_pumping.py",
+        "-k=not promise and not same_seed and not prints",
+    ),
     **{
         f"exemptions/articles/{article}.py": _ARTICLES
         for article in (
@@ -27,6 +30,8 @@ TESTS_OF = {
     "audit/log/checkpoint.py": (_LOG.format("checkpoint"),),
     "audit/log/proof.py": (_LOG.format("proof"),),
     "challenges/elements.py": ("tests/unit/challenges/test_elements.py",),
+    "challenges/steps.py": ("tests/unit/challenges/test_steps.py",),
+    "challenges/spans.py": ("tests/unit/challenges/test_spans.py",),
     "challenges/code.py": ("tests/unit/challenges/test_code.py",),
 }
 """By the file's place in `sca_service`, what pytest is given: the quickest tests first, no simulation."""

@@ -1,0 +1,44 @@
+"""What the trace of a challenge says of its answer and its risk: words of closed sets, and nothing of a person."""
+
+from dataclasses import dataclass, field
+
+from sca_service.challenges.model import Outcome
+from sca_service.challenges.risk import RiskVerdict
+from sca_service.challenges.spans import note_answer, note_risk
+from sca_service.kernel.tracing.model import Span, SpanName
+from sca_service.kernel.tracing.traces import Traces
+from sca_service.policy.risk import Decision
+from sca_service.risk.record import RiskMembers
+
+CHALLENGE = "chl_0020160123456789abcdef0123456789abcdef"
+
+
+@dataclass(slots=True)
+class Kept:
+    """A sink that keeps."""
+
+    spans: list[Span] = field(default_factory=list)
+
+    def take(self, span: Span) -> None:
+        """Keep it."""
+        self.spans.append(span)
+
+
+def test_an_answer_says_its_outcome() -> None:
+    """Under its challenge, and no more."""
+    kept = Kept()
+    note_answer(Traces(kept, ratio=1.0), 0, CHALLENGE, Outcome.INCORRECT)
+    (span,) = kept.spans
+    assert span.name is SpanName.VERIFY
+    assert dict(span.attributes) == {"sca.outcome": "incorrect", "sca.challenge": CHALLENGE}
+
+
+def test_an_assessment_says_its_decision() -> None:
+    """Neither score nor reasons."""
+    kept = Kept()
+    members = RiskMembers("refuse", 90, ("new_device",), {}, "risk.toml")
+    verdict = RiskVerdict(Decision.REFUSE, 90, ("new_device",), (), "risk", members)
+    note_risk(Traces(kept, ratio=1.0), 0, CHALLENGE, verdict)
+    (span,) = kept.spans
+    assert span.name is SpanName.RISK
+    assert dict(span.attributes) == {"sca.decision": "refuse", "sca.challenge": CHALLENGE}
