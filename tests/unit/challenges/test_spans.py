@@ -1,12 +1,16 @@
 """What the trace of a challenge says of its answer and its risk: words of closed sets, and nothing of a person."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
 
-from sca_service.challenges.model import Outcome
+from sca_service.challenges.model import Method, Outcome, Status
 from sca_service.challenges.risk import RiskVerdict
-from sca_service.challenges.spans import note_answer, note_risk
+from sca_service.challenges.spans import note_answer, note_issue, note_risk
+from sca_service.challenges.view import ChallengeView
 from sca_service.kernel.tracing.model import Span, SpanName
 from sca_service.kernel.tracing.traces import Traces
+from sca_service.policy.model import Purpose
 from sca_service.policy.risk import Decision
 from sca_service.risk.record import RiskMembers
 
@@ -22,6 +26,22 @@ class Kept:
     def take(self, span: Span) -> None:
         """Keep it."""
         self.spans.append(span)
+
+
+def test_an_issue_says_how_it_is_answered() -> None:
+    """Purpose, method and status: it is the first span of its trace."""
+    kept = Kept()
+    fixed = SimpleNamespace(purpose=Purpose.LOGIN, method=Method.TOTP)
+    state = SimpleNamespace(id=CHALLENGE, status=Status.PENDING)
+    view = cast("ChallengeView", SimpleNamespace(fixed=fixed, state=state))
+    note_issue(Traces(kept, ratio=1.0), 0, view, "")
+    (span,) = kept.spans
+    assert span.name is SpanName.ISSUE
+    assert {name: said for name, said in span.attributes.items() if name != "sca.challenge"} == {
+        "sca.purpose": "login",
+        "sca.method": "totp",
+        "sca.status": "pending",
+    }
 
 
 def test_an_answer_says_its_outcome() -> None:

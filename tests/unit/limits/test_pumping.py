@@ -148,8 +148,9 @@ def test_pseudonyms_are_for_one_use() -> None:
     named = asked_of(number, ip="203.0.113.7", client="bank", keyring=KEYRING)
     assert named.line == line_name(number, KEYRING)
     assert named.subjects[0].name == f"+491511234-{neighbours[:16]}"
-    site = KEYRING.pseudonym("pumping address", "bank", site_of("203.0.113.7"))
-    assert address_name("203.0.113.7", client="bank", keyring=KEYRING) == site
+    site = site_of("203.0.113.7") or ""
+    expected = KEYRING.pseudonym("pumping address", "bank", site)
+    assert address_name("203.0.113.7", client="bank", keyring=KEYRING) == expected
 
 
 def test_what_is_stored_and_told_keeps_its_words() -> None:
