@@ -60,6 +60,15 @@ async def shown_on(device: Device) -> dict[str, Any]:
     return shown
 
 
+async def test_an_auth_req_id_is_chance_alone(bank: Bank, party: OpenIdParty) -> None:
+    """128 random bits (CIBA Core 1.0, section 7.3): it does not begin with its time, as other ids do."""
+    await enrolled(bank, party.psu)
+    challenge = lengthened((await party.asked())["auth_req_id"])
+    assert challenge is not None
+    began_ms = int(challenge.text[-32:-20], 16)
+    assert abs(began_ms - time.time() * 1000) > 3_600_000
+
+
 async def test_a_payer_approves_on_the_device(bank: Bank, party: OpenIdParty) -> None:
     """Pending, then the authentication code as a signed JWT, told once."""
     device = await enrolled(bank, party.psu)
