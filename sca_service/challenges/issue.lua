@@ -31,7 +31,9 @@ state.created_at = now
 state.epoch = current_epoch()
 state.expires_at = now + lifetime_ms
 
-local blocked = blocked_until(state)
+local lockout = redis.call('HMGET', lockout_key(state), 'blocked_until', 'failures', 'pin_failures')
+local blocked = tonumber(lockout[1] or 0)
+if blocked <= now then blocked = 0 end
 if blocked > 0 or ARGV[10] ~= '' then
   state.status, state.settled_at, state.blocked_until = 'refused', now, blocked
   state.why = blocked > 0 and 'payer_blocked' or ARGV[10]
@@ -47,12 +49,15 @@ if most_pushes > 0 and redis.call('INCR', pushes_key(state)) == 1 then
 end
 
 -- A policy that has become stricter leaves one attempt to a payer who has failed more often than it allows.
-state.attempts_left = math.max(most_failures - failures_of(state), 1)
+local failures = tonumber(lockout[2] or 0) -- in a row; where the PIN is asked too, wrong ones of it count as well
+if asks_pin(state) then failures = math.max(failures, tonumber(lockout[3] or 0)) end
+state.attempts_left = math.max(most_failures - failures, 1)
 emit(event_id, head, 'challenge.issued', state, members .. member('expires_at_ms', state.expires_at))
 
 local pending = pending_key(state)
 local superseded
-if redis.call('ZCARD', pending) >= most_pending then
+local held = redis.call('ZCARD', pending)
+if held >= most_pending then
   local open = {} -- the oldest first; one whose time is over does not count, though no worker has seen it yet
   for _, id in ipairs(redis.call('ZRANGE', pending, 0, -1)) do
     local old = load_state(partition .. 'challenge:' .. id)
@@ -72,8 +77,12 @@ if redis.call('ZCARD', pending) >= most_pending then
 end
 -- in microseconds: the order of those issued within one millisecond counts too
 redis.call('ZADD', pending, tonumber(time[1]) * 1000000 + tonumber(time[2]), state.id)
-redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
-redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
+if held == 0 then
+  redis.call('PEXPIREAT', pending, state.expires_at)
+else -- as long as the one that lives longest; all may have left the set since they were counted
+  redis.call('PEXPIREAT', pending, state.expires_at, 'NX')
+  redis.call('PEXPIREAT', pending, state.expires_at, 'GT')
+end
 
 if #state.ladder > 0 then
   state.step = 1

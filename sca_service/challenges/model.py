@@ -43,7 +43,7 @@ _CHALLENGE_ID = re.compile(r"chl_[0-9a-f]{38}", re.ASCII)
 
 
 _STEP_REASONS = {str(reason): reason for reason in (StepReason.TIMEOUT, StepReason.NO_DEVICE)}
-"""Reasons of failed deliveries that a policy knows by the same name; `state.lua` holds the same table."""
+"""Reasons of failed deliveries that a policy knows by the same name; `ladder.lua` holds the same table."""
 
 
 class Status(StrEnum):

@@ -50,7 +50,7 @@ CLAIM_LEASE_MS = 10_000
 SEND_LEASE_MS = 20_000
 MOST_TRIES = 3
 RECORD_MS = 4_500
-"""How long a new delivery waits to be released; state.lua holds the same number."""
+"""How long a new delivery waits to be released; queue.lua holds the same number."""
 
 
 class EventMembers(msgspec.Struct, frozen=True, omit_defaults=True):

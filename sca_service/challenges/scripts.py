@@ -5,25 +5,20 @@ from pathlib import Path
 from sca_service.kernel.redis.commands import Script
 
 _HERE = Path(__file__).parent
-_STATE = _HERE / "state.lua"
 
 
-def _script(name: str) -> Script:
-    return Script.read(_STATE, _HERE / f"{name}.lua")
+def _script(*names: str) -> Script:
+    return Script.read(*(_HERE / f"{name}.lua" for name in names))
 
 
-NEXT, CANCEL, ADVANCE, SETTLE, POSTPONE, DECLINE = map(
-    _script, ("next", "cancel", "advance", "settle", "postpone", "decline")
+CANCEL, DECLINE = (_script("state", name) for name in ("cancel", "decline"))
+ADVANCE, SETTLE, POSTPONE = (
+    _script("state", "queue", "ladder", name) for name in ("advance", "settle", "postpone")
 )
-ISSUE, VERIFY = (
-    {
-        may_lose: Script.read(
-            _STATE, _HERE / f"{'epoch' if may_lose else 'no_epoch'}.lua", _HERE / f"{name}.lua"
-        )
-        for may_lose in (False, True)
-    }
-    for name in ("issue", "verify")
-)
+NEXT = _script("state", "queue", "ladder", "limits", "next")
+_EPOCHS = {False: "no_epoch", True: "epoch"}
+ISSUE = {may_lose: _script("state", epoch, "queue", "limits", "issue") for may_lose, epoch in _EPOCHS.items()}
+VERIFY = {may_lose: _script("state", epoch, "verify") for may_lose, epoch in _EPOCHS.items()}
 """What checks the epoch, if a server that takes over may lack what was told (docs/decisions/0025)."""
 CLAIM = Script.read(_HERE / "claim.lua")
 RELEASE = Script.read(_HERE / "release.lua")

@@ -241,7 +241,7 @@ async def test_no_delivery_goes_before_its_decision_is_on_record(
 
 def test_the_script_waits_as_long_as_the_store_says() -> None:
     """Two numbers that must agree."""
-    state = Path(sca_service.challenges.__file__).with_name("state.lua").read_text("utf-8")
+    state = Path(sca_service.challenges.__file__).with_name("queue.lua").read_text("utf-8")
     assert f"local RECORD_MS = {RECORD_MS} " in state
 
 
