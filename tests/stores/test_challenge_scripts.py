@@ -9,7 +9,14 @@ import pytest
 
 import sca_service.challenges
 from sca_service.challenges.attempt import AttemptRoute
-from sca_service.challenges.model import ChallengeId, ChallengeState, Outcome, Status, decode_state
+from sca_service.challenges.model import (
+    ChallengeId,
+    ChallengeState,
+    Outcome,
+    Status,
+    decode_state,
+    partition_of,
+)
 from sca_service.challenges.redis_store import RECORD_MS, ChallengeStore, Reply
 from sca_service.delivery.model import DeliveryStatus, Settlement
 from sca_service.kernel.connections import RedisConnection
@@ -303,6 +310,21 @@ async def test_a_receipt_of_another_supplier_says_nothing(store: ChallengeStore)
     state = await store.get(challenge)
     assert state is not None
     assert (state.deliveries[0].status, state.deliveries[0].supplier) == (DeliveryStatus.SENT, "sandbox")
+
+
+async def test_what_is_pending_is_known_as_long_as_what_lives_longest(
+    store: ChallengeStore, redis: RedisConnection
+) -> None:
+    """Issued first, last or between; it goes away by itself. One that superseded all others leaves it so too."""
+    for lifetimes in ((60_000,), (60_000, 90_000), (90_000, 60_000), (60_000, 90_000, 70_000)):
+        payer = new_payer()
+        for lifetime_ms in lifetimes:
+            await issued(store, payer, lifetime_ms=lifetime_ms)
+        most, new = new_challenge(payer, lifetime_ms=80_000, most_pending=1 if len(lifetimes) == 1 else 20)
+        await store.add(most, new, HEAD)
+        left_ms = await redis.command("PTTL", f"{{p{partition_of(payer):02d}}}:pending:{payer}")
+        longest = 80_000 if len(lifetimes) == 1 else max(*lifetimes, 80_000)
+        assert longest - 10_000 < left_ms <= longest
 
 
 async def test_a_stricter_policy_leaves_a_payer_one_attempt(store: ChallengeStore) -> None:
