@@ -76,7 +76,9 @@ def test_the_empty_tree_is_the_beginning_of_every_tree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "size"), [(0, 0), (-1, 5), (5, 5), (6, 5)], ids=["empty", "negative", "behind", "far"]
+    ("index", "size"),
+    [(0, 0), (-1, 5), (1, 1), (5, 5), (6, 5)],
+    ids=["empty", "negative", "behind the only one", "behind", "far"],
 )
 def test_no_leaf_is_proven_outside_of_the_tree(index: int, size: int) -> None:
     """An index that the tree does not have has no proof, whatever hashes come with it."""
@@ -103,3 +105,19 @@ def test_a_tree_does_not_shrink() -> None:
     """A newer tree with fewer leaves is no newer tree."""
     with pytest.raises(ProofInvalid):
         check_consistency(5, TREE.root(5), 3, TREE.root(3), [])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+def test_a_proof_of_another_length_says_so(size: int) -> None:
+    """It is refused for its length, before anybody compares roots."""
+    proof = TREE.path(0, 0, size)
+    with pytest.raises(ProofInvalid, match="inclusion proof is too long"):
+        root_from_inclusion(HASHES[0], 0, size, [*proof, OTHER])
+    if proof:
+        with pytest.raises(ProofInvalid, match="inclusion proof is too short"):
+            root_from_inclusion(HASHES[0], 0, size, proof[:-1])
+    step = TREE.proof(size, size + 3)
+    with pytest.raises(ProofInvalid, match="consistency proof is too long"):
+        check_consistency(size, TREE.root(size), size + 3, TREE.root(size + 3), [*step, OTHER])
+    with pytest.raises(ProofInvalid, match="consistency proof is too short"):
+        check_consistency(3, TREE.root(3), 5, TREE.root(5), [])
