@@ -18,7 +18,7 @@ from sca_service.kernel.connections import RedisConnection
 from sca_service.kernel.errors import ScaError, StoreUnavailable
 from tests.certificates import TestAuthority, make_certificate
 from tests.ports import free_node_port
-from tests.storeroom import answered, issued, new_payer
+from tests.storeroom import answered, eventually, issued, new_payer
 from tests.stores.test_keys import play
 from tests.valkeys import Node
 
@@ -145,12 +145,23 @@ async def test_what_is_not_granted_is_refused(redis: RedisConnection, command: t
 
 async def test_who_has_no_certificate_or_password_is_away(secured: Secured) -> None:
     """The connection does not come about, and says neither what it was tried with."""
+    before = _sockets()
     for url in (secured.url(with_certificate=False), secured.url(password="another")):
         connection = RedisConnection(url)
         with pytest.raises(StoreUnavailable) as away:
             await connection.command("PING")
         assert _PASSWORD not in str(away.value)
         await connection.close()
+
+    async def are_closed() -> bool:
+        return _sockets() <= before
+
+    await eventually(are_closed)  # the loop goes on: TLS says its goodbye first
+
+
+def _sockets() -> int:
+    """How many sockets this process holds."""
+    return sum(one.is_socket() for one in Path("/proc/self/fd").iterdir())
 
 
 async def test_a_server_of_another_authority_is_not_believed(secured: Secured, tmp_path: Path) -> None:
