@@ -23,9 +23,10 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from sca_service import app, core, web
+from sca_service import app, core, web, worker_role
 from sca_service.audit import postgres_store
 from sca_service.audit.drain import Drain
 from sca_service.audit.following import postgres_store as following
@@ -46,6 +47,13 @@ from tests.racing_limits import RacingLimits
 
 _commits: set[asyncio.Task[None]] = set()
 _hoarded: list[tuple[object, ...]] = []
+
+
+def _put(where: ModuleType, **broken: object) -> None:
+    """Have a module use something broken. Raises AttributeError where it uses nothing of that name any more."""
+    for name, one in broken.items():
+        getattr(where, name)
+        setattr(where, name, one)
 
 
 class HastyRecorder(Recorder):
@@ -91,18 +99,18 @@ class ForgetfulRecorder(Recorder):
 
 def hasty() -> None:
     """Answer first."""
-    core.Recorder = HastyRecorder  # type: ignore[attr-defined]
+    _put(core, Recorder=HastyRecorder)
 
 
 def forgetful() -> None:
     """Forget first."""
-    core.Recorder = ForgetfulRecorder  # type: ignore[attr-defined]
+    _put(core, Recorder=ForgetfulRecorder)
 
 
 def racing() -> None:
     """Read, then write."""
-    core.LimitStore = RacingLimits  # type: ignore[attr-defined]
-    web.LimitStore = RacingLimits  # type: ignore[attr-defined]
+    _put(core, LimitStore=RacingLimits)
+    _put(web, LimitStore=RacingLimits)
 
 
 def ahead() -> None:
@@ -124,7 +132,7 @@ class HoardingRecorder(Recorder):
 
 def hoarding() -> None:
     """Keep everything."""
-    core.Recorder = HoardingRecorder  # type: ignore[attr-defined]
+    _put(core, Recorder=HoardingRecorder)
 
 
 class TornStore(ChallengeStore):
@@ -142,7 +150,7 @@ class TornStore(ChallengeStore):
 
 def torn() -> None:
     """Read, decide, write."""
-    core.ChallengeStore = TornStore  # type: ignore[attr-defined]
+    _put(core, ChallengeStore=TornStore)
 
 
 def unguarded() -> None:
@@ -181,7 +189,7 @@ class CarelessDrain(Drain):
 
 def careless() -> None:
     """Forget first, in the worker."""
-    app.Drain = CarelessDrain  # type: ignore[attr-defined]
+    _put(worker_role, Drain=CarelessDrain)
 
 
 def endless() -> None:
@@ -208,7 +216,7 @@ class SkippingFollower(LogFollower):
 
 def skipping() -> None:
     """Two transactions instead of one."""
-    app.LogFollower = SkippingFollower  # type: ignore[attr-defined]
+    _put(worker_role, LogFollower=SkippingFollower)
 
 
 class DeafCaller(EndpointCaller):
@@ -222,7 +230,7 @@ class DeafCaller(EndpointCaller):
 
 def deaf() -> None:
     """Whatever an endpoint answers."""
-    app.EndpointCaller = DeafCaller  # type: ignore[attr-defined]
+    _put(worker_role, EndpointCaller=DeafCaller)
 
 
 FAULTS = {
