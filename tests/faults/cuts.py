@@ -83,14 +83,25 @@ def start_broken_role(
         )
 
 
+_END_WHAT_WAITS = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+    WHERE relation = 'audit_events'::regclass AND NOT granted
+"""
+
+
 @contextlib.asynccontextmanager
-async def commits_held_back(deployment: Deployment) -> AsyncIterator[None]:
-    """No audit event is committed while this lasts: what a script has decided stays in the outbox."""
+async def commits_held_back(deployment: Deployment, *, are_lost: bool = False) -> AsyncIterator[None]:
+    """No audit event is committed while this lasts: what a script has decided stays in the outbox.
+
+    With `are_lost` what waits at the end is never committed: else it would be without the process that was killed.
+    """
     connection = await asyncpg.connect(deployment.servers.postgres.url)
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE audit_events IN EXCLUSIVE MODE")
             yield
+            if are_lost:
+                await connection.execute(_END_WHAT_WAITS)
     finally:
         await connection.close()
 

@@ -25,7 +25,7 @@ async def test_an_approval_gets_on_record_when_the_api_dies_before_its_commit(de
         psu = unique_psu()
         challenge = (await bank.issue(psu=psu))["id"]
         code = await bank.code(psu["phone"])
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             answer = asyncio.ensure_future(bank.answer(challenge, code))
             await _until_approved_in_redis(deployment, challenge)
             deployment.api.kill()
@@ -46,7 +46,7 @@ async def test_what_a_device_signed_is_kept_when_the_api_dies_before_its_commit(
         device = await enrolled(bank, psu)
         issued = await asked(bank, psu)
         signed = device.approval(issued, issued["matching_digits"])
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             answer = asyncio.ensure_future(device.answer(issued["id"], signed))
             await _until_approved_in_redis(deployment, issued["id"])
             deployment.api.kill()
@@ -70,7 +70,7 @@ async def test_the_same_answer_sent_again_hears_what_the_dead_api_decided(deploy
         path = f"/v1/challenges/{challenge}/verify"
         body = {"code": await bank.code(psu["phone"]), "transaction": TRANSACTION}
         key = {"Idempotency-Key": secrets.token_hex(8)}
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             answer = asyncio.ensure_future(bank.http.post(path, json=body, headers=key))
             await _until_approved_in_redis(deployment, challenge)
             deployment.api.kill()
@@ -92,7 +92,7 @@ async def test_an_issue_sent_again_gets_the_challenge_that_the_dead_api_issued(
         psu = unique_psu()
         body = {"psu": psu, "purpose": "login", "channels": [{"channel": "sms"}]}
         key = {"Idempotency-Key": secrets.token_hex(8)}
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             before = _challenges_in_redis(deployment)
             answer = asyncio.ensure_future(bank.http.post("/v1/challenges", json=body, headers=key))
             await until(lambda: _is_more(deployment, before), "the script has issued")

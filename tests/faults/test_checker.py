@@ -39,7 +39,7 @@ async def test_answering_before_the_commit_is_noticed(
     async with deployment.bank(url=api.url) as bank:
         challenge, code = await _delivered(bank)
         tail = Tail(deployment)
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             answer = asyncio.ensure_future(bank.answer(challenge, code))
             await _until_approved_in_redis(deployment, challenge)
             await asyncio.wait({answer}, timeout=PATIENCE_SECONDS if is_broken else 0.3)
@@ -59,7 +59,7 @@ async def test_forgetting_the_outbox_before_the_commit_is_noticed(deployment: De
     """The api dies between the two: the challenge is approved, and nothing is left that could say so in the log."""
     async with deployment.bank(url=api.url) as bank:
         challenge, code = await _delivered(bank)
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             answer = asyncio.ensure_future(bank.answer(challenge, code))
             await _until_approved_in_redis(deployment, challenge)
             await until(lambda: _is_outbox_empty(deployment), "the outbox is forgotten")

@@ -43,7 +43,7 @@ async def test_killed_between_claim_and_send(deployment: Deployment) -> None:
     async with deployment.bank() as bank:
         psu = unique_psu()
         challenge = (await bank.issue(psu=psu))["id"]
-        async with commits_held_back(deployment):
+        async with commits_held_back(deployment, are_lost=True):
             worker = restart(deployment, worker)
             await _until_tried(deployment, challenge)
             worker.kill()
